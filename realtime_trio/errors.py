@@ -1,0 +1,188 @@
+"""Every exception of the library, and who can act on it.
+
+```
+RealtimeError
+├─ ConfigurationError        you: a setting is missing or contradicts another; nothing was opened
+├─ ConnectError              the world: no connection came about
+│  └─ Refused                they: the server answered the handshake with an HTTP status (401, 403, 429, 5xx)
+├─ ConnectionClosed          they or the world: an open connection ended (close code and reason)
+│  └─ SessionExpired         they: the session reached its maximum age
+├─ ProtocolError
+│  ├─ LocalProtocolError     you: this cannot be sent; nothing was sent and nothing changed
+│  └─ RemoteProtocolError    they: what arrived is not an event
+├─ ServerError               they: an `error` event, with the client event that it answers
+├─ NotAcknowledged           they: no answer to a call within `ack_timeout`
+├─ ResponseFailed            they: a response ended with status `failed`
+├─ AudioError
+│  └─ DeviceUnavailable      the world: no such device, busy, gone, or a rate that it refuses
+├─ ToolError                 a tool's answer to the model that says what went wrong; it does not go up
+└─ InternalError             us: please report it
+```
+
+Reused from Trio instead of invented again: `trio.ClosedResourceError` (you closed it), `trio.BusyResourceError` (two
+tasks at one thing), `trio.EndOfChannel` (nothing more will come), `trio.WouldBlock`.
+
+No message, attribute or repr here may carry an API key or audio: `redact` is applied to every text that a server sent.
+"""
+
+import re
+from typing import Any
+
+__all__ = [
+    "AudioError",
+    "ConfigurationError",
+    "ConnectError",
+    "ConnectionClosed",
+    "DeviceUnavailable",
+    "InternalError",
+    "LocalProtocolError",
+    "NotAcknowledged",
+    "ProtocolError",
+    "RealtimeError",
+    "Refused",
+    "RemoteProtocolError",
+    "ResponseFailed",
+    "ServerError",
+    "SessionExpired",
+    "ToolError",
+    "redact",
+]
+
+_SECRET = re.compile(r"\b(sk|ek|sess|rk)[-_][A-Za-z0-9_\-*.…]{3,}|(?i:bearer)\s+\S+")
+
+
+def redact(text: str) -> str:
+    """Replace everything that looks like an API key, a client secret or a piece of one.
+
+    Args:
+        text: Words from outside, for example the body of a 401 answer (which may quote part of the key).
+
+    Returns:
+        The text with each credential replaced by `[redacted]`.
+    """
+    return _SECRET.sub("[redacted]", text)
+
+
+class RealtimeError(Exception):
+    """The root: everything that this library raises on purpose."""
+
+
+class ConfigurationError(RealtimeError):
+    """A setting is missing, or two of them contradict each other. Nothing was opened."""
+
+
+class ConnectError(RealtimeError):
+    """No connection came about: name resolution, TCP, TLS or the WebSocket handshake failed."""
+
+
+class Refused(ConnectError):
+    """The server answered the WebSocket handshake with an HTTP status instead of 101.
+
+    Attributes:
+        status: The HTTP status, for example 401.
+        body: The server's own words, redacted.
+        retry_after: Seconds to wait according to the server, when it said so.
+    """
+
+    def __init__(self, message: str, *, status: int, body: str = "", retry_after: float | None = None) -> None:
+        super().__init__(redact(message))
+        self.status = status
+        self.body = redact(body)
+        self.retry_after = retry_after
+
+
+class ConnectionClosed(RealtimeError):
+    """An open connection ended, and not because this side closed it.
+
+    Attributes:
+        code: The WebSocket close code; 1006 when the link was lost without a CLOSE, None when not even that is known.
+        reason: The peer's words (redacted), or what was noticed here, for example `"stalled"`.
+    """
+
+    def __init__(self, code: int | None, reason: str = "") -> None:
+        self.code = code
+        self.reason = redact(reason)
+        super().__init__(f"the connection is closed (code {code}{': ' + self.reason if self.reason else ''})")
+
+
+class SessionExpired(ConnectionClosed):
+    """The session reached its maximum age (60 minutes at OpenAI). Open a new one."""
+
+
+class ProtocolError(RealtimeError):
+    """What was to be sent, or what arrived, is not the protocol."""
+
+
+class LocalProtocolError(ProtocolError):
+    """You asked for something that cannot be sent. Nothing was sent and nothing changed."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """What arrived is not an event: not a JSON object with a string `type`."""
+
+
+class ServerError(RealtimeError):
+    """The server answered with an `error` event.
+
+    Attributes:
+        type: The kind of error, for example `"invalid_request_error"`.
+        code: The code, for example `"item_delete_invalid_item_id"`, when there is one.
+        param: The parameter that is at fault, when the server names it.
+        event_id: The id of the client event that it answers, when the server names it.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        type: str = "",  # noqa: A002
+        code: str | None = None,
+        param: str | None = None,
+        event_id: str | None = None,
+    ) -> None:
+        message = redact(message)
+        super().__init__(f"{message} ({code})" if code else message)
+        self.message = message
+        self.type = type
+        self.code = code
+        self.param = param
+        self.event_id = event_id
+
+
+class NotAcknowledged(RealtimeError):
+    """The server did not answer a call within `ack_timeout`. Whether it took effect is not known."""
+
+
+class ResponseFailed(RealtimeError):
+    """A response ended with status `failed`.
+
+    Attributes:
+        response_id: Which one.
+        code: The server's code, for example `"rate_limit_exceeded"`, when there is one.
+        response: The whole final value, as `realtime_trio.events.Response`, when it came to one.
+    """
+
+    def __init__(self, message: str, *, response_id: str | None, code: str | None = None, response: Any = None) -> None:
+        super().__init__(redact(message))
+        self.response_id = response_id
+        self.code = code
+        self.response = response
+
+
+class AudioError(RealtimeError):
+    """Something about sound: a device, a format, a file."""
+
+
+class DeviceUnavailable(AudioError):
+    """No such device, or it is busy, or gone, or it refuses what was asked of it."""
+
+
+class ToolError(RealtimeError):
+    """Raise this in a tool to tell the model, in your words, what went wrong.
+
+    It becomes the call's output. It does not reach the body of the session and is not logged as a crash.
+    """
+
+
+class InternalError(RealtimeError):
+    """A mistake of this library. Please report it, with the group that it was raised from."""
