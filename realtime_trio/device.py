@@ -1,19 +1,20 @@
 """What the session needs of a sound device: blocks of sound in, samples out, and the truth about both.
 
-Devices themselves stand elsewhere (`realtime_trio.audio`, or the user's own code): this module holds only the protocols and
-the values that pass between a device and the session, so that neither has to know the other.
+Devices themselves stand elsewhere (`realtime_trio.audio`, or the user's own code): this module holds only the
+protocols and the values that pass between a device and the session, so that neither has to know the other.
 
-All sound is PCM, 16 bit, little endian, mono, 24,000 samples a second (`SAMPLE_RATE`); a device that runs otherwise converts
-inside. All times are those of `trio.current_time()`, in seconds.
+All sound is PCM, 16 bit, little endian, mono, 24,000 samples a second (`SAMPLE_RATE`); a device that runs otherwise
+converts inside. All times are those of `trio.current_time()`, in seconds.
 
-**Generations.** Samples that the session writes are counted per generation, from zero. A cut ends a generation: a fade of at
-most 10 ms goes over what was written and not yet handed over, the rest is dropped, and what is written from then on belongs
-to the next generation. Where the cut fell is known only to the device, which says it with its next block. Two counts follow
-from what it reports, and nothing else does: what a person has heard (`Position.until` has passed), and what will have come
-out after a cut (`AudioBlock.cut`).
+**Generations.** Samples that the session writes are counted per generation, from zero. A cut ends a generation: a
+fade of at most 10 ms goes over what was written and not yet handed over, the rest is dropped, and what is written
+from then on belongs to the next generation. Where the cut fell is known only to the device, which says it with its
+next block. Two counts follow from what it reports, and nothing else does: what a person has heard (`Position.until`
+has passed), and what will have come out after a cut (`AudioBlock.cut`).
 
-**A device in short**: keep at most 200 to 500 ms of written samples; every 10 or 20 ms hand the next of them to the hardware
-(zeros where there are none), take the same length from the microphone, and give both facts out as an `AudioBlock`.
+**A device in short**: keep at most 200 to 500 ms of written samples; every 10 or 20 ms hand the next of them to the
+hardware (zeros where there are none), take the same length from the microphone, and give both facts out as an
+`AudioBlock`.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -35,7 +36,8 @@ class Position:
     """The generation that is counted; the first after opening is 0."""
 
     samples: int
-    """Samples of it that were handed over to the hardware, since it began. Silence that filled a gap is not counted."""
+    """Samples of it that were handed over to the hardware, since it began. Silence that filled a gap is not
+    counted."""
 
     until: float
     """Trio time at which the last of them leaves the speaker, output latency included; may be ahead of now.
@@ -56,8 +58,8 @@ class AudioBlock:
     """How far playout has come, in the generation that is the current one for the device."""
 
     cut: Position | None = None
-    """Where a cut fell: the count of the generation that it ended, fade included. Each cut is reported exactly once, in order;
-    when several are due, one with each block. Read it before `position`."""
+    """Where a cut fell: the count of the generation that it ended, fade included. Each cut is reported exactly
+    once, in order; when several are due, one with each block. Read it before `position`."""
 
 
 @runtime_checkable
@@ -97,8 +99,8 @@ class AudioStream(Protocol):
     async def receive_block(self) -> AudioBlock:
         """Wait for the next block.
 
-        Every block is handed out once, in order. A caller that comes late gets the blocks that are waiting at once; a device
-        may leave out the oldest when more than a second waits, but never a cut.
+        Every block is handed out once, in order. A caller that comes late gets the blocks that are waiting at once;
+        a device may leave out the oldest when more than a second waits, but never a cut.
 
         Returns:
             The oldest block not handed out yet.
@@ -121,12 +123,12 @@ class AudioDevice(Protocol):
     def open(self) -> AbstractAsyncContextManager[AudioStream]:
         """Start capture and playout; stop both when the block is left.
 
-        The session calls it once, after its configuration is acknowledged, and leaves it before the connection is closed.
-        Leaving stops at once what is still queued; a fade that a `cut` has begun is played to its end. Leaving takes
-        bounded time, also when it is cancelled, and raises nothing of its own.
+        The session calls it once, after its configuration is acknowledged, and leaves it before the connection is
+        closed. Leaving stops at once what is still queued; a fade that a `cut` has begun is played to its end.
+        Leaving takes bounded time, also when it is cancelled, and raises nothing of its own.
 
         Returns:
-            An asynchronous context manager that gives the stream. Entering it raises `DeviceUnavailable`, with words that
-            say what to do, when there is no such device or it is busy.
+            An asynchronous context manager that gives the stream. Entering it raises `DeviceUnavailable`, with
+            words that say what to do, when there is no such device or it is busy.
         """
         ...
