@@ -135,7 +135,7 @@ class ServerError(RealtimeError):
         self,
         message: str,
         *,
-        type: str = "",  # noqa: A002
+        type: str = "",
         code: str | None = None,
         param: str | None = None,
         event_id: str | None = None,

@@ -1,0 +1,104 @@
+"""What is run over the code: `python -m nox` runs lint, types and tests; `python -m nox -l` lists the rest.
+
+Which Pythons and which packages stand in pyproject.toml only. What CI does with these sessions stands in .ci/run.
+"""
+
+import os
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.error_on_external_run = True
+
+ROOT = Path(__file__).resolve().parent
+PROJECT = nox.project.load_toml(ROOT / "pyproject.toml")
+PYTHONS = nox.project.python_versions(PROJECT)
+
+WHERE_FROM = """
+import pathlib, sys, sysconfig, realtime_trio
+home = pathlib.Path(realtime_trio.__file__).resolve()
+site = pathlib.Path(sysconfig.get_path("purelib")).resolve()
+sys.exit(None if site in home.parents else f"these tests would judge {home}, not the wheel in {site}")
+"""
+
+
+def group(*names: str) -> tuple[str, ...]:
+    """Look up the requirements of dependency groups; works with any pip, also without `--group`."""
+    return nox.project.dependency_groups(PROJECT, *names)
+
+
+def install_wheel(session: nox.Session, *requirements: str) -> None:
+    """Build the wheel and install it, with [offline] and other requirements."""
+    home = Path(session.create_tmp()).resolve() / "wheel"
+    for old in home.glob("*.whl"):
+        old.unlink()
+    session.run("python", "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(home), str(ROOT))
+    (wheel,) = home.glob("*.whl")
+    session.install(f"{wheel}[offline]", *requirements)
+    # in a virtual environment that was kept (nox -r), pip takes an older wheel with the same version for this one
+    session.install("--quiet", "--force-reinstall", "--no-deps", str(wheel))
+
+
+def run_tests(session: nox.Session) -> None:
+    """Run pytest against the installed wheel, never against the checkout."""
+    install_wheel(session, *group("tests"))
+    session.env["PYTHONSAFEPATH"] = "1"
+    session.run("python", "-c", WHERE_FROM)
+    session.run("python", "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check format and style with ruff, and the rules of structured concurrency with flake8-async."""
+    session.install(*group("lint"))
+    session.run("ruff", "format", "--check", "--diff", ".")
+    session.run("ruff", "check", ".")
+    session.run("flake8-async", *(str(path) for path in python_files("realtime_trio", "tests", "demos", "benchmarks")))
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types with mypy (strict) and pyright: the package, what users would write, and the demos."""
+    session.install(f"{ROOT}[offline]", *group("types"))
+    users = [str(path) for path in python_files("tests/typing", "demos")]
+    session.run("mypy")
+    session.run("pyright")
+    if users:
+        session.run("mypy", "--strict", "--scripts-are-modules", *users)
+        session.run("pyright", *users)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Run the tests against the wheel on the Python that runs nox; then the demo, once, from an empty directory."""
+    run_tests(session)
+    if not session.posargs and (ROOT / "realtime_trio/demo/__main__.py").exists():
+        empty = Path(session.create_tmp()) / "empty"
+        empty.mkdir(exist_ok=True)
+        for left in empty.iterdir():
+            left.unlink()
+        with session.chdir(empty):
+            session.run("python", "-m", "realtime_trio.demo")
+
+
+@nox.session(python=PYTHONS, default=False)
+def tests_all(session: nox.Session) -> None:
+    """Run the tests against the wheel on each Python that we promise; arguments after `--` go to pytest."""
+    run_tests(session)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure against the official SDK, pydantic and a bare socket loop; prints ratios (about three minutes)."""
+    install_wheel(session, *group("tests"))
+    session.env["PYTHONSAFEPATH"] = "1"
+    session.run("python", "-c", WHERE_FROM)
+    for name in session.posargs or ("decode", "imports", "sessions"):
+        session.run("python", os.fspath(ROOT / "benchmarks" / f"{name}.py"))
+
+
+def python_files(*folders: str) -> list[Path]:
+    """List the Python files in these folders of the checkout."""
+    return [path.relative_to(ROOT) for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]

@@ -1,0 +1,22 @@
+"""What holds for every test: no developer's settings, no deadline that a busy machine could miss. Nothing else."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+
+# the profile that hypothesis chose (it knows CI when it sees it), without its stopwatch
+settings.register_profile("patient", settings(), deadline=None)
+settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Run where there is no `.env`, with no key and no proxy in the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.upper().startswith("OPENAI_") or name.upper().endswith("_PROXY"):
+                patch.delenv(name)
+        patch.chdir(tmp_path_factory.mktemp("empty"))
+        yield

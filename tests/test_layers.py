@@ -1,0 +1,168 @@
+"""Who may import whom: the table of layers in docs/design.md, held against every import statement of the package."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import realtime_trio
+
+HOME = Path(realtime_trio.__file__).parent
+
+# From the bottom up. A module may import its own layer and those above it in this list; what shares a row within
+# "edges" may not import its neighbour. A new module of the package root needs a row: that is a decision, not a default.
+LAYERS: list[tuple[str, set[str]]] = [
+    ("words", {"errors", "events", "_version"}),
+    ("core", {"core"}),
+    ("border", {"config", "transport", "connection"}),
+    ("session", {"device", "session", "response"}),
+    ("edges", {"audio", "tools", "http"}),
+    ("assembly", {"opening"}),
+    ("face", {""}),  # realtime_trio/__init__.py
+    ("server", {"server"}),
+    ("testing", {"testing"}),
+    ("demo", {"demo"}),
+]
+RANK = {module: rank for rank, (_, modules) in enumerate(LAYERS) for module in modules}
+OUTSIDE = {"server", "testing", "demo"}
+WEBSOCKET_USERS = {"transport", "server.serving", "testing"}
+# what a pure layer may not know: clocks, tasks, threads, sockets
+IMPURE = {
+    "trio",
+    "anyio",
+    "asyncio",
+    "time",
+    "datetime",
+    "threading",
+    "socket",
+    "ssl",
+    "select",
+    "subprocess",
+    "logging",
+}
+HEAVY = {"sounddevice", "numpy", "soxr", "pocketsphinx", "espeakng_loader", "pywebrtc_audio"}
+
+
+def modules() -> dict[str, Path]:
+    """Find every module of the package under its dotted name without the package's own: `core.playout`."""
+    found = {}
+    for path in sorted(HOME.rglob("*.py")):
+        parts = path.relative_to(HOME).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(module: str) -> Iterator[tuple[int, str, str | None]]:
+    """Yield (line, absolute module, imported name) for every import, also those inside functions."""
+    path = MODULES[module]
+    package = ["realtime_trio", *filter(None, module.split("."))]
+    if path.name != "__init__.py":
+        package.pop()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name, None
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            target = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node.lineno, target, alias.name
+
+
+def ours(target: str, name: str | None) -> tuple[str, str | None] | None:
+    """Name the module of ours that is imported, and the name taken from it; None for somebody else's."""
+    top, _, rest = target.partition(".")
+    if top != "realtime_trio":
+        return None
+    inside = f"{rest}.{name}" if rest else name
+    if name is not None and inside in MODULES:
+        return inside, None
+    return rest, name
+
+
+def top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def public_names(module: str) -> set[str]:
+    for node in ast.parse(MODULES[module].read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["__all__"]:
+            return set(ast.literal_eval(node.value))
+    return set()
+
+
+def test_the_modules_are_found():
+    assert {"", "errors", "events", "core"} <= set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_stands_in_a_layer(module):
+    """A module that nobody put into a layer would be free to import anything."""
+    assert top(module) in RANK, f"add {top(module)!r} to LAYERS, in docs/design.md too"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_go_one_way(module):
+    """A layer imports itself and what is below it; devices and tools do not know each other."""
+    wrong = []
+    for line, target, name in imports(module):
+        found = ours(target, name)
+        if found is None:
+            continue
+        other = top(found[0])
+        rank, limit = RANK[other], RANK[top(module)]
+        if rank > limit or (rank == limit and LAYERS[rank][0] == "edges" and other != top(module)):
+            wrong.append(f"line {line}: {module or '__init__'} imports {found[0] or 'the package itself'}")
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if top(module) in OUTSIDE])
+def test_the_outside_uses_public_names_only(module):
+    """The server, the test kit and the demo get nothing that a user does not get."""
+    wrong = []
+    for line, target, name in imports(module):
+        found = ours(target, name)
+        if found is None or top(found[0]) == top(module):
+            continue
+        other, taken = found
+        private = any(part.startswith("_") for part in other.split("."))
+        if private or (taken is not None and taken not in public_names(other)):
+            wrong.append(f"line {line}: {other}.{taken}")
+
+    assert wrong == []
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if top(module) in {"core", "events", "errors"}])
+def test_pure_layers_know_no_clock_and_no_task(module):
+    assert [] == [(line, target) for line, target, _ in imports(module) if target.partition(".")[0] in IMPURE]
+
+
+def test_one_module_a_side_speaks_websocket():
+    """A second transport can only come if nobody but the transport knows the first."""
+    users = {
+        module
+        for module in MODULES
+        for _, target, _ in imports(module)
+        if target.partition(".")[0] in {"trio_websocket", "wsproto"}
+    }
+
+    assert users - WEBSOCKET_USERS - {module for module in users if module.startswith("testing.")} == set()
+
+
+def test_importing_the_package_loads_no_device_and_no_speech():
+    """It has to work, and quickly, on a machine without a sound card."""
+    script = "import realtime_trio, sys; print('\\n'.join(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+
+    loaded = set(answer.stdout.split())
+
+    assert "realtime_trio._version" in loaded
+    assert loaded & HEAVY == set()
+    assert {name for name in loaded if name.startswith(("realtime_trio.server", "realtime_trio.demo"))} == set()
