@@ -1,0 +1,162 @@
+"""Finds the user's turns by loudness: 20 ms frames against an adaptive noise floor.
+
+Pure and cheap (about 1/2000 of real time), so it runs inside the server's task. What a turn leads to (items, responses,
+interruptions) is the protocol's business.
+
+How it decides. Each frame has a level in dB below full scale. The floor is the lowest smoothed level of the last
+2.5 s, so it falls at once and rises when a noise has lasted that long; speech has dips that keep it down. A frame is
+loud when it stands out of the floor by a margin and is not below an absolute level; both grow with `threshold`. A turn
+starts when 60 of 100 ms are loud, so a click is not a turn. It ends when nothing loud came for `silence_duration_ms`;
+while it is open, frames are judged 4 dB more kindly, because words end quietly. Frames of digital silence (a muted
+microphone) teach nothing about the room and leave the floor alone.
+"""
+
+import math
+from collections import deque
+from collections.abc import Sequence
+
+import attrs
+import numpy as np
+
+from .seams import SAMPLE_RATE, SpeechStarted, SpeechStopped
+
+__all__ = ["FRAME_SAMPLES", "EnergyTurnDetector"]
+
+FRAME_SAMPLES = SAMPLE_RATE // 50
+"""Samples per 20 ms frame, the step in which positions are found."""
+
+_FRAME_BYTES = 2 * FRAME_SAMPLES
+_ONSET_FRAMES = 5  # a turn starts when, of the last 100 ms ...
+_ONSET_LOUD = 3  # ... 60 are loud
+_GOING_ON_LOUD = 2  # and goes on while 40 of 100 ms are: one click in the closing silence does not prolong it
+_KINDNESS_DB = 4.0
+_FLOOR_STEP = 25  # the floor is the minimum over this many frames (0.5 s) ...
+_FLOOR_STEPS = 5  # ... and this many steps before them
+_FIRST_FLOOR_DB = -50.0  # what a room is taken for until it was heard: a recording may begin in the middle of a word
+_LOWEST_FLOOR_DB = -75.0
+_MUTED_DB = -85.0  # below one step of dither: not a room, a gate
+_FULL_SCALE = 32768.0
+
+
+def _levels(pcm: bytes) -> list[float]:
+    """Give the level of each whole frame in dB below full scale, without its constant part."""
+    frames = np.frombuffer(pcm, dtype="<i2").reshape(-1, FRAME_SAMPLES).astype(np.float64)
+    power = frames.var(axis=1) / _FULL_SCALE**2
+    levels: list[float] = (10 * np.log10(power + 1e-12)).tolist()
+    return levels
+
+
+class _NoiseFloor:
+    """The lowest smoothed level of the last 2.5 to 3 seconds."""
+
+    def __init__(self) -> None:
+        self._steps = deque([_FIRST_FLOOR_DB], maxlen=_FLOOR_STEPS)
+        self._lowest = math.inf
+        self._smooth: float | None = None
+        self._frames = 0
+        self.level = _FIRST_FLOOR_DB
+
+    def learn(self, level: float) -> None:
+        """Take the level of the next frame into account."""
+        if level < _MUTED_DB:
+            return
+        self._smooth = level if self._smooth is None else self._smooth + (level - self._smooth) / 3
+        self._lowest = min(self._lowest, self._smooth)
+        self._frames += 1
+        if self._frames == _FLOOR_STEP:
+            self._steps.append(self._lowest)
+            self._frames, self._lowest = 0, math.inf
+        self.level = max(_LOWEST_FLOOR_DB, min(self._lowest, *self._steps))
+
+
+@attrs.define(eq=False)
+class EnergyTurnDetector:
+    """A `TurnDetector` that goes by loudness. It needs speech about 10 dB above the noise; a loud door is speech to it.
+
+    Args:
+        threshold: 0 (whatever is louder than the room is speech) to 1 (24 dB above it). 0.5 asks for 12 dB.
+        prefix_padding_ms: How much sound from before the noticed start belongs to the turn.
+        silence_duration_ms: How much silence ends the turn.
+    """
+
+    _threshold: float = 0.5
+    _prefix_padding_ms: int = 300
+    _silence_duration_ms: int = 500
+    _rest: bytes = attrs.field(default=b"", init=False, repr=False)
+    _frame_start: int = attrs.field(default=0, init=False)  # first sample of the next frame
+    _earliest: int = attrs.field(default=0, init=False)  # no turn may begin before this sample
+    _floor: _NoiseFloor = attrs.field(factory=_NoiseFloor, init=False, repr=False)
+    _recent: deque[bool] = attrs.field(factory=lambda: deque(maxlen=_ONSET_FRAMES), init=False, repr=False)
+    _loud_until: int | None = attrs.field(
+        default=None, init=False
+    )  # while a turn is open: where its last loud frame ended
+
+    @property
+    def speaking(self) -> bool:
+        """Whether a turn is open."""
+        return self._loud_until is not None
+
+    @property
+    def position(self) -> int:
+        """Samples fed so far."""
+        return self._frame_start + len(self._rest) // 2
+
+    def configure(self, *, threshold: float, prefix_padding_ms: int, silence_duration_ms: int) -> None:
+        """Change the settings from the next frame on; an open turn and the noise floor stay.
+
+        Args:
+            threshold: 0 to 1.
+            prefix_padding_ms: Sound from before the noticed start.
+            silence_duration_ms: Silence that ends the turn.
+        """
+        self._threshold = threshold
+        self._prefix_padding_ms = prefix_padding_ms
+        self._silence_duration_ms = silence_duration_ms
+
+    def feed(self, pcm: bytes) -> Sequence[SpeechStarted | SpeechStopped]:
+        """Take the next sound of the input timeline, of any length.
+
+        Returns:
+            The starts and stops that were found in it, alternating, with ascending positions.
+        """
+        pcm = self._rest + pcm
+        whole = len(pcm) - len(pcm) % _FRAME_BYTES
+        self._rest = pcm[whole:]
+        found: list[SpeechStarted | SpeechStopped] = []
+        for level in _levels(pcm[:whole]) if whole else ():
+            event = self._frame(level)
+            if event is not None:
+                found.append(event)
+        return found
+
+    def reset(self) -> None:
+        """Forget the open turn. The next one begins here at the earliest."""
+        self._earliest = self.position
+        self._loud_until = None
+        self._recent.clear()
+
+    def _frame(self, level: float) -> SpeechStarted | SpeechStopped | None:
+        self._floor.learn(level)
+        margin = 24 * self._threshold
+        quietest = -70 + 40 * self._threshold
+        kindness = _KINDNESS_DB if self.speaking else 0.0
+        self._recent.append(level > max(self._floor.level + margin, quietest) - kindness)
+        self._frame_start += FRAME_SAMPLES
+        if self._loud_until is None:
+            return self._maybe_start()
+        if self._recent[-1] and sum(self._recent) >= _GOING_ON_LOUD:
+            self._loud_until = self._frame_start
+        if self._frame_start - self._loud_until < self._silence_duration_ms * SAMPLE_RATE // 1000:
+            return None
+        self._loud_until = None
+        self._recent.clear()
+        self._earliest = self._frame_start
+        return SpeechStopped(self._frame_start)
+
+    def _maybe_start(self) -> SpeechStarted | None:
+        if sum(self._recent) < _ONSET_LOUD:
+            return None
+        self._loud_until = self._frame_start
+        onset = self._frame_start - FRAME_SAMPLES * (len(self._recent) - self._recent.index(True))
+        padded = onset - self._prefix_padding_ms * SAMPLE_RATE // 1000
+        return SpeechStarted(max(self._earliest, padded))
