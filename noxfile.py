@@ -45,7 +45,7 @@ def run_tests(session: nox.Session) -> None:
     """Run pytest against the installed wheel, never against the checkout."""
     install_wheel(session, *group("tests"))
     session.env["PYTHONSAFEPATH"] = "1"
-    session.run("python", "-c", WHERE_FROM)
+    session.run("python", "-c", WHERE_FROM, log=False)
     session.run("python", "-m", "pytest", *session.posargs)
 
 
@@ -94,7 +94,7 @@ def bench(session: nox.Session) -> None:
     """Measure against the official SDK, pydantic and a bare socket loop; prints ratios (about three minutes)."""
     install_wheel(session, *group("tests"))
     session.env["PYTHONSAFEPATH"] = "1"
-    session.run("python", "-c", WHERE_FROM)
+    session.run("python", "-c", WHERE_FROM, log=False)
     for name in session.posargs or ("decode", "imports", "sessions"):
         session.run("python", os.fspath(ROOT / "benchmarks" / f"{name}.py"))
 
