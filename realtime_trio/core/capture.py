@@ -1,0 +1,50 @@
+"""The capture ledger: when was the sample spoken that the server counts as millisecond N of its input?
+
+The server's `audio_start_ms` and `audio_end_ms` count all audio ever written to its buffer; what people feel as latency
+counts from when they spoke. This maps one to the other. What is sent, and when, is decided elsewhere.
+"""
+
+import bisect
+
+import attrs
+
+__all__ = ["CaptureLedger"]
+
+_LIMIT = 4096
+
+
+@attrs.define(eq=False)
+class CaptureLedger:
+    """A map from the input timeline (milliseconds of audio sent) to capture times (seconds of the caller's clock).
+
+    Consecutive blocks of one unbroken capture share an anchor, so a long talk costs a few numbers; the oldest anchors are
+    forgotten beyond 4,096.
+
+    Attributes:
+        rate: Samples a second.
+        sent: Samples sent so far.
+    """
+
+    rate: int = 24_000
+    sent: int = 0
+    _starts: list[int] = attrs.field(factory=list, init=False)
+    _times: list[float] = attrs.field(factory=list, init=False)
+
+    def append(self, samples: int, captured_at: float) -> None:
+        """Note that a block was sent: `samples` long, its first sample captured at `captured_at`."""
+        if not self._starts or abs(self._expected() - captured_at) > 0.005:  # noqa: PLR2004 5 ms: more than jitter of a clock
+            self._starts.append(self.sent)
+            self._times.append(captured_at)
+            del self._starts[:-_LIMIT], self._times[:-_LIMIT]
+        self.sent += samples
+
+    def _expected(self) -> float:
+        return self._times[-1] + (self.sent - self._starts[-1]) / self.rate
+
+    def time_of(self, ms: int) -> float | None:
+        """Tell when the sample at `ms` of the input timeline was captured, None when that is not known."""
+        position = ms * self.rate // 1000
+        index = bisect.bisect_right(self._starts, position) - 1
+        if index < 0 or position > self.sent:
+            return None
+        return self._times[index] + (position - self._starts[index]) / self.rate

@@ -1,0 +1,490 @@
+"""The playout ledger: which sample of which content part came out of the speaker, and when.
+
+Deliberately elsewhere: devices and rings (`realtime_trio.audio`), what the server is told (`core.interruption`).
+
+Theory of operation. Audio goes through four places: received, taken (into the device's ring), handed over (to the
+sound system), heard (left the speaker). The device knows nothing of parts; it counts the written samples of a
+*generation*, a number that every cut raises, so that a report which arrives late can never be taken for a newer sound.
+The ledger remembers which span of each generation belongs to which part, and so turns the device's two numbers into the
+two positions of a part, which are never mixed: *heard* follows the clock of the converter (for people: captions,
+latency), *cut* is all that was handed over when the callback took the cut, fade included (for the server: it comes out
+whatever we do).
+
+One voice at a time: a part that has begun is played to its end before another begins, however the deltas interleave.
+When it runs dry before it is finished, that is an underrun and not a reason to start another reply in the middle of it.
+
+Taken samples are kept until they were handed over (a ring's worth), so that a cut which spares some responses can put
+back what the device threw away of those: `cut(())` is a pause that loses no sample.
+"""
+
+import math
+from collections import deque
+from collections.abc import Collection
+
+import attrs
+
+__all__ = ["SAMPLES_PER_MS", "SAMPLE_RATE", "PartKey", "PlayoutLedger"]
+
+SAMPLE_RATE = 24_000
+"""Samples per second of everything in the ledger: mono PCM16."""
+
+SAMPLES_PER_MS = 24
+
+_WIDTH = 2  # bytes per sample
+_GRAIN = 1e-3  # of a sample: what floating point may be off by
+_MARK_SECONDS = 10.0  # marks this much older than the newest one are folded; no output latency comes near it
+_MAX_MARKS = 2048  # for devices whose clock stands still
+_MAX_PARTS = 1024  # settled parts beyond this are forgotten, the oldest first
+_MAX_GENERATIONS = 64
+_MAX_BLOCKED = 4096
+
+
+@attrs.frozen
+class PartKey:
+    """Where a piece of audio belongs.
+
+    Attributes:
+        response_id: The response that made it.
+        item_id: The item in the conversation.
+        content_index: The content part in that item.
+    """
+
+    response_id: str
+    item_id: str
+    content_index: int
+
+
+@attrs.define(eq=False)
+class _Span:
+    """A run of one part's samples inside one generation."""
+
+    generation: int
+    start: int
+    length: int
+
+
+@attrs.define(eq=False)
+class _Part:
+    key: PartKey
+    received: int = 0  # stragglers included: this is what the server has
+    done: bool = False
+    queue: deque[bytes] = attrs.Factory(deque)  # not taken yet
+    queued: int = 0
+    spans: list[_Span] = attrs.Factory(list)
+    carry: bytes = b""  # half a sample, when a delta ended in the middle of one
+
+    def append(self, generation: int, start: int, length: int) -> None:
+        last = self.spans[-1] if self.spans else None
+        if last is not None and last.generation == generation and last.start + last.length == start:
+            last.length += length
+        else:
+            self.spans.append(_Span(generation, start, length))
+
+    def give_back(self, length: int) -> None:
+        while length:
+            last = self.spans[-1]
+            step = min(length, last.length)
+            last.length -= step
+            length -= step
+            if not last.length:
+                self.spans.pop()
+
+
+@attrs.define(eq=False)
+class _Chunk:
+    """Taken samples that the device has not handed over yet; `data` is None once they are not wanted back."""
+
+    start: int
+    length: int
+    part: _Part
+    data: bytes | None
+
+
+@attrs.define(eq=False)
+class _Generation:
+    """What the device said about one generation."""
+
+    number: int
+    taken: int = 0
+    handed: int = 0
+    fixed: bool = False  # its end is known: nothing more of it will be handed over
+    base: int = 0  # samples that left the speaker before the oldest mark
+    marks: deque[tuple[int, float]] = attrs.Factory(deque)  # (samples, when the last of them leaves the speaker)
+    in_flight: deque[_Chunk] = attrs.Factory(deque)
+
+    def hand_over(self, samples: int, until: float) -> None:
+        if samples <= self.handed:
+            return
+        self.handed = samples
+        while self.marks and self.marks[-1][1] > until:
+            self.marks.pop()  # the newer word counts: an older sample cannot come out later than this one
+        self.marks.append((samples, until))
+        while len(self.marks) > _MAX_MARKS or self.marks[0][1] < until - _MARK_SECONDS:
+            self.base = self.marks.popleft()[0]
+        while self.in_flight and self.in_flight[0].start + self.in_flight[0].length <= samples:
+            self.in_flight.popleft()
+
+    def heard(self, now: float) -> int:
+        floor, block = self.base, None
+        for mark in reversed(self.marks):
+            if mark[1] <= now:
+                floor = mark[0]
+                break
+            block = mark
+        if block is None:
+            return floor
+        samples, until = block
+        return max(floor, samples - math.ceil((until - now) * SAMPLE_RATE - _GRAIN))
+
+    def heard_at(self, samples: int) -> float:
+        """When the sample before position `samples` leaves the speaker; inf if it was not handed over yet."""
+        if samples <= self.base:
+            return -math.inf
+        before = -math.inf
+        for position, until in self.marks:
+            if position >= samples:
+                return max(before, until - (position - samples) / SAMPLE_RATE)
+            before = until
+        return math.inf
+
+
+class PlayoutLedger:
+    """Received audio in the order in which it is to be played, and the position of each part of it.
+
+    Nothing here waits or reads a clock: times are arguments, in seconds of whatever clock the device uses.
+    """
+
+    def __init__(self) -> None:
+        self._generation = 0
+        self._logs: dict[int, _Generation] = {0: _Generation(0)}
+        self._parts: dict[PartKey, _Part] = {}  # in order of first audio
+        self._current: _Part | None = None  # begun: it has the voice until it is over
+        self._waiting: deque[_Part] = deque()  # not begun, each with something to play
+        self._blocked: dict[str, None] = {}
+        self._ended: dict[str, None] = {}
+
+    @property
+    def generation(self) -> int:
+        """The number of the generation that `take` takes for: starts at 0, one more at each cut."""
+        return self._generation
+
+    @property
+    def queued(self) -> int:
+        """Samples that were received and not taken yet."""
+        return sum(part.queued for part in self._in_order())
+
+    # what the server says
+
+    def receive(self, part: PartKey, pcm: bytes) -> bool:
+        """Add an audio delta behind everything that its part has already.
+
+        Args:
+            part: Where it belongs.
+            pcm: PCM16LE, mono, 24 kHz.
+
+        Returns:
+            False if that response was cut or discarded: this is a straggler, of which only the length is noted.
+        """
+        record = self._record(part)
+        pcm = record.carry + pcm
+        samples = len(pcm) // _WIDTH
+        record.carry = pcm[samples * _WIDTH :]
+        record.received += samples
+        if part.response_id in self._blocked:
+            return False
+        if samples:
+            record.queue.append(pcm[: samples * _WIDTH])
+            record.queued += samples
+            if record is not self._current and record not in self._waiting:
+                self._waiting.append(record)
+        return True
+
+    def finish(self, part: PartKey) -> None:
+        """Note that all audio of this part was received (`response.output_audio.done`)."""
+        self._record(part).done = True
+
+    def end(self, response_id: str) -> None:
+        """Note that the response is over (`response.done`): no part of it is waited for any more.
+
+        This matters when a response fails and its parts never get their own `done`.
+        """
+        _remember(self._ended, response_id)
+
+    # what the device takes and reports
+
+    def take(self, samples: int) -> bytes:
+        """Hand out the next samples for the device's ring.
+
+        Args:
+            samples: At most this many.
+
+        Returns:
+            PCM16LE of the current generation, possibly of several parts; empty when there is nothing to play now, and
+            while a cut that spared some of the taken samples is not reported yet (they come again, first).
+        """
+        log = self._logs[self._generation]
+        if any(chunk.data is not None for old in self._open_cuts() for chunk in old.in_flight):
+            return b""
+        pieces: list[bytes] = []
+        while samples > 0 and (part := self._voice()) is not None:
+            data = part.queue.popleft()
+            length = min(samples, len(data) // _WIDTH)
+            if length * _WIDTH < len(data):
+                part.queue.appendleft(data[length * _WIDTH :])
+                data = data[: length * _WIDTH]
+            part.queued -= length
+            part.append(log.number, log.taken, length)
+            log.in_flight.append(_Chunk(log.taken, length, part, data))
+            log.taken += length
+            samples -= length
+            pieces.append(data)
+        return b"".join(pieces)
+
+    def report(self, generation: int, samples: int, until: float) -> None:
+        """Note how far the device is.
+
+        Of one block, give `cut_report` first: a report about a newer generation ends all older ones where they were
+        last seen.
+
+        Args:
+            generation: The generation that it plays.
+            samples: How many written samples of this generation it handed over since the generation began.
+            until: When the last of them leaves the speaker, in seconds.
+        """
+        log = self._logs.get(generation)
+        if log is None or log.fixed:
+            return  # about something that is over: a straggler of the device
+        for old in self._open_cuts():
+            if old.number < generation:
+                self._fix(old, old.handed, None)
+        log.hand_over(min(samples, log.taken), until)
+
+    def cut(self, response_ids: Collection[str] | None = None) -> int:
+        """Stop the sound: a new generation begins, and these responses will not be played any more.
+
+        Args:
+            response_ids: Whose audio is dropped, for good. None: that of all known responses. What is spared goes on
+                from the sample at which the cut falls, so an empty collection is a pause.
+
+        Returns:
+            The new generation, which the device is to be told.
+        """
+        if response_ids is None:
+            response_ids = {key.response_id for key in self._parts}
+        log = self._logs[self._generation]
+        for response_id in response_ids:
+            self.discard(response_id)
+        for chunk in log.in_flight:
+            if chunk.part.key.response_id in self._blocked:
+                chunk.data = None
+        self._generation += 1
+        self._logs[self._generation] = _Generation(self._generation)
+        if log.handed == log.taken:
+            self._fix(log, log.taken, None)  # nothing was pending: the cut cannot fall anywhere else
+        for number in list(self._logs)[:-_MAX_GENERATIONS]:
+            if self._logs[number].fixed:
+                del self._logs[number]  # spans end where their generation did, so they are known without it
+        return self._generation
+
+    def discard(self, response_id: str) -> None:
+        """Drop what is queued of a response and refuse the rest, without touching what the device has already."""
+        _remember(self._blocked, response_id)
+        for part in self._in_order():
+            if part.key.response_id == response_id:
+                part.queue.clear()
+                part.queued = 0
+        if self._current is not None and self._current.key.response_id == response_id:
+            self._current = None
+        self._waiting = deque(part for part in self._waiting if part.key.response_id != response_id)
+
+    def cut_report(self, generation: int, samples: int, until: float | None = None) -> None:
+        """Note where a cut fell: this fixes the cut positions of what was playing.
+
+        Args:
+            generation: The old generation, the one that was cut.
+            samples: How many of its written samples come out, the fade included.
+            until: When the last of them leaves the speaker, if the device knows.
+        """
+        log = self._logs.get(generation)
+        if log is None or log.fixed or generation == self._generation:
+            return
+        for old in self._open_cuts():
+            if old.number < generation:
+                self._fix(old, old.handed, None)
+        self._fix(log, samples, until)
+
+    # positions
+
+    def heard_samples(self, part: PartKey, now: float) -> int:
+        """Samples of this part that left the speaker by `now`; 0 for a part that is not known. Never shrinks."""
+        record = self._parts.get(part)
+        if record is None:
+            return 0
+        total = 0
+        for span in record.spans:
+            log = self._logs.get(span.generation)
+            total += span.length if log is None else min(span.length, max(0, log.heard(now) - span.start))
+        return total
+
+    def heard_ms(self, part: PartKey, now: float) -> int:
+        """Whole milliseconds of this part that left the speaker by `now`."""
+        return self.heard_samples(part, now) // SAMPLES_PER_MS
+
+    def received_samples(self, part: PartKey) -> int:
+        """Samples of this part that the server sent, those refused after a cut included."""
+        record = self._parts.get(part)
+        return 0 if record is None else record.received
+
+    def received_ms(self, part: PartKey) -> int:
+        """Whole milliseconds of this part that the server sent, those refused after a cut included."""
+        return self.received_samples(part) // SAMPLES_PER_MS
+
+    def cut_samples(self, part: PartKey) -> int | None:
+        """Samples of a cut part that come out; None if its response was not cut, or it is not known yet."""
+        if part.response_id not in self._blocked:
+            return None
+        record = self._parts.get(part)
+        if record is None:
+            return 0
+        for span in record.spans:
+            log = self._logs.get(span.generation)
+            if log is not None and not log.fixed and span.start + span.length > log.handed:
+                return None
+        return sum(span.length for span in record.spans)
+
+    def cut_ms(self, part: PartKey) -> int | None:
+        """Whole milliseconds of a cut part that come out; None if it was not cut, or it is not known yet."""
+        samples = self.cut_samples(part)
+        return None if samples is None else samples // SAMPLES_PER_MS
+
+    def done(self, part: PartKey) -> bool:
+        """Whether all audio of this part was received."""
+        record = self._parts.get(part)
+        return record is not None and record.done
+
+    def blocked(self, response_id: str) -> bool:
+        """Whether this response was cut or discarded, so that its audio is refused."""
+        return response_id in self._blocked
+
+    def parts(self, response_id: str | None = None) -> tuple[PartKey, ...]:
+        """The known parts, of one response or of all, in the order of their first audio."""
+        return tuple(key for key in self._parts if response_id is None or key.response_id == response_id)
+
+    def pending(self, response_id: str) -> bool:
+        """Whether audio of this response was received that is not handed over yet (and will be, if nothing cuts it)."""
+        return any(
+            part.queued or self._in_flight(part) for part in self._parts.values() if part.key.response_id == response_id
+        )
+
+    def played(self, response_id: str, now: float) -> bool:
+        """Whether all audio that was received of this response left the speaker; also true when there is none."""
+        return self.played_at(response_id) <= now
+
+    def played_at(self, response_id: str) -> float:
+        """When all audio that was received of this response will have left the speaker.
+
+        Returns:
+            A time in seconds; -inf if there is no audio or it is long past; inf while some was not handed over yet, and
+            for good if some of it was cut.
+        """
+        latest = -math.inf
+        for part in self._parts.values():
+            if part.key.response_id == response_id:
+                if sum(span.length for span in part.spans) < part.received:
+                    return math.inf
+                for span in part.spans:
+                    log = self._logs.get(span.generation)
+                    if log is not None:
+                        latest = max(latest, log.heard_at(span.start + span.length))
+        return latest
+
+    def drained(self, now: float) -> bool:
+        """Whether nothing is left to be heard of what was received (what was cut does not count)."""
+        return self.drained_at() <= now
+
+    def drained_at(self) -> float:
+        """When nothing will be left to be heard: -inf if nothing ever was, inf while something is not handed over."""
+        if any(part.queued for part in self._in_order()):
+            return math.inf
+        return max(log.heard_at(log.taken) for log in self._logs.values())
+
+    # inside
+
+    def _record(self, key: PartKey) -> _Part:
+        record = self._parts.get(key)
+        if record is None:
+            if len(self._parts) >= _MAX_PARTS:
+                self._forget_oldest()
+            record = self._parts[key] = _Part(key)
+        return record
+
+    def _forget_oldest(self) -> None:
+        for key, part in self._parts.items():
+            if not part.queued and part is not self._current and not self._in_flight(part):
+                del self._parts[key]
+                return
+
+    def _in_order(self) -> list[_Part]:
+        """The parts that have something to play, in the order in which they will be."""
+        return [part for part in (self._current, *self._waiting) if part is not None]
+
+    def _voice(self) -> _Part | None:
+        current = self._current
+        if current is not None:
+            if current.queue:
+                return current
+            if not self._over(current):
+                return None
+            self._current = None
+        if self._waiting:
+            self._current = self._waiting.popleft()
+        return self._current
+
+    def _over(self, part: _Part) -> bool:
+        """Whether nothing more of this part is to be expected. A response makes its parts one after the other."""
+        response_id = part.key.response_id
+        return part.done or response_id in self._ended or any(p.key.response_id == response_id for p in self._waiting)
+
+    def _in_flight(self, part: _Part) -> bool:
+        """Whether samples of this part are in the device and were neither handed over nor cut."""
+        for span in part.spans:
+            log = self._logs.get(span.generation)
+            if log is not None and not log.fixed and span.start + span.length > log.handed:
+                return True
+        return False
+
+    def _open_cuts(self) -> list[_Generation]:
+        """Older generations of which it is not known yet where the cut fell."""
+        return [log for log in self._logs.values() if not log.fixed and log.number < self._generation]
+
+    def _fix(self, log: _Generation, samples: int, until: float | None) -> None:
+        """End an old generation at a position; put back what the device threw away of responses that were spared."""
+        end = min(max(samples, log.handed), log.taken)
+        returned: list[tuple[_Part, bytes]] = []
+        for chunk in log.in_flight:
+            keep = min(chunk.length, max(0, end - chunk.start))
+            if keep < chunk.length:
+                chunk.part.give_back(chunk.length - keep)
+                if chunk.data is not None and chunk.part.key.response_id not in self._blocked:
+                    returned.append((chunk.part, chunk.data[keep * _WIDTH :]))
+        if end > log.handed:
+            if until is None:  # the rest follows the last that was reported, without a gap
+                until = log.marks[-1][1] + (end - log.handed) / SAMPLE_RATE if log.marks else -math.inf
+            log.hand_over(end, until)
+        log.in_flight.clear()
+        log.taken = end
+        log.fixed = True
+        if returned:
+            for part, data in reversed(returned):
+                part.queue.appendleft(data)
+                part.queued += len(data) // _WIDTH
+            order = dict.fromkeys([part for part, _ in returned] + self._in_order())
+            self._current = None
+            self._waiting = deque(part for part in order if part.queue)
+
+
+def _remember(names: dict[str, None], name: str) -> None:
+    """Add a name to a bounded set, the oldest go."""
+    names[name] = None
+    while len(names) > _MAX_BLOCKED:
+        del names[next(iter(names))]
