@@ -17,7 +17,7 @@ HOME = Path(realtime_trio.__file__).parent
 LAYERS: list[list[set[str]]] = [
     [{"errors", "events", "_version"}],
     [{"core"}],
-    [{"config", "transport", "connection"}],
+    [{"config", "transport", "connection", "nursery"}],
     [{"device", "session", "response"}],
     [{"audio"}, {"tools", "tool_schema"}, {"http"}],
     [{"opening"}],
