@@ -1,0 +1,102 @@
+"""What every wire value has in common: strictness, unknown fields, and a repr that shows neither audio nor credentials.
+
+The values themselves are in the modules named after their nouns; turning them into text and back is in `codec`.
+"""
+
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+__all__ = ["EXTRA", "MARK", "NOTES", "ClientEventBase", "EventBase", "Maybe", "ServerEventBase", "Shape", "Tagged"]
+
+_T = TypeVar("_T")
+
+Maybe: TypeAlias = _T | UnsetType | None
+"""An optional field: a value, `None` (null on the wire) or `UNSET` (not on the wire). A merge tells the last two apart."""
+
+MARK = "$$"
+"""The beginning of the names of fields that have no place on the wire. `encode` looks for it to know that there is work."""
+EXTRA = MARK + "extra"
+NOTES = MARK + "notes"
+
+if TYPE_CHECKING:
+    Extra: TypeAlias = dict[str, Any]
+    Notes: TypeAlias = tuple[str, ...]
+else:
+    # The decoder takes neither of these from JSON, so that no peer can fill a field that has no place on the wire.
+    class Extra(dict):
+        """Never instantiated: only its refusal by the decoder is wanted."""
+
+    class Notes(tuple):
+        """Never instantiated: only its refusal by the decoder is wanted."""
+
+        __slots__ = ()
+
+
+class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Any JSON object of the protocol, as a frozen value."""
+
+    extra: Extra | UnsetType = msgspec.field(default=UNSET, name=EXTRA)
+    """Fields on the wire that this version does not know, kept as they came and written back by `encode`."""
+
+    HIDDEN: ClassVar[frozenset[str]] = frozenset()
+    """Names of fields that hold credentials: never in a repr."""
+
+    def __repr__(self) -> str:
+        shown = []
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if value is UNSET or (name == "notes" and not value):
+                continue
+            shown.append(f"{name}={'<hidden>' if name in self.HIDDEN else _show(value)}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+class Tagged(Shape, tag_field="type", tag="", frozen=True):
+    """A shape that its `type` tells apart from its neighbours."""
+
+    @property
+    def type(self) -> str:
+        """The wire's `type`."""
+        return str(self.__struct_config__.tag)
+
+
+class EventBase(Tagged, tag="", frozen=True):
+    """An event of either direction."""
+
+    notes: Notes = msgspec.field(default=(), name=NOTES)
+    """What had to be repaired to read it, in words: for example that a lone surrogate was replaced. Empty for nearly all."""
+
+
+class ClientEventBase(EventBase, tag="", frozen=True):
+    """An event that a client sends."""
+
+    event_id: Maybe[str] = UNSET
+    """Made by the client, at most 512 characters; comes back only in `error.event_id`."""
+
+
+class ServerEventBase(EventBase, tag="", frozen=True, kw_only=True):
+    """An event that the server sends."""
+
+    event_id: str
+    """Made by the server."""
+
+
+_LONGEST_SHOWN = 200
+_LONGEST_FOREIGN = 64  # of base64: 48 bytes, one millisecond of audio
+
+
+def _show(value: object, limit: int = _LONGEST_SHOWN) -> str:
+    """Return the repr of a field, with audio and long texts replaced by their sizes."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return f"<{len(value)} bytes>"
+    if isinstance(value, str):
+        return repr(value) if len(value) <= limit else f"<{len(value)} characters>"
+    if isinstance(value, dict):
+        # An object that this version does not know may hold base64 audio under any name.
+        return "{" + ", ".join(f"{key!r}: {_show(item, _LONGEST_FOREIGN)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        body = ", ".join(_show(item, limit) for item in value)
+        return f"[{body}]" if isinstance(value, list) else f"({body}{',' if len(value) == 1 else ''})"
+    return repr(value)
