@@ -1,0 +1,111 @@
+"""Whose turn it is to speak: the user's, promised to a response that the server will start by itself, or nobody's.
+
+Who speaks when it is nobody's is decided in `core.arbiter`.
+"""
+
+import math
+
+from realtime_trio.events import (
+    UNSET,
+    InputAudioBufferCleared,
+    InputAudioBufferCommitted,
+    InputAudioBufferSpeechStarted,
+    InputAudioBufferSpeechStopped,
+    InputAudioBufferTimeoutTriggered,
+    RealtimeSession,
+    SemanticVad,
+    ServerEvent,
+    ServerVad,
+    SessionCreated,
+    SessionUpdated,
+)
+
+__all__ = ["FLOOR_SECONDS", "PROMISE_SECONDS", "Floor"]
+
+FLOOR_SECONDS = 60.0
+"""The longest that the user keeps the floor when nothing tells that they stopped."""
+
+PROMISE_SECONDS = 2.0
+"""How long the slot is kept for the response that turn detection announces."""
+
+
+class Floor:
+    """The user's floor and the server's promise, as told by the events of the input audio buffer.
+
+    Attributes:
+        turn_detection: Whether the effective configuration has turn detection.
+        create_response: Whether turn detection starts a response at the end of a turn.
+        interrupt_response: Whether turn detection cancels the response in progress when the user begins to speak.
+    """
+
+    def __init__(self) -> None:
+        # what the API does until told otherwise
+        self.turn_detection = True
+        self.create_response = True
+        self.interrupt_response = True
+        self._taken_until = -math.inf
+        self._promised_until = -math.inf
+
+    def is_users(self, now: float) -> bool:
+        """Whether the user has the floor."""
+        return now < self._taken_until
+
+    def is_promised(self, now: float) -> bool:
+        """Whether a response that the server starts by itself is expected."""
+        return now < self._promised_until
+
+    @property
+    def deadline(self) -> float:
+        """From when on it is nobody's, if no event comes; -inf if nothing was said about it."""
+        return max(self._taken_until, self._promised_until)
+
+    def take(self, now: float) -> None:
+        """Give the floor to the user, from now for 60 s at most."""
+        self._taken_until = now + FLOOR_SECONDS
+
+    def free(self) -> None:
+        """Take the floor from the user."""
+        self._taken_until = -math.inf
+
+    def keep_promise(self) -> None:
+        """Note that the promised response came, or that it cannot come any more."""
+        self._promised_until = -math.inf
+
+    def handle(self, event: ServerEvent, now: float) -> None:
+        """Follow one server event.
+
+        Args:
+            event: Any event; most change nothing.
+            now: When it came, in seconds.
+        """
+        match event:
+            case InputAudioBufferSpeechStarted():
+                self.take(now)
+            case InputAudioBufferSpeechStopped() | InputAudioBufferTimeoutTriggered():
+                self.free()
+                if self.turn_detection and self.create_response:
+                    self._promised_until = now + PROMISE_SECONDS
+            case InputAudioBufferCommitted() | InputAudioBufferCleared():
+                self.free()
+            case SessionCreated(session=session) | SessionUpdated(session=session):
+                self._configure(session)
+            case _:
+                pass
+
+    def _configure(self, session: object) -> None:
+        if not isinstance(session, RealtimeSession):
+            # transcription and translation sessions never answer
+            self.turn_detection = self.create_response = self.interrupt_response = False
+        else:
+            audio_input = session.audio.input if session.audio else UNSET
+            detection = audio_input.turn_detection if audio_input else UNSET
+            if detection is UNSET:
+                return  # the server shows only a part of its configuration: what was known stays
+            self.turn_detection = detection is not None
+            flags = detection if isinstance(detection, ServerVad | SemanticVad) else None
+            self.create_response = self.turn_detection and (flags is None or flags.create_response is not False)
+            self.interrupt_response = self.turn_detection and (flags is None or flags.interrupt_response is not False)
+        if not self.turn_detection:
+            self.free()
+        if not self.create_response:
+            self.keep_promise()
