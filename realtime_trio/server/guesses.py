@@ -1,0 +1,124 @@
+"""What the documentation of the API does not settle: one constant for each guess, with the reason beside it.
+
+`docs/fidelity.md` lists them for users. Nothing here is a setting: a program that needs another behaviour in a test
+scripts it with `realtime_trio.testing.ScriptedPeer`.
+"""
+
+__all__ = [
+    "AUDIO_MS_PER_TOKEN_ASSISTANT",
+    "AUDIO_MS_PER_TOKEN_USER",
+    "BUFFER_FULL_CODE",
+    "CANCELLED_ITEM_STATUS",
+    "CHARACTERS_PER_TOKEN",
+    "CONVERSATION_CREATED",
+    "DEFAULT_INSTRUCTIONS",
+    "DEFAULT_SILENCE_MS",
+    "DEFAULT_VOICE",
+    "DELETE_ERROR_ECHOES_EVENT_ID",
+    "DUPLICATE_ITEM_CODE",
+    "IDLE_VAD_BUFFER_SECONDS",
+    "ITEM_DONE_FIRST",
+    "LOCKED_PARAMETER_CODE",
+    "MAXIMUM_ITEM_ID_LENGTH",
+    "MERGE_TURN_DETECTION",
+    "MINIMUM_COMMIT_MS",
+    "NO_RECOGNISER_CODE",
+    "RATE_LIMITS_AFTER_DONE",
+    "SEMANTIC_SILENCE_MS",
+    "SESSION_SECONDS",
+    "TRUNCATE_TOO_FAR_CODE",
+    "TRUNCATE_TWICE_CODE",
+    "TRUNCATE_UNKNOWN_CODE",
+    "UNKNOWN_CALL_CODE",
+    "UNKNOWN_PREVIOUS_ITEM_CODE",
+    "UNKNOWN_REFERENCE_CODE",
+    "WRONG_KIND_CODE",
+    "WRONG_TRANSPORT_CODE",
+]
+
+CONVERSATION_CREATED = False
+"""Whether `conversation.created` follows `session.created`: it stands in the schemas, not in the published list."""
+
+ITEM_DONE_FIRST = True
+"""Whether `conversation.item.done` comes before `response.output_item.done`: the order is not documented."""
+
+RATE_LIMITS_AFTER_DONE = True
+"""Whether `rate_limits.updated` follows `response.done` (as the guides list it) or `response.created` (as its text)."""
+
+CANCELLED_ITEM_STATUS = "incomplete"
+"""Status of an output item that was cut off by a cancel; seen by others, not documented."""
+
+DELETE_ERROR_ECHOES_EVENT_ID = False
+"""Whether the error for an unknown item names the client's event: it was seen without."""
+
+MERGE_TURN_DETECTION = True
+"""Whether an update of turn detection with the same type keeps what it does not name; a new type starts afresh."""
+
+DEFAULT_INSTRUCTIONS = "You are a helpful voice assistant. Be brief and friendly."
+"""The instructions of a fresh session: the real server has a text of its own."""
+
+DEFAULT_VOICE = "marin"
+"""The voice of a fresh session."""
+
+DEFAULT_SILENCE_MS = 500
+"""`silence_duration_ms` when it is not given: the schema says 500, examples show 200."""
+
+SEMANTIC_SILENCE_MS = {"low": 1000, "medium": 700, "high": 400, "auto": 700}
+"""Silence that ends a turn under `semantic_vad`. The real server scores the words; here it is server VAD with this."""
+
+IDLE_VAD_BUFFER_SECONDS = 10
+"""How much sound the buffer keeps under VAD while nobody speaks; a commit by hand gets no more than this."""
+
+MINIMUM_COMMIT_MS = 100
+"""A shorter buffer cannot be committed; seen by others."""
+
+SESSION_SECONDS = 3600
+"""The maximum age of a session."""
+
+CHARACTERS_PER_TOKEN = 4
+"""How text is counted: there is no tokeniser here."""
+
+AUDIO_MS_PER_TOKEN_USER = 100
+"""How the user's sound is counted."""
+
+AUDIO_MS_PER_TOKEN_ASSISTANT = 50
+"""How the assistant's sound is counted."""
+
+MAXIMUM_ITEM_ID_LENGTH = 32
+"""The longest item id that a client may choose; remembered, not documented."""
+
+TRUNCATE_TOO_FAR_CODE = "invalid_value"
+"""Code for a truncation beyond the item's end; the message was seen, the code was not."""
+
+TRUNCATE_TWICE_CODE = "item_already_truncated"
+"""Code for a second truncation of an item; known from the ignore lists of others."""
+
+TRUNCATE_UNKNOWN_CODE = "item_truncate_invalid_item_id"
+"""Code for the truncation of an item that does not exist; modelled on those for retrieve and delete."""
+
+UNKNOWN_PREVIOUS_ITEM_CODE = "item_create_invalid_previous_item_id"
+"""Code for a `previous_item_id` that does not exist."""
+
+DUPLICATE_ITEM_CODE = "item_create_duplicate_item_id"
+"""Code for an item whose id is taken."""
+
+UNKNOWN_CALL_CODE = "invalid_tool_call_id"
+"""Code for a function call's output whose call is not in the conversation."""
+
+UNKNOWN_REFERENCE_CODE = "invalid_value"
+"""Code for an `item_reference` to an item that does not exist."""
+
+LOCKED_PARAMETER_CODE = "invalid_value"
+"""Code for a change of `model`, of `tracing` once on, and of `speed` during a response."""
+
+WRONG_KIND_CODE = "invalid_value"
+"""Code for an event or a session type that belongs to another kind of session."""
+
+WRONG_TRANSPORT_CODE = "invalid_value"
+"""Code for `output_audio_buffer.clear`, which is for WebRTC and SIP only."""
+
+BUFFER_FULL_CODE = "input_audio_buffer_full"
+"""Code for an append that the buffer has no room for."""
+
+NO_RECOGNISER_CODE = "transcription_unavailable"
+"""Code in `...transcription.failed` when this server has no recogniser: not a code of the real API."""

@@ -1,0 +1,144 @@
+"""The input audio buffer: what was appended and not yet committed, and where it lies on the session's input timeline.
+
+Positions are samples at 24 kHz over all audio ever appended; the timeline goes on across commits, clears and changes of
+configuration. What the turns mean for the conversation is the business of `protocol`.
+"""
+
+import attrs
+
+from realtime_trio.server import guesses, problems
+from realtime_trio.server.audio_formats import FORMATS, WireFormat
+from realtime_trio.server.seams import SAMPLE_RATE, SpeechStarted, SpeechStopped, TurnDetector
+from realtime_trio.server.session_config import VadSettings
+
+__all__ = ["MAXIMUM_APPEND_BYTES", "MAXIMUM_BUFFER_SECONDS", "InputBuffer", "milliseconds"]
+
+MAXIMUM_APPEND_BYTES = 15 * 1024 * 1024
+MAXIMUM_BUFFER_SECONDS = 15 * 60
+
+
+def milliseconds(samples: int) -> int:
+    """Tell a position of the timeline as the wire does."""
+    return samples * 1000 // SAMPLE_RATE
+
+
+class InputBuffer:
+    """Audio on its way to becoming a user's turn.
+
+    Attributes:
+        detector: Finds the turns while turn detection is on.
+        written: All samples ever appended.
+        start: Where the buffered audio begins.
+    """
+
+    def __init__(self, detector: TurnDetector) -> None:
+        self.detector = detector
+        self.written = 0
+        self.start = 0
+        self._format = FORMATS["audio/pcm"]
+        self._data = bytearray()
+        self._half_sample = b""
+        self._vad: VadSettings | None = None
+        self._offset = 0  # our timeline less the detector's, which stands still while it is not asked
+
+    @property
+    def format(self) -> WireFormat:
+        """The format in which audio arrives."""
+        return self._format
+
+    @property
+    def duration_ms(self) -> float:
+        """How much audio is buffered."""
+        return self._format.milliseconds(len(self._data))
+
+    def configure(self, audio_format: WireFormat, vad: VadSettings | None) -> None:
+        """Follow the session's configuration.
+
+        Buffered audio of another format is dropped. Turning detection on or off forgets an open turn; the buffered
+        audio stays.
+        """
+        if audio_format is not self._format:
+            self.clear()
+            self._format = audio_format
+        if (vad is None) != (self._vad is None):
+            self.detector.reset()
+        self._vad = vad
+        self._offset = self.written - self.detector.position
+        if vad is not None:
+            self.detector.configure(
+                threshold=vad.threshold,
+                prefix_padding_ms=vad.prefix_padding_ms,
+                silence_duration_ms=vad.silence_duration_ms,
+            )
+
+    def append(self, audio: bytes) -> list[SpeechStarted | SpeechStopped]:
+        """Take the next audio of the session.
+
+        Returns:
+            What turn detection found in it, on the session's timeline, in order; nothing while it is off.
+
+        Raises:
+            Problem: It is more than one event or the buffer may hold. Nothing was taken.
+        """
+        if len(audio) > MAXIMUM_APPEND_BYTES:
+            raise problems.invalid_value("audio", f"{len(audio)} bytes", "Expected at most 15 MiB of audio.")
+        if self.duration_ms + self._format.milliseconds(len(audio)) > MAXIMUM_BUFFER_SECONDS * 1000:
+            raise problems.buffer_full(MAXIMUM_BUFFER_SECONDS)
+        audio = self._half_sample + audio
+        whole = len(audio) // self._format.sample_size * self._format.sample_size
+        self._half_sample, audio = audio[whole:], audio[:whole]
+        self._data += audio
+        self.written += self._format.samples(len(audio))
+        if self._vad is None:
+            return []
+        found = [self._shifted(event) for event in self.detector.feed(self._format.to_pcm_rough(audio))]
+        if not self.detector.speaking and not found:
+            # Nobody speaks: no more is kept than a turn may need to begin with.
+            self._drop_before(self.written - guesses.IDLE_VAD_BUFFER_SECONDS * SAMPLE_RATE)
+        return found
+
+    def _shifted(self, event: SpeechStarted | SpeechStopped) -> SpeechStarted | SpeechStopped:
+        if isinstance(event, SpeechStarted):
+            return attrs.evolve(event, start=event.start + self._offset)
+        return attrs.evolve(event, end=event.end + self._offset)
+
+    def begin_turn(self, start: int) -> None:
+        """Drop what lies before a turn that was found."""
+        self._drop_before(start)
+
+    def end_turn(self, end: int) -> bytes:
+        """Take the audio of a turn that was found to be over; what lies behind it stays buffered."""
+        size = self._format.byte_offset(max(0, end - self.start))
+        audio = bytes(self._data[:size])
+        self._drop_before(end)
+        return audio
+
+    def commit(self) -> bytes:
+        """Take everything, by hand.
+
+        Raises:
+            Problem: There is too little. Nothing was taken.
+        """
+        if self.duration_ms < guesses.MINIMUM_COMMIT_MS:
+            raise problems.buffer_too_small(self.duration_ms)
+        return self.take_all()
+
+    def take_all(self) -> bytes:
+        """Take everything, however little."""
+        audio = bytes(self._data)
+        self.clear()
+        return audio
+
+    def clear(self) -> None:
+        """Drop everything, and forget an open turn."""
+        self._data.clear()
+        self._half_sample = b""
+        self.start = self.written
+        self.detector.reset()
+
+    def _drop_before(self, position: int) -> None:
+        size = self._format.byte_offset(position - self.start)
+        if size > 0:
+            dropped = min(size, len(self._data))
+            del self._data[:dropped]
+            self.start += self._format.samples(dropped)

@@ -1,0 +1,315 @@
+"""The server's side of the protocol as a state machine without I/O: client events in, server events and effects out.
+
+```
+            receive, tick                          take_events   -> the wire
+ client ──────────────────> RealtimeProtocol ───>
+ brain, voice, recogniser ─> response_*, heard     take_effects  -> the driver (start, stop, recognise, close)
+```
+After every input the driver takes the events, in order, and then does the effects. Time is an argument. No input raises
+for what a client did: that becomes an `error` event. Any exception from here is a mistake of ours.
+
+The parts: the shape of events in `shapes`, configuration in `session_config`, items in `items`, the user's turns in
+`turns` and `hearing`, responses in `answers` and `responses`, errors in `problems`, guesses in `guesses`.
+"""
+
+import math
+from typing import Any
+
+import msgspec
+
+from realtime_trio import events
+from realtime_trio.server import guesses, problems
+from realtime_trio.server.answers import Answers
+from realtime_trio.server.audio_formats import FORMATS
+from realtime_trio.server.checks import decode_audio
+from realtime_trio.server.hearing import Hearing
+from realtime_trio.server.input_buffer import milliseconds
+from realtime_trio.server.items import Conversation, Item, item_from_json
+from realtime_trio.server.outbox import Close, Effect, NewId, Outbox, random_ids
+from realtime_trio.server.problems import Problem
+from realtime_trio.server.seams import BrainRequest, ToolCall, Transcript, TurnDetector
+from realtime_trio.server.session_config import Kind, SessionConfig
+from realtime_trio.server.shapes import check_client_event
+from realtime_trio.server.turns import Turns
+
+__all__ = ["RealtimeProtocol"]
+
+_NOT_WHEN_TRANSCRIBING = frozenset(
+    {"response.create", "response.cancel", "conversation.item.create", "conversation.item.truncate"}
+)
+
+
+class RealtimeProtocol:
+    """One session, as the server sees it."""
+
+    def __init__(
+        self,
+        *,
+        turn_detector: TurnDetector,
+        now: float,
+        model: str = "gpt-realtime",
+        kind: Kind = "realtime",
+        unix_time: int = 0,
+        new_id: NewId | None = None,
+    ) -> None:
+        """Prepare a session; `open` begins it.
+
+        Args:
+            turn_detector: Finds the turns of this session's user.
+            now: The driver's time in seconds, on the clock of all later inputs.
+            model: The model that the client asked for. It is told back; it changes nothing.
+            kind: What the session is for.
+            unix_time: The time of day, for `expires_at`.
+            new_id: Makes ids; unique ones by default.
+        """
+        self._outbox = Outbox(new_id or random_ids())
+        self._expires = now + guesses.SESSION_SECONDS
+        self._config = SessionConfig(
+            kind=kind,
+            model=model,
+            session_id=self._outbox.new_id("sess"),
+            expires_at=unix_time + guesses.SESSION_SECONDS,
+        )
+        self._conversation = Conversation(self._outbox.new_id("conv"))
+        self._hearing = Hearing(self._outbox)
+        self._answers = Answers(self._outbox, self._config, self._conversation, self._hearing)
+        self._turns = Turns(
+            self._outbox,
+            self._config,
+            self._conversation,
+            answers=self._answers,
+            hearing=self._hearing,
+            detector=turn_detector,
+        )
+        self._quiet_position = 0
+        self._closed = False
+
+    # ---- what the driver takes ----
+
+    def take_events(self) -> list[events.ServerEvent]:
+        """Take the events to send, in order."""
+        return self._outbox.take_events()
+
+    def take_effects(self) -> list[Effect]:
+        """Take what else is to be done, in order, once the events are on their way."""
+        return self._outbox.take_effects()
+
+    @property
+    def deadline(self) -> float:
+        """When `tick` is due, if nothing happens before; infinity when it is not."""
+        return math.inf if self._closed else min(self._expires, self._idle_deadline())
+
+    @property
+    def hearing(self) -> frozenset[str]:
+        """The items that the recogniser has not reported on."""
+        return frozenset(self._hearing.pending)
+
+    # ---- inputs ----
+
+    def open(self) -> None:
+        """Begin: the client is told its session."""
+        self._outbox.send(events.SessionCreated(event_id=self._outbox.event_id(), session=self._session()))
+        if guesses.CONVERSATION_CREATED:
+            self._outbox.send(
+                events.ConversationCreated(
+                    event_id=self._outbox.event_id(),
+                    conversation=events.ConversationDetails(id=self._conversation.id, object="realtime.conversation"),
+                )
+            )
+
+    def receive(self, message: str | bytes, now: float) -> None:
+        """Take a message of the client's, whatever it is."""
+        if self._closed:
+            return
+        event_id: Any = None
+        try:
+            event = _parse(message)
+            event_id = event.get("event_id") if isinstance(event, dict) else None
+            self._handle(check_client_event(event), now)
+        except Problem as problem:
+            self._outbox.report(problem, event_id)
+
+    def tick(self, now: float) -> None:
+        """Do what is due at this time."""
+        if self._closed:
+            return
+        if now >= self._expires:
+            minutes = guesses.SESSION_SECONDS // 60
+            problem = problems.session_expired(minutes)
+            self._outbox.report(problem, None)
+            self._outbox.do(Close(1001, problem.message))
+            self._closed = True
+        elif now >= self._idle_deadline():
+            self._answers.quiet_from = None
+            self._turns.idle(milliseconds(self._quiet_position))
+
+    def heard(self, item_id: str, transcript: Transcript | None, problem: str = "There is no recogniser.") -> None:
+        """Take the recogniser's report on an item that it was asked to hear.
+
+        Args:
+            item_id: The item.
+            transcript: What was understood; None when nothing can be.
+            problem: Why not.
+        """
+        self._hearing.heard(item_id, transcript, problem)
+
+    # ---- inputs from a response's brain and voice; each ignored once the response is over ----
+
+    def brain_request(self, response_id: str) -> BrainRequest | None:
+        """Tell what the brain is told; None when the response is over."""
+        run = self._answers.find(response_id)
+        return run.brain_request() if run else None
+
+    def response_text(self, response_id: str, delta: str, now: float) -> bool:
+        """Send a piece of a response's text.
+
+        Returns:
+            False when nothing more is wanted of that response.
+        """
+        run = self._answers.find(response_id)
+        if run is None:
+            return False
+        going_on = run.text(delta)
+        self._settle(response_id, now)
+        return going_on
+
+    def response_transcript(self, response_id: str, delta: str, now: float) -> bool:
+        """Send a piece of the text that is spoken; returns as `response_text` does."""
+        run = self._answers.find(response_id)
+        if run is None:
+            return False
+        going_on = run.spoken_text(delta)
+        self._settle(response_id, now)
+        return going_on
+
+    def response_audio(self, response_id: str, pcm: bytes, now: float) -> bool:
+        """Send a piece of speech (mono PCM16 at 24 kHz); returns as `response_text` does."""
+        run = self._answers.find(response_id)
+        if run is None:
+            return False
+        going_on = run.sound(pcm)
+        self._answers.voice_locked = self._answers.voice_locked or going_on
+        self._settle(response_id, now)
+        return going_on
+
+    def response_call(self, response_id: str, call: ToolCall, now: float) -> bool:
+        """Send a function call; returns as `response_text` does."""
+        run = self._answers.find(response_id)
+        if run is None:
+            return False
+        going_on = run.call(call)
+        self._settle(response_id, now)
+        return going_on
+
+    def response_finished(self, response_id: str, now: float) -> None:
+        """End a response: everything was said."""
+        run = self._answers.find(response_id)
+        if run is not None:
+            run.end("completed")
+            self._settle(response_id, now)
+
+    def response_failed(self, response_id: str, message: str, now: float) -> None:
+        """End a response: its brain or its voice failed."""
+        run = self._answers.find(response_id)
+        if run is not None:
+            run.end("failed", {"error": {"type": "server_error", "code": "server_error", "message": message}})
+            self._settle(response_id, now)
+
+    def _settle(self, response_id: str, now: float) -> None:
+        run = self._answers.find(response_id)
+        if run is not None:
+            self._answers.settle(run, now)
+            self._quiet_position = self._turns.position
+
+    # ---- client events ----
+
+    def _handle(self, event: dict[str, Any], now: float) -> None:
+        kind = event["type"]
+        if self._config.kind == "transcription" and kind in _NOT_WHEN_TRANSCRIBING:
+            raise problems.wrong_kind("type", f"A transcription session has no '{kind}'.")
+        match kind:
+            case "session.update":
+                self._update(event["session"])
+            case "input_audio_buffer.append":
+                self._turns.append(decode_audio(event["audio"], "audio"), now)
+            case "input_audio_buffer.commit":
+                self._turns.commit()
+            case "input_audio_buffer.clear":
+                self._turns.clear()
+            case "response.create":
+                self._answers.create(event.get("response") or {})
+            case "response.cancel":
+                self._answers.cancel(event.get("response_id"), now)
+                self._quiet_position = self._turns.position
+            case "output_audio_buffer.clear":
+                raise problems.wrong_transport(kind)
+            case _:
+                self._handle_item(kind, event)
+
+    def _update(self, changes: dict[str, Any]) -> None:
+        self._config.update(changes, voice_locked=self._answers.voice_locked, responding=self._answers.any)
+        self._turns.configure()
+        self._outbox.send(events.SessionUpdated(event_id=self._outbox.event_id(), session=self._session()))
+
+    def _handle_item(self, kind: str, event: dict[str, Any]) -> None:
+        if kind == "conversation.item.create":
+            self._create_item(event["item"], event.get("previous_item_id"))
+            return
+        action = kind.rpartition(".")[2]
+        item = self._conversation.find(event["item_id"])
+        if item is None:
+            raise problems.unknown_item(action, event["item_id"])
+        event_id = self._outbox.event_id()
+        if action == "retrieve":
+            self._outbox.send(events.ConversationItemRetrieved(event_id=event_id, item=item.wire(with_audio=True)))
+        elif action == "delete":
+            self._conversation.delete(item)
+            self._outbox.send(events.ConversationItemDeleted(event_id=event_id, item_id=item.id))
+        else:
+            item.truncate(event["content_index"], event["audio_end_ms"])
+            self._outbox.send(
+                events.ConversationItemTruncated(
+                    event_id=event_id,
+                    item_id=item.id,
+                    content_index=event["content_index"],
+                    audio_end_ms=event["audio_end_ms"],
+                )
+            )
+
+    def _create_item(self, value: dict[str, Any], previous_item_id: str | None) -> None:
+        ids = self._outbox.new_id("item"), self._outbox.new_id("call")
+        item = item_from_json(value, *ids, FORMATS[self._config.input_format])
+        self._check_call(item)
+        self._conversation.insert(item, previous_item_id)
+        previous = self._conversation.previous_id(item)
+        for event in (events.ConversationItemAdded, events.ConversationItemDone):
+            self._outbox.send(event(event_id=self._outbox.event_id(), item=item.wire(), previous_item_id=previous))
+        self._hearing.begin(item, None)
+
+    def _check_call(self, item: Item) -> None:
+        """Refuse an output whose call is not in the conversation."""
+        if item.type == "function_call_output" and self._conversation.call(item.call_id) is None:
+            raise problems.unknown_call("item.call_id", item.call_id)
+
+    # ---- parts ----
+
+    def _session(self) -> events.Session:
+        told = self._config.json()
+        if self._config.kind == "transcription":
+            return msgspec.convert(told, events.TranscriptionSession)
+        return msgspec.convert(told, events.RealtimeSession)
+
+    def _idle_deadline(self) -> float:
+        vad = self._config.vad
+        if vad is None or self._turns.speaking:
+            return math.inf
+        return self._answers.idle_deadline(vad.idle_timeout_ms)
+
+
+def _parse(message: str | bytes) -> Any:
+    if isinstance(message, bytes):
+        raise problems.invalid_event("Events are text messages, not binary ones.")
+    try:
+        return msgspec.json.decode(message)
+    except (ValueError, RecursionError):  # UnicodeEncodeError and msgspec.DecodeError are ValueErrors
+        raise problems.invalid_event("This is not valid JSON.") from None

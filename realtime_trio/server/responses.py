@@ -1,0 +1,399 @@
+"""One response: from `response.created` to exactly one `response.done`, and every event between.
+
+```
+            begin            text, speech, call *                   end
+ (asked) ──────────> in progress ──────────────────> completed | cancelled | incomplete | failed
+```
+Whatever ends it, the open part and item are closed first, in the documented order. Who decides that a response begins
+or is cancelled is the business of `protocol`; what it says is the brain's.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from realtime_trio import events
+from realtime_trio.server import guesses
+from realtime_trio.server.audio_formats import FORMATS
+from realtime_trio.server.items import Conversation, Item, Part, history, text_tokens
+from realtime_trio.server.outbox import Outbox
+from realtime_trio.server.seams import BrainRequest, ToolCall, ToolSpec
+
+__all__ = ["ResponseRun"]
+
+_ARGUMENTS_PIECE = 16
+
+
+class ResponseRun:
+    """A response in progress. Its inputs come from the driver; its events go to the outbox.
+
+    Attributes:
+        id: The response's id.
+        conversation: The conversation that it writes to; None when it is out of band.
+        context: The items that the brain is told.
+        ended: Whether `response.done` was sent; every later input is ignored.
+        status: `in_progress`, or how it ended.
+        audio_ms: How much sound it has sent.
+    """
+
+    def __init__(
+        self,
+        *,
+        outbox: Outbox,
+        conversation: Conversation | None,
+        context: list[Item],
+        settings: dict[str, Any],
+        overrides: dict[str, Any],
+    ) -> None:
+        self.id = outbox.new_id("resp")
+        self.conversation = conversation
+        self.context = context
+        self.status = "in_progress"
+        self.audio_ms = 0.0
+        self._settings = settings
+        self._overrides = overrides
+        self._outbox = outbox
+        self._format = FORMATS[settings["output"]["format"]["type"]]
+        self._items: list[Item] = []
+        self._details: dict[str, Any] | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over."""
+        return self.status != "in_progress"
+
+    @property
+    def modality(self) -> Literal["audio", "text"]:
+        """Whether it is spoken."""
+        return "audio" if self._settings["output_modalities"] == ["audio"] else "text"
+
+    @property
+    def voice(self) -> str:
+        """The name of the voice in force."""
+        voice = self._settings["output"]["voice"]
+        return str(voice["id"]) if isinstance(voice, dict) else str(voice)
+
+    @property
+    def speed(self) -> float:
+        """How fast it speaks."""
+        return float(self._settings["output"]["speed"])
+
+    def brain_request(self) -> BrainRequest:
+        """Tell the brain all that it is told, as far as it is known now."""
+        choice = self._settings["tool_choice"]
+        return BrainRequest(
+            history=history(self.context),
+            instructions=self._settings["instructions"],
+            response_instructions=self._overrides.get("instructions"),
+            tools=tuple(
+                ToolSpec(
+                    name=tool["name"],
+                    description=tool.get("description", ""),
+                    parameters=tool.get("parameters", {}),
+                )
+                for tool in self._settings["tools"]
+            ),
+            tool_choice=choice["name"] if isinstance(choice, dict) else choice,
+            modality=self.modality,
+            voice=self.voice,
+            metadata=self._overrides.get("metadata") or {},
+        )
+
+    # ---- beginning and end ----
+
+    def begin(self) -> None:
+        """Tell that it was created."""
+        self._outbox.send(events.ResponseCreated(event_id=self._outbox.event_id(), response=self.wire()))
+
+    def end(self, status: str, details: dict[str, Any] | None = None) -> None:
+        """Close what is open and tell how it ended. A second end is ignored.
+
+        Args:
+            status: `completed`, `cancelled`, `incomplete` or `failed`.
+            details: The rest of `status_details`.
+        """
+        if self.ended:
+            return
+        self._close_item("completed" if status == "completed" else guesses.CANCELLED_ITEM_STATUS)
+        self.status = status
+        self._details = None if status == "completed" and not details else {"type": status, **(details or {})}
+        self._outbox.send(events.ResponseDone(event_id=self._outbox.event_id(), response=self.wire()))
+
+    def wire(self) -> events.Response:
+        """Tell the response as a value of the wire, as it stands now."""
+        output = self._settings["output"]
+        told = {
+            "id": self.id,
+            "object": "realtime.response",
+            "status": self.status,
+            "status_details": self._details,
+            "conversation_id": self.conversation.id if self.conversation else None,
+            "output_modalities": self._settings["output_modalities"],
+            "max_output_tokens": self._settings["max_output_tokens"],
+            "audio": {"output": {"format": output["format"], "voice": output["voice"]}},
+            "metadata": self._overrides.get("metadata"),
+            "usage": self._usage() if self.ended else None,
+            "output": [],
+        }
+        response = msgspec.convert(told, events.Response)
+        return msgspec.structs.replace(response, output=[item.wire() for item in self._items] if self.ended else [])
+
+    # ---- what the brain says ----
+
+    def text(self, delta: str) -> bool:
+        """Send a piece of text.
+
+        Returns:
+            False when the response is over, or was ended by it because of `max_output_tokens`.
+        """
+        if self.ended or not self._has_room(text=delta):
+            return False
+        item, part = self._message("output_text")
+        part.text += delta
+        self._outbox.send(
+            events.ResponseOutputTextDelta(
+                event_id=self._outbox.event_id(),
+                response_id=self.id,
+                item_id=item.id,
+                output_index=self._index,
+                content_index=0,
+                delta=delta,
+            )
+        )
+        return True
+
+    def spoken_text(self, delta: str) -> bool:
+        """Send a piece of the transcript of its speech; returns as `text` does."""
+        if self.ended or not self._has_room(text=delta):
+            return False
+        item, part = self._message("output_audio")
+        if part.truncated_ms is None:
+            part.transcript = (part.transcript or "") + delta
+        self._outbox.send(
+            events.ResponseOutputAudioTranscriptDelta(
+                event_id=self._outbox.event_id(),
+                response_id=self.id,
+                item_id=item.id,
+                output_index=self._index,
+                content_index=0,
+                delta=delta,
+            )
+        )
+        return True
+
+    def sound(self, pcm: bytes) -> bool:
+        """Send a piece of its speech (mono PCM16 at 24 kHz); returns as `text` does."""
+        audio = self._format.from_pcm(pcm)
+        ms = self._format.milliseconds(len(audio))
+        if self.ended or not self._has_room(ms=ms):
+            return False
+        item, part = self._message("output_audio")
+        self.audio_ms += ms
+        if part.truncated_ms is None:
+            part.audio += audio
+        self._outbox.send(
+            events.ResponseOutputAudioDelta(
+                event_id=self._outbox.event_id(),
+                response_id=self.id,
+                item_id=item.id,
+                output_index=self._index,
+                content_index=0,
+                delta=audio,
+            )
+        )
+        return True
+
+    def call(self, wanted: ToolCall) -> bool:
+        """Send a function call, whole; returns as `text` does."""
+        arguments = wanted.arguments
+        if not isinstance(arguments, str):
+            arguments = json.dumps(dict(arguments), ensure_ascii=False, allow_nan=False)
+        if self.ended or not self._has_room(text=wanted.name + arguments):
+            return False
+        self._close_item("completed")
+        item = Item(
+            id=self._outbox.new_id("item"),
+            type="function_call",
+            status="in_progress",
+            name=wanted.name,
+            call_id=self._outbox.new_id("call"),
+        )
+        self._open_item(item)
+        for start in range(0, len(arguments), _ARGUMENTS_PIECE):
+            delta = arguments[start : start + _ARGUMENTS_PIECE]
+            item.arguments += delta
+            self._outbox.send(
+                events.ResponseFunctionCallArgumentsDelta(
+                    event_id=self._outbox.event_id(),
+                    response_id=self.id,
+                    item_id=item.id,
+                    output_index=self._index,
+                    call_id=item.call_id,
+                    delta=delta,
+                )
+            )
+        self._close_item("completed")
+        return True
+
+    # ---- items and parts ----
+
+    @property
+    def _index(self) -> int:
+        return len(self._items) - 1
+
+    @property
+    def _open(self) -> Item | None:
+        return self._items[-1] if self._items and self._items[-1].status == "in_progress" else None
+
+    def _message(self, kind: str) -> tuple[Item, Part]:
+        """Find the open message, or open one."""
+        item = self._open
+        if item is not None and item.parts and item.parts[0].type == kind:
+            return item, item.parts[0]
+        self._close_item("completed")
+        item = Item(id=self._outbox.new_id("item"), role="assistant", status="in_progress")
+        self._open_item(item)
+        part = Part(kind, audio=bytearray(), format=self._format, transcript="" if kind == "output_audio" else None)
+        item.parts.append(part)
+        self._outbox.send(
+            events.ResponseContentPartAdded(
+                event_id=self._outbox.event_id(),
+                response_id=self.id,
+                item_id=item.id,
+                output_index=self._index,
+                content_index=0,
+                part=_event_part(part, whole=False),
+            )
+        )
+        return item, part
+
+    def _open_item(self, item: Item) -> None:
+        self._items.append(item)
+        self._outbox.send(
+            events.ResponseOutputItemAdded(
+                event_id=self._outbox.event_id(), response_id=self.id, output_index=self._index, item=item.wire()
+            )
+        )
+        if self.conversation is not None:
+            self.conversation.insert(item)
+            self._outbox.send(
+                events.ConversationItemAdded(
+                    event_id=self._outbox.event_id(),
+                    item=item.wire(),
+                    previous_item_id=self.conversation.previous_id(item),
+                )
+            )
+
+    def _close_item(self, status: str) -> None:
+        item = self._open
+        if item is None:
+            return
+        for event in self._part_done(item):
+            self._outbox.send(event)
+        item.status = status
+        done: list[events.ServerEvent] = [
+            events.ResponseOutputItemDone(
+                event_id=self._outbox.event_id(), response_id=self.id, output_index=self._index, item=item.wire()
+            )
+        ]
+        if self.conversation is not None and item in self.conversation:
+            done.insert(
+                0 if guesses.ITEM_DONE_FIRST else 1,
+                events.ConversationItemDone(
+                    event_id=self._outbox.event_id(),
+                    item=item.wire(),
+                    previous_item_id=self.conversation.previous_id(item),
+                ),
+            )
+        for event in done:
+            self._outbox.send(event)
+
+    def _part_done(self, item: Item) -> Iterator[events.ServerEvent]:
+        """Close the open content of an item."""
+        new_id, index = self._outbox.event_id, self._index
+        if item.type == "function_call":
+            yield events.ResponseFunctionCallArgumentsDone(
+                event_id=new_id(),
+                response_id=self.id,
+                item_id=item.id,
+                output_index=index,
+                call_id=item.call_id,
+                name=item.name,
+                arguments=item.arguments,
+            )
+            return
+        part = item.parts[0]
+        if part.type == "output_text":
+            yield events.ResponseOutputTextDone(
+                event_id=new_id(),
+                response_id=self.id,
+                item_id=item.id,
+                output_index=index,
+                content_index=0,
+                text=part.text,
+            )
+        else:
+            yield events.ResponseOutputAudioDone(
+                event_id=new_id(), response_id=self.id, item_id=item.id, output_index=index, content_index=0
+            )
+            yield events.ResponseOutputAudioTranscriptDone(
+                event_id=new_id(),
+                response_id=self.id,
+                item_id=item.id,
+                output_index=index,
+                content_index=0,
+                transcript=part.transcript or "",
+            )
+        yield events.ResponseContentPartDone(
+            event_id=new_id(),
+            response_id=self.id,
+            item_id=item.id,
+            output_index=index,
+            content_index=0,
+            part=_event_part(part, whole=True),
+        )
+
+    # ---- counting ----
+
+    def _has_room(self, *, text: str = "", ms: float = 0.0) -> bool:
+        """Say whether that much more fits into `max_output_tokens`; if not, the response ends here."""
+        limit = self._settings["max_output_tokens"]
+        if limit == "inf":
+            return True
+        used = sum(sum(item.tokens()) for item in self._items)
+        if used + text_tokens(text) + ms / guesses.AUDIO_MS_PER_TOKEN_ASSISTANT <= limit:
+            return True
+        self.end("incomplete", {"reason": "max_output_tokens"})
+        return False
+
+    def _usage(self) -> dict[str, Any]:
+        text = text_tokens(self._settings["instructions"])
+        text += sum(text_tokens(json.dumps(tool)) for tool in self._settings["tools"])
+        audio = 0
+        for item in self.context:
+            item_text, item_audio = item.tokens()
+            text, audio = text + item_text, audio + item_audio
+        out_text = sum(item.tokens()[0] for item in self._items)
+        out_audio = sum(item.tokens()[1] for item in self._items)
+        return {
+            "total_tokens": text + audio + out_text + out_audio,
+            "input_tokens": text + audio,
+            "output_tokens": out_text + out_audio,
+            "input_token_details": {
+                "text_tokens": text,
+                "audio_tokens": audio,
+                "image_tokens": 0,
+                "cached_tokens": 0,
+                "cached_tokens_details": {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0},
+            },
+            "output_token_details": {"text_tokens": out_text, "audio_tokens": out_audio},
+        }
+
+
+def _event_part(part: Part, *, whole: bool) -> events.ContentPart:
+    """Tell a part as content part events do, which name it otherwise than items."""
+    if part.type == "output_text":
+        return events.TextPart(text=part.text if whole else "")
+    return events.AudioPart(transcript=(part.transcript or "") if whole else "")
