@@ -1,7 +1,7 @@
 """The words of the protocol: every event, item, part and configuration object as a frozen value, and the JSON codec.
 
-How to read them: a field of type `Maybe[T]` is a value, `None` (null on the wire) or `UNSET` (not on the wire at all). The name
-of an event class is its wire type in CamelCase. Nothing here knows of sockets, clocks or sessions.
+How to read them: a field of type `Maybe[T]` is a value, `None` (null on the wire) or `UNSET` (not on the wire at all).
+The name of an event class is its wire type in CamelCase. Nothing here knows of sockets, clocks or sessions.
 """
 
 from msgspec import UNSET, UnsetType

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 import msgspec
 from msgspec import UNSET, UnsetType
 
+from realtime_trio.errors import redact
+
 __all__ = ["EXTRA", "MARK", "NOTES", "ClientEventBase", "EventBase", "Maybe", "ServerEventBase", "Shape", "Tagged"]
 
 _T = TypeVar("_T")
 
 Maybe: TypeAlias = _T | UnsetType | None
-"""An optional field: a value, `None` (null on the wire) or `UNSET` (not on the wire). A merge tells the last two apart."""
+"""An optional field: a value, `None` (null on the wire) or `UNSET` (not on the wire). To a merge these differ."""
 
 MARK = "$$"
-"""The beginning of the names of fields that have no place on the wire. `encode` looks for it to know that there is work."""
+"""How the names of fields without a place on the wire begin. `encode` looks for it to know that there is work."""
 EXTRA = MARK + "extra"
 NOTES = MARK + "notes"
 
@@ -40,16 +42,16 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     extra: Extra | UnsetType = msgspec.field(default=UNSET, name=EXTRA)
     """Fields on the wire that this version does not know, kept as they came and written back by `encode`."""
 
-    HIDDEN: ClassVar[frozenset[str]] = frozenset()
-    """Names of fields that hold credentials: never in a repr."""
+    LONGEST_SHOWN: ClassVar[int] = 200
+    """A longer text is shown in a repr by its length only."""
 
     def __repr__(self) -> str:
         shown = []
-        for name in self.__struct_fields__:
+        for name in sorted(self.__struct_fields__, key=_ASIDE.__contains__):  # what is not on the wire comes last
             value = getattr(self, name)
             if value is UNSET or (name == "notes" and not value):
                 continue
-            shown.append(f"{name}={'<hidden>' if name in self.HIDDEN else _show(value)}")
+            shown.append(f"{name}={'<hidden>' if name in _CREDENTIALS else _show(value, self.LONGEST_SHOWN)}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
@@ -66,7 +68,7 @@ class EventBase(Tagged, tag="", frozen=True):
     """An event of either direction."""
 
     notes: Notes = msgspec.field(default=(), name=NOTES)
-    """What had to be repaired to read it, in words: for example that a lone surrogate was replaced. Empty for nearly all."""
+    """What had to be repaired to read it, in words, for example `"lone surrogate replaced"`. Nearly always empty."""
 
 
 class ClientEventBase(EventBase, tag="", frozen=True):
@@ -83,19 +85,24 @@ class ServerEventBase(EventBase, tag="", frozen=True, kw_only=True):
     """Made by the server."""
 
 
-_LONGEST_SHOWN = 200
+_ASIDE = ("extra", "notes")
+_CREDENTIALS = frozenset({"authorization", "headers", "client_secret"})
 _LONGEST_FOREIGN = 64  # of base64: 48 bytes, one millisecond of audio
 
 
-def _show(value: object, limit: int = _LONGEST_SHOWN) -> str:
+def _show(value: object, limit: int) -> str:
     """Return the repr of a field, with audio and long texts replaced by their sizes."""
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
     if isinstance(value, str):
         return repr(value) if len(value) <= limit else f"<{len(value)} characters>"
     if isinstance(value, dict):
-        # An object that this version does not know may hold base64 audio under any name.
-        return "{" + ", ".join(f"{key!r}: {_show(item, _LONGEST_FOREIGN)}" for key, item in value.items()) + "}"
+        # An object that this version does not know may hold base64 audio under any name, and credentials.
+        shown = (
+            f"{key!r}: {'<hidden>' if key in _CREDENTIALS else redact(_show(item, _LONGEST_FOREIGN))}"
+            for key, item in value.items()
+        )
+        return f"{{{', '.join(shown)}}}"
     if isinstance(value, list | tuple):
         body = ", ".join(_show(item, limit) for item in value)
         return f"[{body}]" if isinstance(value, list) else f"({body}{',' if len(value) == 1 else ''})"

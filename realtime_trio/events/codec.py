@@ -1,63 +1,115 @@
-"""Text to events and back.
+"""Text to events and back: the strict way, which nearly every message takes.
 
-The strict way in is here.
+What the strict way refuses is read once more, part by part, in `salvage`; what the encoder alone would write wrongly is
+prepared in `unfold`.
 """
 
+from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from typing import Any, cast
 
 import msgspec
 
-from ..errors import LocalProtocolError, RemoteProtocolError
+from realtime_trio.errors import LocalProtocolError
+
+from ._base import MARK, EventBase
+from .client import SessionUpdate
+from .config import TranslationSession
 from .registry import CLIENT_EVENTS, SERVER_EVENTS, ClientEvent, Kind, ServerEvent
+from .salvage import Salvage
+from .unfold import unfold
 from .unknown import MalformedEvent, UnknownEvent
 
 __all__ = ["decode", "decode_client", "encode"]
 
 
-def _d(classes: Any) -> Any:
-    from functools import reduce
-    from operator import or_
-
+def _decoder(classes: Iterable[type[EventBase]]) -> msgspec.json.Decoder[Any]:
+    # One decoder for the union: msgspec finds the class by its tag in the same pass in which it reads the fields.
     return msgspec.json.Decoder(reduce(or_, classes))
 
 
-_SERVER = _d(dict.fromkeys(c for k in SERVER_EVENTS.values() for c in k))
-_CLIENT = {k: _d(v) for k, v in CLIENT_EVENTS.items()}
-_KNOWN = {c.__struct_config__.tag for k in SERVER_EVENTS.values() for c in k}
-_KNOWN_CLIENT = {k: {c.__struct_config__.tag for c in v} for k, v in CLIENT_EVENTS.items()}
+_ALL_SERVER_EVENTS = tuple(dict.fromkeys(cls for classes in SERVER_EVENTS.values() for cls in classes))
+_strict_server = _decoder(_ALL_SERVER_EVENTS).decode
+_strict_client = {kind: _decoder(classes).decode for kind, classes in CLIENT_EVENTS.items()}
+_salvage_server = Salvage(_ALL_SERVER_EVENTS, lenient=True)
+_salvage_client = {kind: Salvage(classes, translation=kind == "translation") for kind, classes in CLIENT_EVENTS.items()}
+_write = msgspec.json.Encoder().encode
+_MARK = MARK.encode()
 
 
 def decode(text: str | bytes) -> ServerEvent:
-    """Read a server event."""
+    """Read one event of a server, of any kind of session.
+
+    Nothing that is an event is refused: see `UnknownEvent`, `MalformedEvent`, `UnknownItem` and its kin, and the fields
+    `extra` and `notes`.
+
+    Args:
+        text: One whole message.
+
+    Returns:
+        The event. `encode` gives back what was read, apart from what `notes` says was repaired.
+
+    Raises:
+        RemoteProtocolError: The text is not a JSON object with a string `type`.
+    """
     try:
-        return cast(ServerEvent, _SERVER.decode(text))
-    except (ValueError, RecursionError) as error:
-        return _slow(text, _KNOWN, error)
+        return cast("ServerEvent", _strict_server(text))
+    except (ValueError, RecursionError):
+        return cast("ServerEvent", _salvage_server.read(text))
 
 
 def decode_client(text: str | bytes, *, kind: Kind = "realtime") -> ClientEvent:
-    """Read a client event."""
-    try:
-        return cast(ClientEvent, _CLIENT[kind].decode(text))
-    except (ValueError, RecursionError) as error:
-        return _slow(text, _KNOWN_CLIENT[kind], error)
+    """Read one event of a client, as a server does.
 
+    Stricter than `decode` in one thing: an item, part or tool of a known type that does not fit makes the whole event
+    malformed, so that the client can be told which parameter is wrong.
 
-def _slow(text: str | bytes, known: set[Any], error: Exception) -> Any:
+    Args:
+        text: One whole message.
+        kind: The session's kind. An event that belongs to another kind is unknown.
+
+    Returns:
+        The event.
+
+    Raises:
+        RemoteProtocolError: The text is not a JSON object with a string `type`.
+    """
     try:
-        data = msgspec.json.decode(text)
+        return cast("ClientEvent", _strict_client[kind](text))
     except (ValueError, RecursionError):
-        raise RemoteProtocolError("this is not a JSON object") from None
-    if not isinstance(data, dict) or not isinstance(data.get("type"), str):
-        raise RemoteProtocolError("this is not a JSON object with a string type")
-    if data["type"] in known:
-        return MalformedEvent(type=data["type"], json=str(text), problem=str(error))
-    return UnknownEvent(type=data["type"], data=data, event_id=data.get("event_id", msgspec.UNSET))
+        return cast("ClientEvent", _salvage_client[kind].read(text))
 
 
 def encode(event: ClientEvent | ServerEvent) -> str:
-    """Write an event."""
+    """Write an event as one message.
+
+    Args:
+        event: Any event. An unknown or malformed one is written as it came.
+
+    Returns:
+        JSON text.
+
+    Raises:
+        LocalProtocolError: It cannot be written: a lone surrogate, a number that is not finite, something that has no
+            form in JSON, or nested too deeply.
+    """
     try:
-        return msgspec.json.encode(event).decode()
-    except (TypeError, ValueError, RecursionError) as error:
-        raise LocalProtocolError(str(error)) from None
+        if isinstance(event, EventBase):
+            written = _write(event)
+            # msgspec writes NaN and infinities as null, and knows nothing of what has no place on the wire.
+            if (
+                _MARK in written
+                or b"null" in written
+                or (type(event) is SessionUpdate and type(event.session) is TranslationSession)
+            ):
+                written = _write(unfold(event))
+            return written.decode()
+        if isinstance(event, UnknownEvent):
+            return _write(unfold(event)).decode()
+        if isinstance(event, MalformedEvent):
+            event.json.encode()  # refuses lone surrogates
+            return event.json
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise LocalProtocolError(f"this {type(event).__name__} cannot be written as JSON: {error}") from None
+    raise LocalProtocolError(f"a {type(event).__name__} is not an event")

@@ -1,7 +1,7 @@
 """Session configuration: what is asked of a session, and what the server says is in effect.
 
-One class serves request and answer: fields that only the server fills (`id`, `object`, `expires_at`) are optional. Tools and
-the smaller options are in `tools`; what a single response may override is in `responses`.
+One class serves request and answer: fields that only the server fills (`id`, `object`, `expires_at`) are optional.
+Tools and the smaller options are in `tools`; what a single response may override is in `responses`.
 """
 
 from typing import TypeAlias

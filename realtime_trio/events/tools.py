@@ -3,7 +3,7 @@
 How a function tool is made from a Python function, and run, is elsewhere: `realtime_trio.tools`.
 """
 
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
 from msgspec import UNSET
 
@@ -62,8 +62,6 @@ class McpTool(Tagged, tag="mcp", frozen=True, kw_only=True):
 
     Wire: `mcp`.
     """
-
-    HIDDEN: ClassVar[frozenset[str]] = frozenset({"authorization", "headers"})
 
     server_label: str
     """Names the MCP server within the session."""

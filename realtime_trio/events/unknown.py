@@ -3,19 +3,19 @@
 When these arise is decided in `codec`.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
 from ._base import MARK, Extra, Shape
 
-__all__ = ["MalformedEvent", "UnknownEvent", "UnknownItem", "UnknownPart", "UnknownShape", "UnknownTool"]
+__all__ = ["MalformedEvent", "Unknown", "UnknownEvent", "UnknownItem", "UnknownPart", "UnknownShape", "UnknownTool"]
 
 DATA = MARK + "data"
 
 
-class _Unknown(Shape, tag_field="type", tag=MARK, frozen=True, kw_only=True):
+class Unknown(Shape, tag_field="type", tag=MARK, frozen=True, kw_only=True):
     """An object whose `type` is not known, or whose `type` is known but whose fields do not fit it."""
 
     # A type that no JSON decodes to: the strict decoder can never make one of these by itself.
@@ -25,7 +25,7 @@ class _Unknown(Shape, tag_field="type", tag=MARK, frozen=True, kw_only=True):
     """The whole object as it came, `type` included."""
 
 
-class UnknownItem(_Unknown, tag=MARK + "item", frozen=True):
+class UnknownItem(Unknown, tag=MARK + "item", frozen=True):
     """An item of a type that this version does not know, or that does not fit its type."""
 
     @property
@@ -35,15 +35,15 @@ class UnknownItem(_Unknown, tag=MARK + "item", frozen=True):
         return value if isinstance(value, str) else UNSET
 
 
-class UnknownPart(_Unknown, tag=MARK + "part", frozen=True):
+class UnknownPart(Unknown, tag=MARK + "part", frozen=True):
     """A content part of a type that this version does not know, or that does not fit its type."""
 
 
-class UnknownTool(_Unknown, tag=MARK + "tool", frozen=True):
+class UnknownTool(Unknown, tag=MARK + "tool", frozen=True):
     """A tool of a type that this version does not know, or that does not fit its type."""
 
 
-class UnknownShape(_Unknown, tag=MARK + "shape", frozen=True):
+class UnknownShape(Unknown, tag=MARK + "shape", frozen=True):
     """Any other object of a type that this version does not know: a turn detection, a tool choice, an MCP error."""
 
 
@@ -62,6 +62,8 @@ class UnknownEvent(Shape, frozen=True, kw_only=True):
 
 class MalformedEvent(Shape, frozen=True, kw_only=True):
     """An event of a known type that does not fit that type, or that cannot be read to its end."""
+
+    LONGEST_SHOWN: ClassVar[int] = 64  # its text may hold audio
 
     type: str
     """The wire's `type`."""
