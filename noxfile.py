@@ -55,7 +55,7 @@ def lint(session: nox.Session) -> None:
     session.install(*group("lint"))
     session.run("ruff", "format", "--check", "--diff", ".")
     session.run("ruff", "check", ".")
-    # ASYNC9: checkpoints in every path, not a promise of ours; ASYNC124: many are async because an interface asks for it
+    # ASYNC9: a checkpoint in every path is no promise of ours; ASYNC124: interfaces ask for async
     session.run("flake8-async", "--disable", "ASYNC9,ASYNC124", *python_files("realtime_trio", "demos", "benchmarks"))
     # ASYNC112: a test may want a nursery round one task, to cancel it
     session.run("flake8-async", "--disable", "ASYNC9,ASYNC124,ASYNC112", *python_files("tests"))

@@ -1,0 +1,160 @@
+"""A server that costs next to nothing: it sends frames encoded beforehand on time, and throws away what it gets.
+
+It speaks just enough WebSocket (RFC 6455) and Realtime for a session to open: `session.created`, an answer to
+`session.update`, then one response whose audio deltas come every 100 ms until the client leaves. Run it with a number
+of seconds; it prints its port. Nothing here is measured: it runs in a process of its own.
+"""
+
+import base64
+import hashlib
+import json
+import random
+import re
+import struct
+import sys
+
+import trio
+
+PERIOD = 0.1  # seconds between audio deltas
+DELTA_PCM = random.Random(3).randbytes(int(PERIOD * 24_000) * 2)
+CONVERSATION, RESPONSE, ITEM = "conv_1", "resp_1", "item_1"
+TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+SESSION = {
+    "type": "realtime",
+    "object": "realtime.session",
+    "id": "sess_1",
+    "model": "gpt-realtime",
+    "output_modalities": ["audio"],
+    "instructions": "",
+    "tools": [],
+    "tool_choice": "auto",
+    "max_output_tokens": "inf",
+    "audio": {
+        "input": {"format": {"type": "audio/pcm", "rate": 24000}, "turn_detection": None},
+        "output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "marin", "speed": 1.0},
+    },
+}
+
+
+def frame(opcode, payload):
+    """Encode one unfragmented frame as servers send it: not masked."""
+    size = len(payload)
+    if size < 126:
+        head = struct.pack("!BB", 0x80 | opcode, size)
+    elif size < 65_536:
+        head = struct.pack("!BBH", 0x80 | opcode, 126, size)
+    else:
+        head = struct.pack("!BBQ", 0x80 | opcode, 127, size)
+    return head + payload
+
+
+def event(kind, **fields):
+    """Encode one event as a frame."""
+    return frame(TEXT, json.dumps({"type": kind, "event_id": f"event_{kind}", **fields}).encode())
+
+
+PLACE = {"response_id": RESPONSE, "item_id": ITEM, "output_index": 0, "content_index": 0}
+ANSWER = {"object": "realtime.response", "id": RESPONSE, "status": "in_progress", "output": []}
+MESSAGE = {"id": ITEM, "object": "realtime.item", "type": "message", "role": "assistant", "status": "in_progress"}
+CREATED = event("session.created", session=SESSION)
+BEGIN = b"".join(
+    [
+        event("response.created", response=ANSWER | {"conversation_id": CONVERSATION}),
+        event("response.output_item.added", response_id=RESPONSE, output_index=0, item=MESSAGE | {"content": []}),
+        event("conversation.item.added", previous_item_id=None, item=MESSAGE | {"content": []}),
+        event("response.content_part.added", **PLACE, part={"type": "audio", "transcript": ""}),
+    ]
+)
+DELTA = event("response.output_audio.delta", **PLACE, delta=base64.b64encode(DELTA_PCM).decode())
+
+
+async def take(stream, buffer, size):
+    """Take so many bytes from the stream."""
+    while len(buffer) < size:
+        data = await stream.receive_some(65_536)
+        if not data:
+            raise EOFError
+        buffer += data
+    taken = bytes(buffer[:size])
+    del buffer[:size]
+    return taken
+
+
+async def answer_handshake(stream, buffer):
+    """Accept whatever asks for a WebSocket."""
+    while b"\r\n\r\n" not in buffer:
+        buffer += await stream.receive_some(65_536)
+    request, _, rest = bytes(buffer).partition(b"\r\n\r\n")
+    buffer[:] = rest
+    key = re.search(rb"(?i)sec-websocket-key:\s*(\S+)", request)[1]
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())  # noqa: S324 - RFC
+    await stream.send_all(
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
+
+
+async def take_frame(stream, buffer):
+    """Take one frame; only short ones are unmasked, since long ones are audio that nobody looks at."""
+    first, second = await take(stream, buffer, 2)
+    size = second & 0x7F
+    if size == 126:
+        (size,) = struct.unpack("!H", await take(stream, buffer, 2))
+    elif size == 127:
+        (size,) = struct.unpack("!Q", await take(stream, buffer, 8))
+    mask = await take(stream, buffer, 4)
+    payload = await take(stream, buffer, size)
+    if size < 1_200:
+        payload = bytes(byte ^ mask[index & 3] for index, byte in enumerate(payload))
+    return first & 0x0F, payload
+
+
+async def serve(stream):
+    """Serve one client until it leaves."""
+    buffer = bytearray()
+    sending = trio.Lock()
+
+    async def send(data):
+        async with sending:
+            await stream.send_all(data)
+
+    async def pace():
+        due = trio.current_time() + PERIOD
+        await send(BEGIN)
+        while True:
+            await trio.sleep_until(due)
+            await send(DELTA)
+            due += PERIOD
+
+    try:
+        await answer_handshake(stream, buffer)
+        await send(CREATED)
+        async with trio.open_nursery() as nursery:
+            talking = False
+            while True:
+                opcode, payload = await take_frame(stream, buffer)
+                if opcode == CLOSE:
+                    await send(frame(CLOSE, payload[:2]))
+                    nursery.cancel_scope.cancel()
+                    return
+                if opcode == PING:
+                    await send(frame(PONG, payload))
+                elif b'"session.update"' in payload:
+                    await send(event("session.updated", session=SESSION))
+                elif opcode == TEXT and not talking:  # the first block of audio
+                    talking = True
+                    nursery.start_soon(pace)
+    except* (EOFError, trio.BrokenResourceError):
+        pass
+
+
+async def main():
+    """Serve for so many seconds at most."""
+    with trio.move_on_after(float(sys.argv[1])):
+        listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        print(listeners[0].socket.getsockname()[1], flush=True)
+        await trio.serve_listeners(serve, listeners)
+
+
+if __name__ == "__main__":
+    trio.run(main)
