@@ -50,7 +50,7 @@ async def run_ours(url):
     from realtime_trio import open_session
 
     async with (
-        open_session(url=url, api_key="none") as session,
+        open_session(url=url, modality="audio") as session,
         session.responses() as responses,
         trio.open_nursery() as nursery,
     ):
