@@ -1,0 +1,153 @@
+"""The one place that puts connection, session, device and tools together: `open_session`."""
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from ssl import SSLContext
+from typing import Any
+
+import trio
+
+from . import events
+from .connection import open_connection
+from .device import AudioDevice
+from .errors import ConfigurationError
+from .events import UNSET, UnsetType
+from .session import Modality, Session, ToolErrors, TranscriptionSetting, TurnDetection, session_settings
+from .tools import Toolbox
+from .transport import Connect, open_websocket
+
+__all__ = ["open_session"]
+
+
+@asynccontextmanager
+@trio.lowlevel.enable_ki_protection
+async def open_session(
+    *,
+    url: str | None = None,
+    api_key: str | None = None,
+    model: str | None = None,
+    instructions: str | None = None,
+    voice: str | None = None,
+    modality: Modality | None = None,
+    turn_detection: TurnDetection | UnsetType = UNSET,
+    transcription: TranscriptionSetting | UnsetType = UNSET,
+    tools: Iterable[Callable[..., Any]] = (),
+    audio: AudioDevice | None = None,
+    config: events.RealtimeSession | Mapping[str, Any] | None = None,
+    ack_timeout: float = 10.0,
+    drain: bool = True,
+    tool_errors: ToolErrors = "report",
+    audio_limit: float = 600.0,
+    organization: str | None = None,
+    project: str | None = None,
+    headers: Iterable[tuple[str, str]] = (),
+    ssl_context: SSLContext | None = None,
+    allow_insecure: bool = False,
+    connect: Connect = open_websocket,
+) -> AsyncGenerator[Session]:
+    """Open a session and have it until the block is left.
+
+    The block is entered when the server has created the session and acknowledged its configuration. With a device,
+    capture starts then. What is not given is left to the server's defaults; connection settings come from the arguments,
+    else the environment, else a `.env` file in the working directory.
+
+    Args:
+        url: Where the server is; else `OPENAI_BASE_URL`; else OpenAI's.
+        api_key: Else `OPENAI_API_KEY`. A server on this machine needs none.
+        model: Else `OPENAI_REALTIME_MODEL`, else the library's default.
+        instructions: What the model is told to be.
+        voice: The name of the voice.
+        modality: `"audio"` or `"text"`; by default audio with a device, else text.
+        turn_detection: `ServerVad(...)`, `SemanticVad(...)`, the name of one, or None for manual turns.
+        transcription: How the user's speech is transcribed: a model's name, `AudioTranscription(...)`, or None.
+        tools: Functions that the model may call; see `realtime_trio.tool`.
+        audio: A microphone and speaker; without, the program appends and receives PCM itself.
+        config: Everything else of the wire's session, as a struct or a mapping; the arguments above are put over it.
+        ack_timeout: How long each call waits for the server's answer, in seconds.
+        drain: Whether a normal end of the block waits until what was generated was heard.
+        tool_errors: `"report"` tells the model and `session.events()`; `"raise"` ends the session with the tool's
+            exception, for tests.
+        audio_limit: How much audio one response may have, in seconds; beyond that it is interrupted.
+        organization: Else `OPENAI_ORG_ID`.
+        project: Else `OPENAI_PROJECT_ID`.
+        headers: More headers for the handshake.
+        ssl_context: For a certificate authority of your own.
+        allow_insecure: Whether a key may go over plain `ws://` to another machine.
+        connect: What opens the message stream, for tests and for other transports.
+
+    Yields:
+        The session.
+
+    Raises:
+        ConfigurationError: A setting is missing or does not fit; nothing was opened.
+        ConnectError: No connection came about; `Refused` when the server said no.
+        ServerError: The server refused the configuration.
+        ConnectionClosed: The link was lost or the server closed it; raised once, plain, where the block ends.
+        DeviceUnavailable: The device is missing, busy or gone.
+
+    Cancellation:
+        The block is cancelled first; then sound fades out and the connection is closed, within about a second.
+
+    Tasks:
+        Reader, writer, capture, playout, a timer, and one task a tool call, all gone when the block has ended. A crash in
+        one of them cancels the block and is raised as `InternalError`.
+    """
+    toolbox = Toolbox(tools)
+    settings = session_settings(
+        config=config,
+        instructions=UNSET if instructions is None else instructions,
+        voice=UNSET if voice is None else voice,
+        modality=_modality(modality, config, audio),
+        turn_detection=turn_detection,
+        transcription=transcription,
+        tools=toolbox.definitions() if toolbox else UNSET,
+    )
+    _check_device(audio, settings)
+    async with open_connection(
+        url=url,
+        api_key=api_key,
+        model=model,
+        organization=organization,
+        project=project,
+        headers=headers,
+        ssl_context=ssl_context,
+        allow_insecure=allow_insecure,
+        connect=connect,
+    ) as connection:
+        session = Session(
+            connection,
+            tools=toolbox,
+            make_tools=Toolbox,
+            device=audio,
+            ack_timeout=ack_timeout,
+            tool_errors=tool_errors,
+            audio_limit=audio_limit,
+        )
+        async with session.running(settings, drain=drain):
+            yield session
+
+
+def _modality(
+    given: Modality | None, config: events.RealtimeSession | Mapping[str, Any] | None, audio: AudioDevice | None
+) -> Modality | UnsetType:
+    if given is not None:
+        return given
+    configured = config.output_modalities if isinstance(config, events.RealtimeSession) else (config or {}).get(
+        "output_modalities"
+    )
+    if configured:
+        return UNSET
+    return "text" if audio is None else "audio"
+
+
+def _check_device(audio: AudioDevice | None, settings: events.RealtimeSession) -> None:
+    """Refuse formats that a device cannot play yet."""
+    if audio is None or not settings.audio:
+        return
+    for direction in (settings.audio.input, settings.audio.output):
+        kind = direction.format.type if direction and direction.format else None
+        if kind not in (None, UNSET, "audio/pcm"):
+            raise ConfigurationError(
+                f"a device plays and captures audio/pcm, not {kind}: leave the format out, or append and receive the "
+                "audio yourself (no audio=...)"
+            )

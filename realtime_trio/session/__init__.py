@@ -1,0 +1,49 @@
+"""The session layer: a nursery, its turns, and the calls that a program makes. See `session.py` for the way in."""
+
+from ..core.interruption import Interruption as Interruption
+from .interruptions import PendingInterruption as PendingInterruption
+from .notices import AudioDropped as AudioDropped
+from .notices import Interrupted as Interrupted
+from .notices import NotAnEvent as NotAnEvent
+from .notices import Notice as Notice
+from .notices import ToolFailed as ToolFailed
+from .notices import ToolFinished as ToolFinished
+from .notices import ToolStarted as ToolStarted
+from .responses import Reply as Reply
+from .responses import Response as Response
+from .responses import ToolCall as ToolCall
+from .session import Session as Session
+from .settings import Modality as Modality
+from .settings import TranscriptionSetting as TranscriptionSetting
+from .settings import TurnDetection as TurnDetection
+from .settings import session_settings as session_settings
+from .subscription import Lagged as Lagged
+from .subscription import Subscription as Subscription
+from .tape import Tape as Tape
+from .tool_calls import ToolErrors as ToolErrors
+from .tool_calls import ToolRunner as ToolRunner
+
+__all__ = [
+    "AudioDropped",
+    "Interrupted",
+    "Interruption",
+    "Lagged",
+    "Modality",
+    "NotAnEvent",
+    "Notice",
+    "PendingInterruption",
+    "Reply",
+    "Response",
+    "Session",
+    "Subscription",
+    "Tape",
+    "ToolCall",
+    "ToolErrors",
+    "ToolFailed",
+    "ToolFinished",
+    "ToolRunner",
+    "ToolStarted",
+    "TranscriptionSetting",
+    "TurnDetection",
+    "session_settings",
+]

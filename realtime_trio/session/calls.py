@@ -1,0 +1,178 @@
+"""Acknowledged calls: which answer of the server belongs to which call of ours.
+
+The server echoes no id on success, so answers are matched by what they are about: by the item id for create, delete,
+retrieve and truncate; first in, first out, with one of a kind in flight, for update, commit and clear. An `error` is
+matched by `event_id`, else by an item id in its message, else it belongs to the only call in flight.
+Nothing is sent here; sending is the caller's business (`session.py`).
+"""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Literal, TypeAlias
+
+import attrs
+import trio
+
+from .. import events
+from ..errors import NotAcknowledged, ServerError
+from .promise import Promise
+
+__all__ = ["Call", "Calls", "Kind", "server_error"]
+
+Kind: TypeAlias = Literal["create", "delete", "retrieve", "truncate", "update", "commit", "clear"]
+
+_ONE_IN_FLIGHT: frozenset[Kind] = frozenset({"update", "commit", "clear"})
+
+
+def server_error(problem: events.ErrorDetails) -> ServerError:
+    """Make the exception for the payload of an `error` event."""
+    return ServerError(
+        problem.message,
+        type=problem.type,
+        code=problem.code or None,
+        param=problem.param or None,
+        event_id=problem.event_id or None,
+    )
+
+
+@attrs.define(eq=False)
+class Call:
+    """One call in flight.
+
+    Attributes:
+        kind: What was asked.
+        item_id: The item it is about, "" where there is none.
+        event_id: The id of the client event, "" until it was sent.
+    """
+
+    kind: Kind
+    item_id: str = ""
+    event_id: str = ""
+    answer: Promise[Any] = attrs.field(factory=Promise)
+
+
+class Calls:
+    """The calls that wait for an answer."""
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        self._open: list[Call] = []
+        self._lots = {kind: trio.Lock() for kind in _ONE_IN_FLIGHT}
+
+    async def make(self, kind: Kind, send: Callable[[], Awaitable[str]], *, item_id: str = "") -> Any:
+        """Send something and wait for its answer.
+
+        Args:
+            kind: What is asked.
+            send: Hands the client event to the writer and returns its event id.
+            item_id: The item it is about.
+
+        Raises:
+            ServerError: The server refused.
+            NotAcknowledged: No answer within the time limit.
+
+        Cancellation:
+            What was sent stays sent. The answer that then still comes is not taken for that of a later call.
+        """
+        if kind in _ONE_IN_FLIGHT:
+            async with self._lots[kind]:
+                await self._orphan_answered(kind)
+                return await self._make(Call(kind, item_id), send)
+        return await self._make(Call(kind, item_id), send)
+
+    async def _orphan_answered(self, kind: Kind) -> None:
+        """Wait until a cancelled call of this kind, which was sent, has its answer, or never will."""
+        for call in [call for call in self._open if call.kind == kind]:
+            with trio.move_on_after(self.timeout):
+                await _settled(call)
+            self._close(call)
+
+    async def _make(self, call: Call, send: Callable[[], Awaitable[str]]) -> Any:
+        self._open.append(call)
+        try:
+            call.event_id = await send()
+        except BaseException:
+            self._close(call)  # never sent
+            raise
+        with trio.move_on_after(self.timeout):
+            return await call.answer.wait()
+        self._close(call)
+        about = f" of item {call.item_id!r}" if call.item_id else ""
+        raise NotAcknowledged(f"the server did not answer the {call.kind}{about} within {self.timeout:g} s")
+
+    def _close(self, call: Call) -> None:
+        if call in self._open:
+            self._open.remove(call)
+
+    def handle(self, event: events.ServerEvent) -> bool:
+        """Give an answer to the call it belongs to. Returns whether there was one."""
+        match event:
+            case events.ConversationItemAdded() | events.ConversationItemCreated():
+                return self._answer("create", event.item, getattr(event.item, "id", ""))
+            case events.ConversationItemDeleted(item_id=item_id):
+                return self._answer("delete", None, item_id)
+            case events.ConversationItemRetrieved():
+                return self._answer("retrieve", event.item, getattr(event.item, "id", ""))
+            case events.ConversationItemTruncated(item_id=item_id):
+                return self._answer("truncate", None, item_id)
+            case events.SessionUpdated():
+                return self._answer("update", event.session)
+            case events.InputAudioBufferCommitted(item_id=item_id):
+                return self._answer("commit", item_id)
+            case events.InputAudioBufferCleared():
+                return self._answer("clear", None)
+            case events.Error():
+                return self._refuse(event.error)
+            case _:
+                return False
+
+    def _answer(self, kind: Kind, value: object, item_id: object = "") -> bool:
+        for call in self._open:
+            if call.kind == kind and (not call.item_id or call.item_id == item_id):
+                self._close(call)
+                call.answer.keep(value)
+                return True
+        return False
+
+    def _refuse(self, problem: events.ErrorDetails) -> bool:
+        call = next(self._suspects(problem), None)
+        if call is None:
+            return False
+        self._close(call)
+        call.answer.break_(server_error(problem))
+        return True
+
+    def _suspects(self, problem: events.ErrorDetails) -> Iterator[Call]:
+        if problem.event_id:
+            yield from (call for call in self._open if call.event_id == problem.event_id)
+            return
+        yield from (call for call in self._open if call.item_id and call.item_id in problem.message)
+        kind = _kind_of(problem)
+        yield from [call for call in self._open if call.kind == kind][:1]
+
+    def end(self, reason: Exception) -> None:
+        """Let every call raise the reason why the session ended."""
+        for call in self._open:
+            call.answer.break_(reason)
+        self._open.clear()
+
+
+_CODES: dict[str, Kind] = {
+    "input_audio_buffer_commit_empty": "commit",
+    "cannot_update_voice": "update",
+    "item_retrieve_invalid_item_id": "retrieve",
+    "item_delete_invalid_item_id": "delete",
+}
+
+
+def _kind_of(problem: events.ErrorDetails) -> Kind | None:
+    """Tell which kind of call an error without an event id is about, None when nothing says so."""
+    if problem.code and problem.code in _CODES:
+        return _CODES[problem.code]
+    return "update" if problem.param and str(problem.param).startswith("session.") else None
+
+
+async def _settled(call: Call) -> None:
+    try:
+        await call.answer.wait()
+    except Exception:  # noqa: BLE001, S110 only that it was answered matters here
+        pass

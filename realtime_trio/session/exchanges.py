@@ -1,0 +1,102 @@
+"""What one `ask` sets off: requests for replies, the responses that settle them, tool calls, and when all of it is over.
+
+Pure bookkeeping with one promise at its end; who may speak is `core.arbiter`'s decision, tasks are in `tool_calls.py`.
+"""
+
+import secrets
+
+import attrs
+
+from .. import events
+from .promise import Promise
+from .responses import Reply, Response, ToolCall, total_usage
+
+__all__ = ["Exchange", "Request", "new_id"]
+
+
+def new_id(prefix: str) -> str:
+    """Make an id that is ours, of at most 32 characters (the server's limit for item ids)."""
+    return f"{prefix}_{secrets.token_hex(12)}"
+
+
+@attrs.define(eq=False)
+class Exchange:
+    """One user turn and all that follows from it.
+
+    Attributes:
+        over: Kept when no reply and no tool output is owed any more; broken when a reply cannot be had.
+        responses: The responses that settled its requests, in order.
+        tool_calls: The calls they made, in the order of their outputs.
+    """
+
+    over: Promise[None] = attrs.field(factory=Promise)
+    responses: list[Response] = attrs.field(factory=list)
+    tool_calls: list[ToolCall] = attrs.field(factory=list)
+    requests: list["Request"] = attrs.field(factory=list)
+    _holds: int = attrs.field(default=0, init=False)
+
+    def hold(self) -> None:
+        """Something is owed: a reply, or the outputs of a batch of calls."""
+        self._holds += 1
+
+    def release(self) -> None:
+        """One thing that was owed is there, or never will be."""
+        self._holds -= 1
+        if self._holds == 0:
+            self.over.keep(None)
+
+    def reply(self) -> Reply:
+        """Sum it up."""
+        last = self.responses[-1] if self.responses else None
+        return Reply(
+            text=last.text if last else "",
+            status=last.status if last else "cancelled",
+            usage=total_usage(response.usage for response in self.responses),
+            tool_calls=tuple(self.tool_calls),
+            responses=tuple(self.responses),
+            interruption=last.interruption if last else None,
+        )
+
+
+@attrs.define(eq=False)
+class Request:
+    """A reply that is owed.
+
+    Attributes:
+        id: The key by which the server's answer is known (`metadata["realtime_trio"]`).
+        overrides: What to ask for beside the session's settings.
+        exchange: What it belongs to, None for what nobody waits for.
+        created: The response that settles it.
+        response: The same, once there is one.
+    """
+
+    overrides: events.ResponseCreateParams | events.UnsetType = events.UNSET
+    exchange: Exchange | None = None
+    id: str = attrs.field(factory=lambda: new_id("req"))
+    created: Promise[Response] = attrs.field(factory=Promise)
+    response: Response | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.exchange is not None:
+            self.exchange.requests.append(self)
+            self.exchange.hold()
+
+    def settle(self, response: Response) -> None:
+        """A response was created for it."""
+        self.response = response
+        self.created.keep(response)
+        if self.exchange is not None and response not in self.exchange.responses:
+            self.exchange.responses.append(response)
+
+    def release(self) -> None:
+        """Nothing more is owed for it."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.release()
+
+    def fail(self, error: Exception) -> None:
+        """It cannot be had."""
+        self.created.break_(error)
+        if self.exchange is not None:
+            self.exchange.over.break_(error)
+        self.release()

@@ -1,0 +1,120 @@
+"""Carrying out an interruption: cut the sound, leave the turns, then tell the server what was heard.
+
+What is cut, cancelled, truncated or deleted is decided in `core.interruption`; when to interrupt, in `turns.py`.
+"""
+
+from collections.abc import Callable, Collection, Generator, Mapping
+from typing import Any
+
+import attrs
+
+from .. import events
+from ..core.interruption import Delete, Interrupter, Interruption, InterruptionPlan
+from ..core.playout import PartKey
+from .notices import Interrupted, Notice
+from .promise import Promise
+from .responses import Response
+from .sound import Sound
+
+__all__ = ["Interruptions", "PendingInterruption"]
+
+
+@attrs.define(eq=False)
+class PendingInterruption:
+    """An interruption under way: it has its effect already; `await` it for the record of what was heard."""
+
+    record: Promise[Interruption] = attrs.field(factory=Promise, repr=False)
+
+    def __await__(self) -> Generator[Any, Any, Interruption]:
+        return self.record.wait().__await__()
+
+
+@attrs.define(eq=False)
+class Interruptions:
+    """The interruptions of one session.
+
+    Attributes:
+        sound: What is cut.
+        send: Hands a client event to the writer.
+        publish: Takes notices.
+        live: The live responses by id.
+        generated_text: Looks up the transcript of a part.
+    """
+
+    sound: Sound
+    send: Callable[[events.ClientEvent], str]
+    publish: Callable[[Notice], None]
+    live: Mapping[str, Response]
+    generated_text: Callable[[PartKey], str]
+    _interrupter: Interrupter = attrs.field(init=False)
+    _pending: list[tuple[InterruptionPlan, PendingInterruption]] = attrs.field(factory=list, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._interrupter = Interrupter(self.sound.ledger)
+
+    def handle(self, event: events.ServerEvent) -> None:
+        """Follow one server event, after the ledger has."""
+        self._interrupter.handle(event)
+        self.settle()
+
+    def begin(
+        self, reason: str, *, now: float, server_cancels: bool, response_ids: Collection[str] | None = None
+    ) -> tuple[tuple[str, ...], PendingInterruption]:
+        """Interrupt, in this order: sound, turns, server.
+
+        Args:
+            reason: What interrupts.
+            now: When.
+            server_cancels: Whether the server cancels its active response by itself.
+            response_ids: Only these; None for all of the conversation.
+
+        Returns:
+            The ids of the responses that end, and what can be awaited for the record.
+        """
+        plan = self._interrupter.begin(reason, now=now, server_cancels=server_cancels, response_ids=response_ids)
+        pending = PendingInterruption()
+        if not plan:
+            pending.record.keep(Interruption(reason, (), ()))
+            return (), pending
+        self.sound.cut(plan.response_ids)
+        for response_id in plan.response_ids:
+            if response := self.live.get(response_id):
+                response.cut()
+        for response_id in plan.cancel:
+            self.send(events.ResponseCancel(response_id=response_id))
+        self._pending.append((plan, pending))
+        self.settle()
+        return plan.response_ids, pending
+
+    def drop(self, response: Response) -> None:
+        """Play nothing of a response that nobody wants any more."""
+        self._interrupter.drop(response.id)
+        response.cut()
+        response.finish_heard()
+        self.settle()
+
+    def settle(self) -> None:
+        """Tell the server what is known by now about where the sound ended, and finish the records that are complete."""
+        for repair in self._interrupter.repairs():
+            if isinstance(repair, Delete):
+                self.send(events.ConversationItemDelete(item_id=repair.item_id))
+            else:
+                self.send(
+                    events.ConversationItemTruncate(
+                        item_id=repair.item_id, content_index=repair.content_index, audio_end_ms=repair.audio_end_ms
+                    )
+                )
+        for plan, pending in [entry for entry in self._pending if self._interrupter.settled(entry[0])]:
+            self._pending.remove((plan, pending))
+            record = self._interrupter.record(plan, self.generated_text)
+            for response_id in plan.response_ids:
+                if response := self.live.get(response_id):
+                    response.finish_interruption(record)
+            pending.record.keep(record)
+            self.publish(Interrupted(record))
+
+    def end(self, error: Exception) -> None:
+        """The session is over."""
+        for _, pending in self._pending:
+            pending.record.break_(error)
+        self._pending.clear()

@@ -1,0 +1,129 @@
+"""How a session ends: which scope is cancelled when, and which exception comes out.
+
+Theory of operation. There are two scopes beside each other. The *body* scope holds the user's code. The *services* scope
+is shielded and holds the reader, capture, playout, tools and the timer, so that a cancellation from outside (or Ctrl-C)
+takes the body down first; the services leave only after the goodbyes, which are bounded in time.
+
+An end that is not the user's is one call, `end(reason)`: it cancels the body, wakes whoever waits outside of it, and
+`reason` is raised once, where the session's block ends. The body's own exception always wins and comes out as the same
+object; our reason then becomes a note on it. Services never raise: they end the session.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import attrs
+import trio
+
+from ..errors import InternalError, RealtimeError
+
+__all__ = ["Lifetime"]
+
+Service = Callable[..., Awaitable[object]]
+
+
+@attrs.define(eq=False)
+class Lifetime:
+    """The scopes of one session and the reason why it ended, if that was not the user's doing.
+
+    Attributes:
+        reason: Why the session ended, None as long as it lives or when the user ended it.
+        over: Whether no more calls make sense: it ended, or it is saying goodbye.
+    """
+
+    reason: Exception | None = attrs.field(default=None, init=False)
+    over: bool = attrs.field(default=False, init=False)
+    _body: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _services: trio.CancelScope = attrs.field(factory=lambda: trio.CancelScope(shield=True), init=False)
+    _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
+    _witnesses: list[Callable[[Exception], None]] = attrs.field(factory=list, init=False)
+
+    def on_end(self, witness: Callable[[Exception], None]) -> None:
+        """Let `witness` know the reason when the session ends without the user's doing."""
+        self._witnesses.append(witness)
+
+    def end(self, reason: Exception) -> None:
+        """End the session for a reason that is not the user's. Only the first reason counts."""
+        if self.over:
+            return
+        self.reason, self.over = reason, True
+        # The body first: a task in it that waits for an answer is to see the cancellation, not the reason,
+        # which is raised once, at the end of the block.
+        self._body.cancel(reason=f"the session ended: {reason}")
+        for witness in self._witnesses:
+            witness(reason)
+
+    def start_soon(self, service: Service, *args: object, name: str | None = None) -> None:
+        """Start a service task; a crash of it is our mistake and ends the session with `InternalError`."""
+        assert self._nursery is not None, "services start inside `running()`"  # noqa: S101
+        self._nursery.start_soon(self._serve, service, args, name=name or service)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _serve(self, service: Service, args: tuple[object, ...]) -> None:
+        try:
+            await service(*args)
+        except RealtimeError as error:
+            self.end(error)
+        except Exception as error:  # noqa: BLE001 a border: whatever it was reaches the one who can act
+            mistake = InternalError(f"{getattr(service, '__name__', service)} crashed: {error!r}; please report this")
+            mistake.__cause__ = error
+            self.end(mistake)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _host(self, task_status: trio.TaskStatus[None]) -> None:
+        with self._services:
+            async with trio.open_nursery() as self._nursery:
+                task_status.started()
+                await trio.sleep_forever()
+
+    @asynccontextmanager
+    async def running(
+        self, *, drain: Callable[[], Awaitable[object]], goodbye: Callable[[], Awaitable[object]]
+    ) -> AsyncIterator[None]:
+        """Run the block as the session's body, with the services around it.
+
+        Args:
+            drain: Called after a normal end of the body; what it waits for may still be cut short from outside.
+            goodbye: Called at every end; bounded in time by itself.
+
+        Raises:
+            Exception: What the body raised, as the same object; else the reason for an end that was not the user's.
+
+        Tasks:
+            The services run in a shielded scope until the goodbye is said.
+        """
+        failure: BaseException | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._host)
+                try:
+                    with self._body:
+                        yield
+                        await drain()
+                except BaseException as error:  # noqa: BLE001 re-raised below, once the services are gone
+                    failure = error
+                self.over = True
+                try:
+                    with trio.CancelScope(shield=True):
+                        await goodbye()
+                except KeyboardInterrupt as error:  # an impatient second Ctrl-C cuts the goodbye short
+                    failure = failure or error
+                finally:
+                    self._services.cancel(reason="the session is over")
+        except BaseExceptionGroup as group:
+            # Services do not raise and the body is caught above: this is Ctrl-C while the nursery closed, or our mistake.
+            failure = failure or _single(group)
+        if failure is not None:
+            if self.reason is not None and not isinstance(failure, trio.Cancelled):
+                failure.add_note(f"the session had ended as well: {self.reason!r}")
+            raise failure
+        if self.reason is not None:
+            raise self.reason
+
+
+def _single(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Unwrap our own nursery's group, which holds one exception unless we made a mistake."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

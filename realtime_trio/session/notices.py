@@ -1,0 +1,93 @@
+"""What happens in a session beside the wire's events; delivered by `Session.events()` in the order it happened."""
+
+from typing import TypeAlias
+
+import attrs
+
+from ..core.interruption import Interruption
+from ..errors import RemoteProtocolError
+
+__all__ = ["AudioDropped", "Interrupted", "NotAnEvent", "Notice", "ToolFailed", "ToolFinished", "ToolStarted"]
+
+
+@attrs.frozen
+class Interrupted:
+    """A response was interrupted, and the server has been told what was heard.
+
+    Attributes:
+        interruption: The reason, and for each audio part what was heard, what came out, and what had been received.
+    """
+
+    interruption: Interruption
+
+
+@attrs.frozen
+class ToolStarted:
+    """A tool call begins to run.
+
+    Attributes:
+        call_id: The call, as the server names it.
+        name: The tool.
+        arguments: The arguments as the model wrote them: JSON text, not validated yet.
+    """
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@attrs.frozen
+class ToolFinished:
+    """A tool call has its output, which the server has acknowledged.
+
+    Attributes:
+        call_id: The call.
+        name: The tool.
+        output: What the model was given.
+    """
+
+    call_id: str
+    name: str
+    output: str
+
+
+@attrs.frozen
+class ToolFailed:
+    """A tool raised. The model was given an error text, and the session goes on.
+
+    Attributes:
+        call_id: The call.
+        name: The tool.
+        exception: What it raised, with its traceback.
+    """
+
+    call_id: str
+    name: str
+    exception: Exception
+
+
+@attrs.frozen
+class AudioDropped:
+    """The uplink was too slow: microphone audio was dropped before it was sent, oldest first.
+
+    Attributes:
+        ms: How much, in milliseconds, since the last such notice.
+    """
+
+    ms: int
+
+
+@attrs.frozen
+class NotAnEvent:
+    """A message came that is no event: not a JSON object with a string `type`. It was left out; the session goes on.
+
+    Attributes:
+        problem: What was wrong with it.
+    """
+
+    problem: RemoteProtocolError
+
+
+Notice: TypeAlias = Interrupted | NotAnEvent | ToolStarted | ToolFinished | ToolFailed | AudioDropped
+"""Everything that `Session.events()` delivers besides the server's events."""
+

@@ -1,0 +1,141 @@
+"""The configuration of a session, from the arguments of `open_session` and `Session.update` to one wire value.
+
+Pure: what is not given stays absent, because a `session.update` merges.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from .. import events
+from ..errors import ConfigurationError
+
+__all__ = ["Modality", "TurnDetection", "TranscriptionSetting", "response_overrides", "session_settings"]
+
+Modality: TypeAlias = Literal["audio", "text"]
+TurnDetection: TypeAlias = "events.ServerVad | events.SemanticVad | Literal['server_vad', 'semantic_vad'] | None"
+TranscriptionSetting: TypeAlias = "events.AudioTranscription | str | None"
+
+Unset = events.UnsetType
+
+
+def session_settings(
+    *,
+    config: events.RealtimeSession | Mapping[str, Any] | None = None,
+    instructions: str | Unset = events.UNSET,
+    voice: str | Unset = events.UNSET,
+    modality: Modality | Unset = events.UNSET,
+    turn_detection: TurnDetection | Unset = events.UNSET,
+    transcription: TranscriptionSetting | Unset = events.UNSET,
+    tools: Iterable[Any] | Unset = events.UNSET,
+    **fields: Any,
+) -> events.RealtimeSession:
+    """Put the named settings over `config` and return the value for one `session.update`.
+
+    Args:
+        config: The wire's own shape, as a struct or a mapping, for everything that has no name of its own here.
+        instructions: What the model is told to be; `""` clears.
+        voice: The name of the voice.
+        modality: `"audio"` or `"text"`.
+        turn_detection: A struct, its type's name for the defaults, or None for manual turns.
+        transcription: A struct, a model's name, or None for no transcripts of the user's speech.
+        tools: Definitions of tools, in the wire's shape.
+        fields: Other fields of the wire's `RealtimeSession`, by name.
+
+    Raises:
+        ConfigurationError: A value is not of the wire's shape, or there is no such field.
+    """
+    base = _as_session(config)
+    audio_in: dict[str, Any] = {}
+    if turn_detection is not events.UNSET:
+        audio_in["turn_detection"] = _turn_detection(turn_detection)
+    if transcription is not events.UNSET:
+        audio_in["transcription"] = (
+            events.AudioTranscription(model=transcription) if isinstance(transcription, str) else transcription
+        )
+    audio = base.audio or events.SessionAudio()
+    if audio_in:
+        audio = msgspec.structs.replace(
+            audio, input=msgspec.structs.replace(audio.input or events.AudioInput(), **audio_in)
+        )
+    if voice is not events.UNSET:
+        audio = msgspec.structs.replace(
+            audio, output=msgspec.structs.replace(audio.output or events.AudioOutput(), voice=voice)
+        )
+    changes: dict[str, Any] = _known_fields(fields)
+    if audio_in or voice is not events.UNSET:
+        changes["audio"] = audio
+    if instructions is not events.UNSET:
+        changes["instructions"] = instructions
+    if modality is not events.UNSET:
+        changes["output_modalities"] = [_modality(modality)]
+    if tools is not events.UNSET:
+        changes["tools"] = list(tools)
+    return msgspec.structs.replace(base, **changes)
+
+
+def response_overrides(fields: Mapping[str, Any]) -> events.ResponseCreateParams | Unset:
+    """Turn the overrides of `ask` and `respond` into the wire's shape; UNSET when there are none.
+
+    `modality` and `voice` are understood beside the wire's own fields.
+
+    Raises:
+        ConfigurationError: There is no such field, or the value does not fit.
+    """
+    if not fields:
+        return events.UNSET
+    given = dict(fields)
+    if "modality" in given:
+        given["output_modalities"] = [_modality(given.pop("modality"))]
+    if "voice" in given:
+        given["audio"] = {"output": {"voice": given.pop("voice")}}
+    params: events.ResponseCreateParams = _convert(given, events.ResponseCreateParams, "an override of a response")
+    return params
+
+
+def _as_session(config: events.RealtimeSession | Mapping[str, Any] | None) -> events.RealtimeSession:
+    if config is None:
+        return events.RealtimeSession()
+    if isinstance(config, events.RealtimeSession):
+        return config
+    session: events.RealtimeSession = _convert({"type": "realtime", **config}, events.RealtimeSession, "config")
+    return session
+
+
+def _known_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    if not fields:
+        return {}
+    session = _convert({"type": "realtime", **fields}, events.RealtimeSession, "a setting of the session")
+    return {name: getattr(session, name) for name in fields}
+
+
+def _convert(value: Mapping[str, Any], kind: type[Any], what: str) -> Any:
+    unknown = set(value) - set(kind.__struct_fields__) - {"type"}
+    if unknown:
+        names = ", ".join(sorted(name for name in kind.__struct_fields__ if name not in ("extra", "notes")))
+        raise ConfigurationError(f"{what} is called {', '.join(sorted(unknown))}, which there is not. There are: {names}")
+    try:
+        return msgspec.convert(msgspec.to_builtins(value), kind)
+    except (msgspec.MsgspecError, TypeError) as error:
+        raise ConfigurationError(f"{what} does not fit: {error}") from None
+
+
+def _turn_detection(value: Any) -> events.ServerVad | events.SemanticVad | None:
+    match value:
+        case None | events.ServerVad() | events.SemanticVad():
+            return value
+        case "server_vad":
+            return events.ServerVad()
+        case "semantic_vad":
+            return events.SemanticVad()
+        case _:
+            raise ConfigurationError(
+                f"turn_detection is ServerVad(...), SemanticVad(...), 'server_vad', 'semantic_vad' or None, not {value!r}"
+            )
+
+
+def _modality(value: object) -> str:
+    if value not in ("audio", "text"):
+        raise ConfigurationError(f"modality is 'audio' or 'text', not {value!r}")
+    return str(value)

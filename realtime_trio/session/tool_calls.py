@@ -1,0 +1,130 @@
+"""Running the model's function calls: one task each, exactly one output each, one reply for a batch.
+
+What a call comes to is decided by the tool runner (`realtime_trio.tools`); here it runs beside the others, its output
+goes to the server, and when a batch is complete a reply is asked for.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Literal, Protocol, TypeAlias
+
+import attrs
+
+from .. import events
+from ..core.conversation import ReadyCall
+from ..errors import NotAcknowledged, ServerError
+from .exchanges import Exchange, new_id
+from .notices import Notice, ToolFailed, ToolFinished, ToolStarted
+from .responses import ToolCall
+
+__all__ = ["ToolCalls", "ToolErrors", "ToolOutcome", "ToolRunner"]
+
+ToolErrors: TypeAlias = Literal["report", "raise"]
+
+
+class ToolOutcome(Protocol):
+    """What running one call came to."""
+
+    @property
+    def output(self) -> str:
+        """What the model is given: the result, or words about what went wrong."""
+        ...
+
+    @property
+    def failure(self) -> Exception | None:
+        """What the tool raised, if it crashed."""
+        ...
+
+
+class ToolRunner(Protocol):
+    """What the session needs of a set of tools. `realtime_trio.tools.Toolbox` is one."""
+
+    def definitions(self) -> Sequence[events.FunctionTool]:
+        """What the model is told of them."""
+        ...
+
+    async def run(self, name: str, arguments: str, *, call_id: str) -> ToolOutcome:
+        """Run one call. Whatever happens, bar cancellation, becomes an outcome.
+
+        Args:
+            name: The tool that the model named.
+            arguments: JSON text as the model wrote it.
+            call_id: The call, as the server names it.
+
+        Cancellation:
+            The tool is cancelled, and there is no outcome.
+        """
+        ...
+
+
+@attrs.define(eq=False)
+class _Batch:
+    """The calls of one response."""
+
+    exchange: Exchange | None
+    missing: int
+    outputs: list[str] = attrs.field(factory=list)
+
+
+@attrs.define(eq=False)
+class ToolCalls:
+    """The calls of one session.
+
+    Attributes:
+        runner: Runs them.
+        start_soon: Starts a child task of the session.
+        deliver: Creates an item and returns when the server has acknowledged it.
+        owe: Asks for one reply to the acknowledged outputs of a batch.
+        publish: Takes notices.
+        crash: Where a tool's exception goes with `tool_errors="raise"`; None to report it only.
+        running: How many calls are without an output.
+    """
+
+    runner: ToolRunner
+    start_soon: Callable[..., None]
+    deliver: Callable[[events.Item], Awaitable[object]]
+    owe: Callable[[Sequence[str], Exchange | None], object]
+    publish: Callable[[Notice], None]
+    crash: Callable[[Exception], object] | None = None
+    running: int = 0
+
+    def start(self, calls: Sequence[ReadyCall], exchange: Exchange | None) -> None:
+        """Run the completed calls of one response, side by side."""
+        if not calls:
+            return
+        batch = _Batch(exchange, len(calls))
+        if exchange is not None:
+            exchange.hold()
+        self.running += len(calls)
+        for call in calls:
+            self.start_soon(self._run, call, batch, name=f"tool {call.name}")
+
+    async def _run(self, call: ReadyCall, batch: _Batch) -> None:
+        call_id = call.call_id
+        self.publish(ToolStarted(call_id, call.name, call.arguments))
+        outcome = await self.runner.run(call.name, call.arguments, call_id=call_id)
+        if outcome.failure is not None:
+            self.publish(ToolFailed(call_id, call.name, outcome.failure))
+            if self.crash is not None:
+                self.crash(outcome.failure)
+                return
+        item = events.function_call_output(call_id, outcome.output, id=new_id("item"))
+        try:
+            await self.deliver(item)
+        except (ServerError, NotAcknowledged):
+            pass  # the call's item is gone, or the server is mute: subscribers have the error event; nothing to reply to
+        else:
+            batch.outputs.append(str(item.id))
+            self.publish(ToolFinished(call_id, call.name, outcome.output))
+            if batch.exchange is not None:
+                batch.exchange.tool_calls.append(ToolCall(call_id, call.name, call.arguments, outcome.output))
+        self._put_in(batch)
+
+    def _put_in(self, batch: _Batch) -> None:
+        self.running -= 1
+        batch.missing -= 1
+        if batch.missing:
+            return
+        if batch.outputs:
+            self.owe(batch.outputs, batch.exchange)  # one reply for the whole batch
+        if batch.exchange is not None:
+            batch.exchange.release()

@@ -1,0 +1,354 @@
+"""The turns of a conversation: live responses, the replies that are owed, and what interrupts them.
+
+Theory of operation. Decisions are made in `core` (`arbiter`: who may speak and when; `playout`: what was heard;
+`interruption`: what the server is to be told). Here they are carried out, for the one owner that each response has: a
+`Response` in `live`, from its `response.created` until it was heard or its interruption is settled. After every event and at
+every deadline of the arbiter, `act` does what the arbiter says.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+import attrs
+import msgspec
+import trio
+
+from .. import events
+from ..core.arbiter import METADATA_KEY, Arbiter, Ask, CancelResponse, GivenUp, OwedAgain, Settled
+from ..core.conversation import Conversation, ready_calls
+from ..core.playout import SAMPLE_RATE, PartKey
+from ..errors import NotAcknowledged, RealtimeError, ServerError
+from .calls import server_error
+from .exchanges import Exchange, Request
+from .interruptions import Interruptions, PendingInterruption
+from .notices import Notice
+from .responses import Response, failure
+from .sound import Sound
+from .tool_calls import ToolCalls
+
+__all__ = ["Turns"]
+
+_SILENCE_MS = 500  # server VAD's default; other turn detection does not say how long it waits
+_BYTES_PER_SECOND = 48_000  # of PCM16 at 24 kHz; G.711 is slower, so a limit in seconds is never exceeded by it
+
+
+@attrs.define(eq=False)
+class Turns:
+    """The live responses of one session and the requests for more.
+
+    Attributes:
+        send: Hands a client event to the writer and returns its event id.
+        sound: Where audio is played.
+        tool_calls: Where function calls are run.
+        conversation: The mirror.
+        publish: Takes notices.
+        publish_response: Takes each new response of the conversation.
+        audio_limit: Seconds of audio that one response may have.
+        ack_timeout: Seconds that an out-of-band response may take to be created.
+        live: The responses that are neither heard nor settled, by id.
+    """
+
+    send: Callable[[events.ClientEvent], str]
+    sound: Sound
+    tool_calls: ToolCalls
+    conversation: Conversation
+    publish: Callable[[Notice], None]
+    publish_response: Callable[[Response], None]
+    audio_limit: float
+    ack_timeout: float
+    live: dict[str, Response] = attrs.field(factory=dict, init=False)
+    _arbiter: Arbiter = attrs.field(factory=Arbiter, init=False)
+    _requests: dict[str, Request] = attrs.field(factory=dict, init=False)
+    _beside: dict[str, tuple[Request, float]] = attrs.field(factory=dict, init=False)  # out of band: by event id
+    _interruptions: Interruptions = attrs.field(init=False)
+    _speech_ended_at: float | None = attrs.field(default=None, init=False)
+    _silence_ms: int = attrs.field(default=_SILENCE_MS, init=False)
+    _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._interruptions = Interruptions(self.sound, self.send, self.publish, self.live, self._generated_text)
+
+    # What is asked for
+
+    def owe(self, request: Request, items: Sequence[str]) -> None:
+        """Ask for a reply to these items, as soon as nobody else speaks."""
+        overrides = request.overrides or None
+        if overrides is not None and overrides.conversation == "none":
+            event_id = self.send(_create(request))
+            self._beside[event_id] = (request, trio.current_time() + self.ack_timeout)
+            self._wake()
+            return
+        self._requests[request.id] = request
+        self._arbiter.owe(request.id, items=items, overrides=overrides is not None)
+        self.act(trio.current_time())
+
+    def forget(self, request: Request) -> None:
+        """Nobody waits for this reply any more: what was not sent is dropped, what was sent is cancelled."""
+        self._arbiter.forget(request.id)
+        self._requests.pop(request.id, None)
+        for event_id, (beside, _) in list(self._beside.items()):
+            if beside is request:
+                del self._beside[event_id]
+        self.act(trio.current_time())
+
+    def abandon(self, exchange: Exchange) -> None:
+        """Nobody waits for this exchange any more."""
+        for request in exchange.requests:
+            request.exchange = None
+            self.forget(request)
+
+    def active(self, response_id: str | None) -> Response | None:
+        """Find a response that is being generated: the one named, else the conversation's."""
+        if response_id is not None:
+            response = self.live.get(response_id)
+            return response if response is not None and not response.is_done else None
+        return next((one for one in self.live.values() if not one.is_done and not one.out_of_band), None)
+
+    def cancel(self, response: Response) -> None:
+        """Stop the generation of a response; it is not asked for again."""
+        self._arbiter.stop(response.id)
+        self.send(events.ResponseCancel(response_id=response.id))
+        self.act(trio.current_time())
+
+    async def idle(self) -> None:
+        """Wait until no response of the conversation is being generated or asked for."""
+        while not self._arbiter.idle or self.active(None) is not None:
+            await self._changed.wait()
+
+    async def run(self) -> None:
+        """Act at the arbiter's deadlines, until cancelled."""
+        while True:
+            deadline = min([self._arbiter.deadline, *(until for _, until in self._beside.values())])
+            with trio.move_on_at(deadline if deadline < math.inf else math.inf):
+                await self._changed.wait()
+            now = trio.current_time()
+            for event_id, (request, until) in list(self._beside.items()):
+                if until <= now:
+                    del self._beside[event_id]
+                    request.fail(NotAcknowledged(f"no response was created within {self.ack_timeout:g} s"))
+            self.act(now)
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+    # What the arbiter decides
+
+    def act(self, now: float) -> None:
+        """Do what is to be done at this time."""
+        for action in self._arbiter.poll(now):
+            match action:
+                case Ask(request_id=request_id):
+                    event_id = self.send(_create(self._requests[request_id]))
+                    self._arbiter.sent(request_id, event_id, now)
+                case Settled(request_id=request_id, response_id=response_id):
+                    self._settle(request_id, response_id)
+                case OwedAgain(request_id=request_id):
+                    if request := self._requests.get(request_id):
+                        request.response = None
+                case GivenUp():
+                    self._give_up(action)
+                case CancelResponse(response_id=response_id):
+                    self.send(events.ResponseCancel(response_id=response_id))
+                    if response := self.live.get(response_id):
+                        self._interruptions.drop(response)
+        self._retire()
+        self._wake()
+
+    def _settle(self, request_id: str, response_id: str) -> None:
+        request, response = self._requests.get(request_id), self.live.get(response_id)
+        if request is not None and response is not None:
+            request.settle(response)
+
+    def _give_up(self, action: GivenUp) -> None:
+        request = self._requests.pop(action.request_id, None)
+        if request is None:
+            return
+        last = request.exchange.responses[-1] if request.exchange and request.exchange.responses else request.response
+        match action.reason:
+            case "interrupted" | "cancelled":
+                if not request.created.settled:
+                    request.created.break_(RealtimeError("the reply was interrupted before it was created"))
+                request.release()  # the exchange ends with the status of its last response, "cancelled"
+            case "failed" if last is not None:
+                request.fail(failure(last.final))
+            case "unanswered":
+                request.fail(NotAcknowledged("the server did not answer a response.create within 10 s"))
+            case _ if action.error is not None:
+                request.fail(server_error(action.error))
+            case _:
+                request.fail(ServerError("the server kept refusing a response", code=action.reason))
+
+    def _retire(self) -> None:
+        """Let go of responses of which nothing more is to come, and release who waited for the whole of them."""
+        for response in [one for one in self.live.values() if one.is_done and one.is_heard]:
+            del self.live[response.id]
+        for request in list(self._requests.values()):
+            settled = request.response
+            if settled is not None and settled.is_done and settled.is_heard:
+                del self._requests[request.id]
+                request.release()
+
+    # What the server says
+
+    def handle(self, event: events.ServerEvent, now: float) -> None:
+        """Follow one server event."""
+        match event:
+            case events.InputAudioBufferSpeechStopped(audio_end_ms=end):
+                self._speech_ended_at = self._end_of_speech(end)
+            case events.ResponseCreated(response=response):
+                self._create(response)
+            case events.ResponseDone():
+                self._done(event)
+            case events.Error(error=problem) if problem.event_id and problem.event_id in self._beside:
+                self._beside.pop(problem.event_id)[0].fail(server_error(problem))
+            case events.SessionCreated(session=session) | events.SessionUpdated(session=session):
+                self._silence_ms = _silence_ms(session)
+            case _:
+                if live := self.live.get(getattr(event, "response_id", "") or ""):
+                    self._extend(live, event)
+        self._arbiter.handle(event, now)
+        self._interruptions.handle(event)
+        match event:
+            case events.InputAudioBufferSpeechStarted():
+                self.interrupt("speech_started")
+            case events.ResponseDone():
+                self._run_tools(event)
+
+    def _create(self, value: events.Response) -> None:
+        if not value.id or value.id in self.live:
+            return
+        response = Response(value.id, value.conversation_id is None, interrupt=self._interrupt_one)
+        response.update(value)
+        self.live[value.id] = response
+        beside = next((key for key, (one, _) in self._beside.items() if one.id == response.metadata.get(METADATA_KEY)), "")
+        if beside:
+            response.out_of_band = True
+            self._beside.pop(beside)[0].settle(response)
+        if not response.out_of_band:
+            response.speech_ended_at, self._speech_ended_at = self._speech_ended_at, None
+            self.publish_response(response)
+
+    def _extend(self, response: Response, event: events.ServerEvent) -> None:
+        match event:
+            case events.ResponseOutputTextDelta(delta=delta):
+                response.text_deltas.append(delta)
+            case events.ResponseOutputAudioTranscriptDelta(delta=delta):
+                response.transcript_deltas.append(delta)
+            case events.ResponseOutputAudioDelta(delta=pcm):
+                self._extend_audio(response, event, pcm)
+            case events.ResponseOutputAudioDone():
+                self.sound.ledger.finish(_part(event))
+            case _:
+                return
+        if self.sound.device is None or isinstance(event, events.ResponseOutputTextDelta):
+            self._arbiter.heard(response.id)  # delivered is as good as heard where nothing is played
+
+    def _extend_audio(self, response: Response, event: events.ResponseOutputAudioDelta, pcm: bytes) -> None:
+        response.audio_chunks.append(pcm)
+        response.audio_bytes += len(pcm)
+        if self.sound.device is not None and not response.out_of_band:
+            self.sound.ledger.receive(_part(event), pcm)
+            self.sound.wake()
+        if response.audio_bytes > self.audio_limit * _BYTES_PER_SECOND and not response.interrupted:
+            self._interrupt("audio_limit", response_ids=[response.id])
+
+    def _done(self, event: events.ResponseDone) -> None:
+        response = self.live.get(event.response.id or "")
+        if response is None:
+            return
+        response.finish(event.response)
+        self.sound.ledger.end(response.id)
+        if not self.sound.ledger.parts(response.id):  # nothing of it is to be played
+            if response.status == "completed":
+                self._arbiter.heard(response.id)
+            if not response.interrupted:
+                response.finish_heard()
+
+    def _run_tools(self, event: events.ResponseDone) -> None:
+        response = self.live.get(event.response.id or "")
+        if response is not None and not response.out_of_band:
+            exchange = next((one.exchange for one in self._requests.values() if one.response is response), None)
+            self.tool_calls.start(ready_calls(event), exchange)
+
+    def check_heard(self, now: float) -> None:
+        """Follow the device's reports: what was heard by now, and where cuts fell."""
+        self._interruptions.settle()
+        ledger = self.sound.ledger
+        for response in list(self.live.values()):
+            if response.first_sound_at is None:
+                heard = sum(ledger.heard_samples(part, now) for part in ledger.parts(response.id))
+                if heard:
+                    response.first_sound_at = now - heard / SAMPLE_RATE
+                    self._arbiter.heard(response.id)
+            for part in ledger.parts(response.id):
+                self.conversation.set_heard(part.item_id, ledger.heard_ms(part, now))
+            if response.is_done and not response.interrupted and ledger.played(response.id, now):
+                response.finish_heard()
+        self.act(now)
+
+    def _end_of_speech(self, audio_end_ms: int) -> float | None:
+        """Tell when the user stopped speaking: the silence that turn detection waited for is not speech."""
+        return self.sound.capture.time_of(max(0, audio_end_ms - self._silence_ms))
+
+    # Interruptions
+
+    def interrupt(self, reason: str) -> PendingInterruption:
+        """Stop what is being said for the conversation. With the reason `"speech_started"` it is the user's barge-in."""
+        barge_in = reason == "speech_started"
+        self._arbiter.recall(again=barge_in)
+        return self._interrupt(reason, server_cancels=barge_in and self._arbiter.floor.interrupt_response)
+
+    def _interrupt_one(self, response: Response) -> None:
+        self._interrupt("left", response_ids=[response.id])
+
+    def _interrupt(
+        self, reason: str, *, server_cancels: bool = False, response_ids: Sequence[str] | None = None
+    ) -> PendingInterruption:
+        now = trio.current_time()
+        ended, pending = self._interruptions.begin(
+            reason, now=now, server_cancels=server_cancels, response_ids=response_ids
+        )
+        for response_id in ended:
+            if reason == "speech_started":
+                self._arbiter.interrupted(response_id)
+            else:
+                self._arbiter.stop(response_id)
+        self.act(now)
+        return pending
+
+    def _generated_text(self, part: PartKey) -> str:
+        item = self.conversation.get(part.item_id)
+        return item.generated_text if item is not None else ""
+
+    # The end
+
+    def end(self, reason: Exception | None) -> None:
+        """The session is over: wake everybody who waits for a response."""
+        error = reason or trio.ClosedResourceError("the session is closed")
+        for response in self.live.values():
+            response.end(reason)
+        for request in [*self._requests.values(), *(request for request, _ in self._beside.values())]:
+            request.fail(error)
+        self._interruptions.end(error)
+        self._wake()
+
+
+def _create(request: Request) -> events.ResponseCreate:
+    """Make the `response.create` by which the response will be known as the answer to this request."""
+    params = request.overrides or events.ResponseCreateParams()
+    metadata = {**(params.metadata or {}), METADATA_KEY: request.id}
+    return events.ResponseCreate(response=msgspec.structs.replace(params, metadata=metadata))
+
+
+def _part(event: events.ResponseOutputAudioDelta | events.ResponseOutputAudioDone) -> PartKey:
+    return PartKey(event.response_id, event.item_id, event.content_index)
+
+
+def _silence_ms(session: object) -> int:
+    """Tell how much silence the end of the user's speech includes, in the configuration in effect."""
+    audio = session.audio if isinstance(session, events.RealtimeSession) else None
+    detection = audio.input.turn_detection if audio and audio.input else None
+    if isinstance(detection, events.ServerVad):
+        return detection.silence_duration_ms or _SILENCE_MS
+    return _SILENCE_MS if detection is events.UNSET else 0
