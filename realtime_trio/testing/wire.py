@@ -1,0 +1,134 @@
+"""Byte streams that misbehave on request, and a pair of them in memory. They know just enough of WebSocket frames."""
+
+import trio
+import trio.testing
+
+__all__ = ["UnrulyStream", "memory_link"]
+
+_CLOSE = 0x8
+_PONG = 0xA
+
+
+class UnrulyStream(trio.abc.Stream):
+    """A server's end of a link, which can leave frames out, stop reading, or be lost."""
+
+    def __init__(self, stream: trio.abc.Stream) -> None:
+        self._stream = stream
+        self._muted: set[int] = set()
+        self._may_read = trio.Event()
+        self._may_read.set()
+
+    def mute_close(self) -> None:
+        """Send no CLOSE, and stay open when the WebSocket wants to close."""
+        self._muted.add(_CLOSE)
+
+    def mute_pongs(self) -> None:
+        """Send no PONG."""
+        self._muted.add(_PONG)
+
+    def stall(self) -> None:
+        """Read nothing, until `resume`."""
+        if self._may_read.is_set():
+            self._may_read = trio.Event()
+
+    def resume(self) -> None:
+        """Read on."""
+        self._may_read.set()
+
+    async def may_read(self) -> None:
+        """Wait while stalled.
+
+        Cancellation:
+            Safe.
+        """
+        await self._may_read.wait()
+
+    async def end(self) -> None:
+        """Let go of the stream; with CLOSE muted, when the other side has.
+
+        Cancellation:
+            Lets go at once.
+        """
+        try:
+            if _CLOSE in self._muted:
+                while await self._stream.receive_some():
+                    pass
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            await self.lose()
+
+    async def lose(self) -> None:
+        """Lose the link without a word.
+
+        Cancellation:
+            It is lost all the same.
+        """
+        self._muted.clear()
+        await trio.aclose_forcefully(self._stream)
+
+    async def send_raw(self, data: bytes) -> None:
+        """Send bytes as they are.
+
+        Cancellation:
+            As the stream below.
+        """
+        await self._stream.send_all(data)
+
+    async def send_all(self, data: bytes | bytearray | memoryview) -> None:
+        """Send one frame (trio-websocket hands over one at a time), if it is not of a muted kind.
+
+        Cancellation:
+            As the stream below.
+        """
+        if len(data) and data[0] & 0x80 and data[0] & 0x0F in self._muted:
+            await trio.lowlevel.checkpoint()
+            return
+        await self._stream.send_all(data)
+
+    async def wait_send_all_might_not_block(self) -> None:
+        """Wait until sending might get on.
+
+        Cancellation:
+            Safe.
+        """
+        await self._stream.wait_send_all_might_not_block()
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """Wait for bytes, and while stalled, for `resume`.
+
+        Cancellation:
+            Safe.
+        """
+        data = await self._stream.receive_some(max_bytes)
+        await self.may_read()
+        return data
+
+    async def aclose(self) -> None:
+        """Close, unless CLOSE is muted: `lose` does it then.
+
+        Cancellation:
+            Closes all the same.
+        """
+        if _CLOSE in self._muted:
+            await trio.lowlevel.checkpoint()
+            return
+        await self._stream.aclose()
+
+
+def memory_link() -> tuple[trio.abc.Stream, UnrulyStream]:
+    """Make the two ends of a link in memory, the client's first.
+
+    It never blocks, until the server's end is stalled: then nothing that the client sends gets on.
+    """
+    client, theirs = trio.testing.memory_stream_pair()
+    server = UnrulyStream(theirs)
+    pump = client.send_stream.send_all_hook
+    assert pump is not None  # noqa: S101  a memory pair has one
+
+    async def hold_up() -> None:
+        await server.may_read()
+        await pump()
+
+    client.send_stream.send_all_hook = hold_up
+    return client, server
