@@ -118,7 +118,7 @@ def main():
         for number in range(ROUNDS):
             for name, values in taken.items():
                 command = [sys.executable, __file__, name, url]
-                answer = subprocess.run(command, check=True, capture_output=True, text=True)
+                answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
                 values.append(float(answer.stdout))
                 progress(f"round {number + 1} of {ROUNDS}: {values[-1]:.2f} ms for {name}")
     figures = {name: statistics.median(values) for name, values in taken.items()}

@@ -28,6 +28,8 @@ LAYERS: list[list[set[str]]] = [
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for group in layer for module in group}
 GROUP = {module: group for layer in LAYERS for group in layer for module in group}
+# open_server can be imported from the package itself, but loads when it is asked for (the last test here proves it)
+DOORS = {("", "server")}
 OUTSIDE = {"server", "testing", "demo"}
 WEBSOCKET_USERS = ("transport", "server.serving", "testing")
 # what a pure layer may not know: clocks, tasks, threads, sockets
@@ -117,7 +119,8 @@ def test_imports_go_one_way(module):
         if found is None:
             continue
         other = top(found[0])
-        if RANK[other] >= RANK[top(module)] and other not in GROUP[top(module)]:
+        upward = RANK[other] >= RANK[top(module)] and other not in GROUP[top(module)]
+        if upward and (module, other) not in DOORS:
             wrong.append(f"line {line}: {module or '__init__'} imports {found[0] or 'the package itself'}")
 
     assert wrong == []
