@@ -1,1 +1,53 @@
+"""The offline server: the Realtime API's protocol on this machine, with a simple brain.
 
+It is a stand-in and says so; it is never the real model. `docs/fidelity.md` in the project tells where it guesses. The
+protocol itself, without I/O, is in `realtime_trio.server.protocol`.
+"""
+
+from realtime_trio.server.protocol import RealtimeProtocol
+from realtime_trio.server.seams import (
+    Brain,
+    BrainRequest,
+    HistoryItem,
+    Recogniser,
+    Said,
+    Source,
+    Speech,
+    SpeechStarted,
+    SpeechStopped,
+    SpokenWord,
+    ToolAnswered,
+    ToolCall,
+    ToolCalled,
+    ToolSpec,
+    Transcript,
+    TurnDetector,
+    Utterance,
+    Voice,
+)
+from realtime_trio.server.serving import Server, open_server, serve_realtime
+
+__all__ = [
+    "Brain",
+    "BrainRequest",
+    "HistoryItem",
+    "RealtimeProtocol",
+    "Recogniser",
+    "Said",
+    "Server",
+    "Source",
+    "Speech",
+    "SpeechStarted",
+    "SpeechStopped",
+    "SpokenWord",
+    "ToolAnswered",
+    "ToolCall",
+    "ToolCalled",
+    "ToolSpec",
+    "Transcript",
+    "TurnDetector",
+    "Utterance",
+    "Voice",
+    "open_server",
+    "serve_realtime",
+]

@@ -1,0 +1,51 @@
+"""`python -m realtime_trio.server`: runs the offline server until Ctrl-C. What it serves is in `serving`."""
+
+import argparse
+import math
+import sys
+
+import trio
+
+from realtime_trio.errors import ConfigurationError
+from realtime_trio.server.serving import open_server
+
+_INTERRUPTED = 130
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m realtime_trio.server",
+        description="An offline stand-in for OpenAI's Realtime API, with a simple brain. Ctrl-C ends it.",
+    )
+    parser.add_argument("--port", type=int, default=0, help="the port (default: a free one)")
+    parser.add_argument("--host", default="127.0.0.1", help="the address; beware, nothing is encrypted (%(default)s)")
+    parser.add_argument("--speed", type=float, default=4.0, help="times faster than real time (%(default)s; inf)")
+    parser.add_argument(
+        "--origin", action="append", default=[], help="a web origin whose pages may connect, or *; may be repeated"
+    )
+    return parser.parse_args()
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    async with open_server(
+        host=arguments.host, port=arguments.port, speed=arguments.speed, origins=arguments.origin
+    ) as server:
+        print(f"listening on {server.url}", flush=True)
+        print(server.description, file=sys.stderr, flush=True)
+        await trio.sleep(math.inf)
+
+
+def main() -> int:
+    """Run the server and say how it ended."""
+    try:
+        trio.run(_serve, _arguments())
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except (ConfigurationError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

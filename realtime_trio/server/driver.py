@@ -1,0 +1,210 @@
+"""Runs one session: the protocol between a link on one side and brain, voice and recogniser on the other.
+
+```
+ one session's nursery
+ ├─ reader       the link's messages into the protocol
+ ├─ writer       the only task that sends
+ ├─ alarm        ticks the protocol at its deadline
+ ├─ responses    one task each, in a cancel scope of its own
+ └─ ears         one task for each turn that the recogniser hears
+```
+The protocol is never entered by two tasks at once: none of its methods waits. What it decides is not decided here.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import TypeVarTuple
+
+import trio
+
+from realtime_trio import events
+from realtime_trio.errors import ConnectionClosed, InternalError, RemoteProtocolError
+from realtime_trio.server.delivery import Delivery
+from realtime_trio.server.outbox import Close, Recognise, StartResponse, StopResponse
+from realtime_trio.server.protocol import RealtimeProtocol
+from realtime_trio.server.seams import Brain, BrainRequest, Recogniser, Voice
+from realtime_trio.transport import MessageStream
+
+__all__ = ["SessionDriver"]
+
+Args = TypeVarTuple("Args")
+
+_logger = logging.getLogger("realtime_trio.server")
+
+_MOST_QUEUED = 4 * 2**20
+"""Characters on their way to a client that does not take them; then nothing more is read or said."""
+
+
+class SessionDriver:
+    """One client's session, from the accepted handshake to the end of the link."""
+
+    def __init__(
+        self,
+        link: MessageStream,
+        protocol: RealtimeProtocol,
+        *,
+        brain: Brain,
+        voice: Voice,
+        recogniser: Recogniser | None,
+        speed: float,
+    ) -> None:
+        """Prepare; `run` does it.
+
+        Args:
+            link: The client.
+            protocol: A fresh session.
+            brain: Answers.
+            voice: Speaks.
+            recogniser: Hears; None when nobody does.
+            speed: How many times faster than real time audio is sent.
+        """
+        self._link = link
+        self._protocol = protocol
+        self._brain = brain
+        self._voice = voice
+        self._recogniser = recogniser
+        self._speed = speed
+        self._outgoing: deque[str | Close] = deque()
+        self._queued = 0
+        self._more = trio.Event()  # something to send
+        self._room_made = trio.Event()
+        self._heard = trio.Event()
+        self._alarm = trio.CancelScope()
+        self._responses: dict[str, trio.CancelScope] = {}
+        self._nursery: trio.Nursery | None = None
+
+    async def run(self) -> None:
+        """Serve the session until the link or the session ends.
+
+        Cancellation:
+            Ends the session; the link is its owner's to close.
+
+        Tasks:
+            All of the session's. A crash of a brain, a voice or a recogniser ends what it was at, not the session.
+        """
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            nursery.start_soon(self._write)
+            nursery.start_soon(self._tick)
+            self._protocol.open()
+            self._flush()
+            await self._read()
+            nursery.cancel_scope.cancel(reason="the client is gone")
+
+    # ---- the link ----
+
+    async def _read(self) -> None:
+        while True:
+            await self._room()
+            message: str | bytes
+            try:
+                message = await self._link.receive_message()
+            except RemoteProtocolError:
+                message = b""  # a binary message: the protocol has words for it
+            except (ConnectionClosed, trio.ClosedResourceError):
+                return
+            self._protocol.receive(message, trio.current_time())
+            self._flush()
+
+    async def _write(self) -> None:
+        while True:
+            await self._more.wait()
+            self._more = trio.Event()
+            while self._outgoing:
+                message = self._outgoing.popleft()
+                if isinstance(message, Close):
+                    await self._link.aclose(message.code, message.reason)
+                    return
+                try:
+                    await self._link.send_message(message)
+                except (ConnectionClosed, trio.ClosedResourceError):
+                    await self._link.aclose()  # wakes the reader, which ends the session
+                    return
+                self._queued -= len(message)
+                if self._queued < _MOST_QUEUED:
+                    self._room_made.set()
+
+    async def _room(self) -> None:
+        while self._queued >= _MOST_QUEUED:
+            self._room_made = trio.Event()
+            await self._room_made.wait()
+
+    async def _tick(self) -> None:
+        while True:
+            with trio.CancelScope(deadline=self._protocol.deadline) as self._alarm:
+                await trio.sleep_forever()
+            self._protocol.tick(trio.current_time())
+            self._flush()
+
+    def _flush(self) -> None:
+        """Put what the protocol has to say on its way, and do what it wants done."""
+        for event in self._protocol.take_events():
+            self._put(events.encode(event))
+        for effect in self._protocol.take_effects():
+            match effect:
+                case StartResponse():
+                    scope = self._responses[effect.response_id] = trio.CancelScope()
+                    self._begin(self._respond, effect, scope)
+                case StopResponse():
+                    self._responses.pop(effect.response_id).cancel(reason="the response is over")
+                case Recognise():
+                    self._begin(self._hear, effect)
+                case Close():
+                    self._put(effect)
+        self._alarm.deadline = self._protocol.deadline
+
+    def _begin(self, function: Callable[[*Args], Awaitable[None]], *args: *Args) -> None:
+        if self._nursery is None:
+            raise InternalError("a session does something before it runs")
+        self._nursery.start_soon(function, *args)
+
+    def _put(self, message: str | Close) -> None:
+        self._outgoing.append(message)
+        self._queued += 0 if isinstance(message, Close) else len(message)
+        self._more.set()
+
+    # ---- brain, voice, recogniser ----
+
+    async def _respond(self, start: StartResponse, scope: trio.CancelScope) -> None:
+        with scope:
+            while not self._protocol.hearing.isdisjoint(start.hear_first):
+                await self._heard.wait()
+            request = self._protocol.brain_request(start.response_id)
+            if request is None:
+                return
+            try:
+                await self._answer(start, request)
+            except Exception as error:  # a user's brain or voice may raise anything
+                _logger.exception("The brain or the voice failed; the response ends with status 'failed'.")
+                message = f"{type(error).__name__}: {error}"
+                self._protocol.response_failed(start.response_id, message, trio.current_time())
+            else:
+                self._protocol.response_finished(start.response_id, trio.current_time())
+            self._flush()
+
+    async def _answer(self, start: StartResponse, request: BrainRequest) -> None:
+        delivery = Delivery(
+            self._protocol, start, voice=self._voice, speed=self._speed, flush=self._flush, room=self._room
+        )
+        pieces = self._brain(request)
+        try:
+            async for piece in pieces:
+                if not await delivery.deliver(piece):
+                    break
+        finally:
+            if (aclose := getattr(pieces, "aclose", None)) is not None:
+                await aclose()
+
+    async def _hear(self, wanted: Recognise) -> None:
+        transcript, problem = None, "This server has no recogniser."
+        if self._recogniser is not None:
+            try:
+                transcript = await self._recogniser.recognise(wanted.pcm)
+            except Exception as error:  # a user's recogniser may raise anything
+                _logger.exception("The recogniser failed.")
+                problem = f"{type(error).__name__}: {error}"
+        self._protocol.heard(wanted.item_id, transcript, problem)
+        self._heard.set()
+        self._heard = trio.Event()
+        self._flush()

@@ -1,0 +1,287 @@
+"""Serves sessions to clients on sockets and in memory: `open_server` for programs and tests, `serve_realtime` below it.
+
+What a session is, is in `protocol`; how one is run, in `driver`; who is let in, in `admission`.
+"""
+
+import functools
+import logging
+import time
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Literal, NoReturn
+
+import attrs
+import trio
+import trio.testing
+
+from realtime_trio import events
+from realtime_trio.errors import ConfigurationError, ConnectError, ConnectionClosed
+from realtime_trio.nursery import Services, open_services
+from realtime_trio.server.admission import PATH, Admission, subprotocol
+from realtime_trio.server.brain import RulesBrain
+from realtime_trio.server.driver import SessionDriver
+from realtime_trio.server.fittings import choose_recogniser, choose_voice
+from realtime_trio.server.protocol import RealtimeProtocol
+from realtime_trio.server.seams import Brain, Recogniser, Source, TurnDetector, Voice
+from realtime_trio.server.turn_detection import EnergyTurnDetector
+from realtime_trio.transport import Handshake, MessageStream, Target, receive_handshake, websocket_over
+
+__all__ = ["Server", "open_server", "serve_realtime"]
+
+_logger = logging.getLogger("realtime_trio.server")
+_BETA_GONE = "The Realtime beta API is no longer supported. Please use the GA API."
+
+
+@attrs.frozen(kw_only=True)
+class _Fittings:
+    """What a server's sessions share."""
+
+    brain: Brain
+    voice: Voice
+    recogniser: Recogniser | None
+    turn_detector: Callable[[], TurnDetector]
+    speed: float
+    admission: Admission
+
+
+@attrs.define(eq=False, kw_only=True)
+class Server:
+    """A running offline server.
+
+    Attributes:
+        url: Where to connect, for `open_session(url=server.url)`: `ws://127.0.0.1:PORT/v1/realtime`.
+        base_url: The same for clients that take the API's base, such as OpenAI's own: `http://127.0.0.1:PORT/v1`.
+        port: The port; 0 when the server listens in memory only.
+        description: For people: which brain, voice and recogniser it has, and what to install for better ones.
+    """
+
+    url: str
+    base_url: str
+    port: int
+    description: str
+    _fittings: _Fittings = attrs.field(repr=False)
+    _services: Services = attrs.field(repr=False)
+    _open: bool = attrs.field(default=True, init=False, repr=False)
+
+    def close(self) -> None:
+        """Take no more clients in memory. Sessions go on until the server's block ends."""
+        self._open = False
+
+    @asynccontextmanager
+    async def connect(self, target: Target) -> AsyncGenerator[MessageStream]:
+        """Connect in memory: for `open_session(connect=server.connect)`, also under Trio's autojump clock.
+
+        Args:
+            target: Its path, query and headers count; its host does not.
+
+        Yields:
+            The link.
+
+        Raises:
+            ConnectError: The server has ended.
+            Refused: It does not let this client in.
+
+        Cancellation:
+            Closes the link.
+
+        Tasks:
+            The session's, among the server's.
+        """
+        if not self._open:
+            raise ConnectError("the offline server has ended")
+        ours, theirs = trio.testing.memory_stream_pair()
+        self._services.start_soon(_serve_stream, self._fittings, theirs)
+        async with websocket_over(ours, target) as link:
+            yield link
+
+
+@asynccontextmanager
+async def open_server(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    listen: bool = True,
+    brain: Brain | None = None,
+    voice: Voice | Source[Voice] | None = None,
+    recogniser: Recogniser | Source[Recogniser] | Literal["none"] | None = None,
+    turn_detector: Callable[[], TurnDetector] = EnergyTurnDetector,
+    speed: float = 4.0,
+    api_key: str | None = None,
+    origins: Collection[str] = (),
+) -> AsyncGenerator[Server]:
+    """Run an offline server for as long as the block lasts.
+
+    Args:
+        host: The address to listen at. Only loopback unless you say otherwise: there is no encryption.
+        port: The port; 0 takes a free one.
+        listen: False opens no socket, no process and no thread: then `server.connect` is the way in, and the defaults
+            are the babble voice and no recogniser. This form runs under Trio's autojump clock.
+        brain: Answers: an async generator function from a `BrainRequest` to text, sound and tool calls. By default a
+            simple one of rules.
+        voice: Speaks; by default the best that is installed.
+        recogniser: Hears; by default the best that is installed, which may be none. `"none"` wants none.
+        turn_detector: Makes the turn detector of each session.
+        speed: How many times faster than real time audio is sent; `math.inf` for as fast as it goes.
+        api_key: A key that clients must show. By default any will do, and none.
+        origins: Web origins whose pages may connect, `"*"` for all; none by default.
+
+    Yields:
+        The server, ready.
+
+    Raises:
+        ConfigurationError: An argument makes no sense.
+        OSError: The address is taken, or not of this machine.
+
+    Cancellation:
+        Ends all sessions.
+
+    Tasks:
+        Those of the server and its sessions. A session's crash is logged and ends that session alone.
+    """
+    if not speed > 0:
+        raise ConfigurationError(f"speed={speed!r}: it must be above 0 (math.inf for as fast as it goes)")
+    voices = await choose_voice(voice, in_process=not listen)
+    recognisers = choose_recogniser(recogniser, in_process=not listen)
+    async with AsyncExitStack() as stack:
+        fittings = _Fittings(
+            brain=brain or RulesBrain(),
+            voice=await stack.enter_async_context(voices.open()),
+            recogniser=await stack.enter_async_context(recognisers.open()),
+            turn_detector=turn_detector,
+            speed=speed,
+            admission=Admission(api_key=api_key, origins=frozenset(origins)),
+        )
+        listeners = await trio.open_tcp_listeners(port, host=host) if listen else []
+        services = await stack.enter_async_context(open_services("the offline server"))
+        server = _server(host, listeners, f"{voices.description}; {recognisers.description}", fittings, services)
+        if listeners:
+            services.start_soon(trio.serve_listeners, functools.partial(_serve_stream, fittings), listeners)
+        try:
+            yield server
+        finally:
+            server.close()
+
+
+async def serve_realtime(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    listen: bool = True,
+    brain: Brain | None = None,
+    voice: Voice | Source[Voice] | None = None,
+    recogniser: Recogniser | Source[Recogniser] | Literal["none"] | None = None,
+    turn_detector: Callable[[], TurnDetector] = EnergyTurnDetector,
+    speed: float = 4.0,
+    api_key: str | None = None,
+    origins: Collection[str] = (),
+    task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
+) -> NoReturn:
+    """Serve until cancelled: `server = await nursery.start(serve_realtime)`.
+
+    Args:
+        host: As the rest, see `open_server`.
+        port: See there.
+        listen: See there.
+        brain: See there.
+        voice: See there.
+        recogniser: See there.
+        turn_detector: See there.
+        speed: See there.
+        api_key: See there.
+        origins: See there.
+        task_status: Gets the `Server` when it is ready.
+
+    Raises:
+        ConfigurationError: An argument makes no sense.
+        OSError: The address is taken, or not of this machine.
+
+    Cancellation:
+        Ends all sessions. It is the only end.
+
+    Tasks:
+        As `open_server`.
+    """
+    async with open_server(
+        host=host,
+        port=port,
+        listen=listen,
+        brain=brain,
+        voice=voice,
+        recogniser=recogniser,
+        turn_detector=turn_detector,
+        speed=speed,
+        api_key=api_key,
+        origins=origins,
+    ) as server:
+        task_status.started(server)
+        while True:
+            await trio.sleep_forever()
+
+
+def _server(
+    host: str,
+    listeners: Sequence[trio.SocketListener],
+    description: str,
+    fittings: _Fittings,
+    services: Services,
+) -> Server:
+    port = int(listeners[0].socket.getsockname()[1]) if listeners else 0
+    shown = f"[{host}]" if ":" in host else host
+    authority = f"{shown}:{port}" if listeners else "localhost"
+    return Server(
+        url=f"ws://{authority}{PATH}",
+        base_url=f"http://{authority}{PATH.rpartition('/')[0]}",
+        port=port,
+        description=description,
+        fittings=fittings,
+        services=services,
+    )
+
+
+# ---- one client ----
+
+
+async def _serve_stream(fittings: _Fittings, stream: trio.abc.Stream) -> None:
+    """Serve one client, whatever it does: its end is never the server's."""
+    try:
+        async with receive_handshake(stream) as handshake:
+            await _serve_handshake(fittings, handshake)
+    except (ConnectError, ConnectionClosed, trio.BrokenResourceError) as error:
+        _logger.debug("A client is gone: %s", error)
+    except Exception:  # the last line of defence for the other sessions
+        _logger.exception("A session crashed. Please report it.")
+
+
+async def _serve_handshake(fittings: _Fittings, handshake: Handshake) -> None:
+    refusal = fittings.admission.refusal(handshake)
+    if refusal is not None:
+        await handshake.reject(refusal.status, refusal.body, refusal.headers)
+        return
+    link = await handshake.accept(subprotocol=subprotocol(handshake))
+    if Admission.wants_beta(handshake):
+        await _say_that_beta_is_gone(link)
+        return
+    protocol = RealtimeProtocol(
+        turn_detector=fittings.turn_detector(),
+        now=trio.current_time(),
+        model=handshake.query.get("model", ""),
+        kind=Admission.kind(handshake),
+        unix_time=int(time.time()),
+    )
+    driver = SessionDriver(
+        link,
+        protocol,
+        brain=fittings.brain,
+        voice=fittings.voice,
+        recogniser=fittings.recogniser,
+        speed=fittings.speed,
+    )
+    await driver.run()
+
+
+async def _say_that_beta_is_gone(link: MessageStream) -> None:
+    details = events.ErrorDetails(
+        type="invalid_request_error", code="beta_api_shape_disabled", message=_BETA_GONE, param=None, event_id=None
+    )
+    await link.send_message(events.encode(events.Error(event_id="event_beta", error=details)))
+    await link.aclose(4000, "invalid_request_error.beta_api_shape_disabled")
