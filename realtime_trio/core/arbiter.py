@@ -101,8 +101,8 @@ class GivenUp:
     """There will be no reply. The request is forgotten.
 
     Attributes:
-        reason: `"unanswered"` (no answer to the create for 10 s), `"refused"` (`error` says why), `"rejected"` (for 120 s,
-            by a response that nobody knows), `"interrupted"` (recalled before the server took it), `"failed"` or
+        reason: `"unanswered"` (no answer to the create for 10 s), `"refused"` (`error` says why), `"rejected"` (for
+            120 s, by a response that nobody knows), `"interrupted"` (recalled before the server took it), `"failed"` or
             `"cancelled"` (twice; `response_id` is the last one).
     """
 

@@ -1,0 +1,312 @@
+"""The mirror of the default conversation: its items in the server's order, with their texts, transcripts and calls.
+
+Deliberately elsewhere: sound and positions (`core.playout`), the life of a response (the session's `Response`).
+
+Nothing here raises on any sequence of events: what does not fit what is known is kept as far as it goes, or ignored.
+"""
+
+# ruff: noqa: SLF001 - the table of handlers names private methods of the class above it
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+from realtime_trio.events import (
+    UNSET,
+    ConversationItemAdded,
+    ConversationItemCreated,
+    ConversationItemDeleted,
+    ConversationItemDone,
+    ConversationItemInputAudioTranscriptionCompleted,
+    ConversationItemInputAudioTranscriptionDelta,
+    ConversationItemInputAudioTranscriptionFailed,
+    ConversationItemRetrieved,
+    ConversationItemTruncated,
+    InputAudioBufferCommitted,
+    Item,
+    ResponseContentPartAdded,
+    ResponseContentPartDone,
+    ResponseCreated,
+    ResponseDone,
+    ResponseFunctionCallArgumentsDelta,
+    ResponseFunctionCallArgumentsDone,
+    ResponseMcpCallArgumentsDelta,
+    ResponseMcpCallArgumentsDone,
+    ResponseOutputAudioTranscriptDelta,
+    ResponseOutputAudioTranscriptDone,
+    ResponseOutputItemAdded,
+    ResponseOutputItemDone,
+    ResponseOutputTextDelta,
+    ResponseOutputTextDone,
+    ServerEvent,
+    SessionCreated,
+    SessionUpdated,
+)
+
+from .item import ConversationItem, ItemPart, Transcription, extend, fill, fill_part, find_part, item_id_of
+from .order import ItemOrder
+
+__all__ = ["Conversation", "ConversationItem", "ItemPart", "Transcription"]
+
+_MAX_REMEMBERED = 4096
+
+_Words: TypeAlias = (
+    ResponseOutputTextDelta
+    | ResponseOutputTextDone
+    | ResponseOutputAudioTranscriptDelta
+    | ResponseOutputAudioTranscriptDone
+)
+_Arguments: TypeAlias = (
+    ResponseFunctionCallArgumentsDelta
+    | ResponseFunctionCallArgumentsDone
+    | ResponseMcpCallArgumentsDelta
+    | ResponseMcpCallArgumentsDone
+)
+
+
+class Conversation:
+    """The default conversation as the server has it, to the best of what it said.
+
+    Iterating gives the items in the server's order.
+    """
+
+    def __init__(self) -> None:
+        self._items: dict[str, ConversationItem] = {}
+        self._order = ItemOrder()
+        self._out_of_band: dict[str, str] = {}  # responses, and the items that they make
+        self._statuses: dict[str, str] = {}
+        self._calls: dict[str, ConversationItem] = {}
+        self._outputs: dict[str, str] = {}
+        self._transcribes = False
+
+    def __iter__(self) -> Iterator[ConversationItem]:
+        return iter(self.items)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    @property
+    def items(self) -> tuple[ConversationItem, ...]:
+        """The items in the server's order."""
+        return tuple(self._items[item_id] for item_id in self._order)
+
+    def get(self, item_id: str) -> ConversationItem | None:
+        """Look an item up, also one that was deleted; None if it was never seen."""
+        return self._items.get(item_id)
+
+    def response_status(self, response_id: str) -> str | None:
+        """The last status that was seen of a response, None if none was."""
+        return self._statuses.get(response_id)
+
+    def set_heard(self, item_id: str, heard_ms: int) -> None:
+        """Note what was heard of an item. It never shrinks."""
+        item = self._items.get(item_id)
+        if item is not None:
+            item.heard_ms = max(heard_ms, item.heard_ms or 0)
+
+    def apply(self, event: ServerEvent) -> None:
+        """Follow one server event.
+
+        Args:
+            event: Any event; those that say nothing about the conversation change nothing, none raises.
+        """
+        handler = _HANDLERS.get(type(event))
+        if handler is not None:
+            handler(self, event)
+
+    # inside
+
+    def _known(self, item_id: str) -> ConversationItem:
+        """Find an item; a new one has no place in the order yet."""
+        item = self._items.get(item_id)
+        if item is None:
+            item = self._items[item_id] = ConversationItem(item_id)
+        return item
+
+    def _configured(self, event: SessionCreated | SessionUpdated) -> None:
+        audio = event.session.audio
+        audio_input = audio.input if audio else None
+        if audio_input and audio_input.transcription is not UNSET:
+            self._transcribes = audio_input.transcription is not None
+
+    def _added(self, event: ConversationItemAdded | ConversationItemCreated) -> None:
+        self._place(event.item, event.previous_item_id, added=True)
+
+    def _item_done(self, event: ConversationItemDone) -> None:
+        self._place(event.item, event.previous_item_id, added=False)
+
+    def _place(self, value: Item, previous: Any, *, added: bool) -> None:
+        item_id = item_id_of(value)
+        if item_id is None or item_id in self._out_of_band:
+            return
+        item = self._known(item_id)
+        if added:
+            item.deleted = False  # the same id may be used again after a deletion
+        if not item.deleted:
+            self._put(item, previous)
+        self._fill(item, value)
+
+    def _retrieved(self, event: ConversationItemRetrieved) -> None:
+        item_id = item_id_of(event.item)
+        if item_id is not None:
+            self._fill(self._known(item_id), event.item)
+
+    def _committed(self, event: InputAudioBufferCommitted) -> None:
+        item = self._known(event.item_id)
+        item.role = "user"
+        find_part(item, 0, "audio")
+        if self._transcribes and item.transcription == "none":
+            item.transcription = "pending"
+        if not item.deleted:
+            self._put(item, event.previous_item_id)
+
+    def _deleted(self, event: ConversationItemDeleted) -> None:
+        self._order.remove(event.item_id)
+        item = self._items.get(event.item_id)
+        if item is not None:
+            item.deleted = True
+
+    def _fill(self, item: ConversationItem, value: Item) -> None:
+        fill(item, value)
+        self._join(item)
+
+    def _put(self, item: ConversationItem, previous: Any) -> None:
+        if item.id not in self._order:
+            item.previous_item_id = previous if isinstance(previous, str) else None
+            self._order.insert(item.id, previous)
+
+    def _join(self, item: ConversationItem) -> None:
+        """Set a function call's output on the call too, whichever of the two came first."""
+        if item.call_id is None:
+            return
+        if item.type == "function_call":
+            self._calls[item.call_id] = item
+            if item.call_id in self._outputs:
+                item.output = self._outputs[item.call_id]
+        elif item.type == "function_call_output" and item.output is not None:
+            self._outputs[item.call_id] = item.output
+            if item.call_id in self._calls:
+                self._calls[item.call_id].output = item.output
+
+    def _truncated(self, event: ConversationItemTruncated) -> None:
+        item = self._items.get(event.item_id)
+        if item is not None:
+            find_part(item, event.content_index, "audio").truncated_ms = event.audio_end_ms
+
+    def _response(self, event: ResponseCreated | ResponseDone) -> None:
+        response = event.response
+        if not isinstance(response.id, str):
+            return
+        if response.conversation_id is None:
+            _remember(self._out_of_band, response.id)
+        if isinstance(response.status, str):
+            _remember(self._statuses, response.id, response.status)
+        if response.id in self._out_of_band or not isinstance(response.output, list):
+            return
+        for value in response.output:
+            item = self._items.get(item_id_of(value) or "")
+            if item is not None:  # a last chance for what was missed; it is no word about the order
+                item.response_id = response.id
+                self._fill(item, value)
+
+    def _output_item(self, event: ResponseOutputItemAdded | ResponseOutputItemDone) -> None:
+        item_id = item_id_of(event.item)
+        if item_id is None:
+            return
+        if event.response_id in self._out_of_band:
+            _remember(self._out_of_band, item_id)
+            return
+        item = self._known(item_id)  # its place comes with `conversation.item.added`
+        item.response_id = event.response_id
+        self._fill(item, event.item)
+
+    def _transcript_delta(self, event: ConversationItemInputAudioTranscriptionDelta) -> None:
+        item = self._known(event.item_id)
+        if item.transcription not in ("completed", "failed"):
+            item.transcription = "pending"
+            extend(find_part(item, event.content_index or 0, "audio"), transcript=event.delta)
+
+    def _transcript_done(self, event: ConversationItemInputAudioTranscriptionCompleted) -> None:
+        item = self._known(event.item_id)
+        item.transcription = "completed"
+        part = find_part(item, event.content_index, "audio")
+        part.transcript, part.complete = event.transcript, True
+
+    def _transcript_failed(self, event: ConversationItemInputAudioTranscriptionFailed) -> None:
+        item = self._known(event.item_id)
+        if item.transcription != "completed":
+            item.transcription = "failed"
+            item.transcription_error = event.error
+
+    def _part(self, event: ResponseContentPartAdded | ResponseContentPartDone) -> None:
+        item = self._items.get(event.item_id)
+        if item is not None:
+            fill_part(item, event.content_index, event.part, complete=isinstance(event, ResponseContentPartDone))
+
+    def _words(self, event: _Words) -> None:
+        item = self._items.get(event.item_id)
+        if item is None:
+            return
+        match event:
+            case ResponseOutputTextDelta():
+                extend(find_part(item, event.content_index, "text"), text=event.delta)
+            case ResponseOutputAudioTranscriptDelta():
+                extend(find_part(item, event.content_index, "audio"), transcript=event.delta)
+            case ResponseOutputTextDone():
+                part = find_part(item, event.content_index, "text")
+                part.text, part.complete = event.text, True
+            case ResponseOutputAudioTranscriptDone():
+                part = find_part(item, event.content_index, "audio")
+                part.transcript, part.complete = event.transcript, True
+
+    def _arguments(self, event: _Arguments) -> None:
+        item = self._items.get(event.item_id)
+        if item is None:
+            return
+        match event:
+            case ResponseFunctionCallArgumentsDelta() | ResponseMcpCallArgumentsDelta():
+                if not item.arguments_complete:
+                    item.arguments += event.delta
+            case ResponseFunctionCallArgumentsDone():
+                item.name, item.call_id = event.name, event.call_id
+                item.arguments, item.arguments_complete = event.arguments, True
+                self._join(item)
+            case ResponseMcpCallArgumentsDone():
+                item.arguments, item.arguments_complete = event.arguments, True
+
+
+_HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
+    SessionCreated: Conversation._configured,
+    SessionUpdated: Conversation._configured,
+    ConversationItemAdded: Conversation._added,
+    ConversationItemCreated: Conversation._added,
+    ConversationItemDone: Conversation._item_done,
+    ConversationItemRetrieved: Conversation._retrieved,
+    ConversationItemTruncated: Conversation._truncated,
+    ConversationItemDeleted: Conversation._deleted,
+    ConversationItemInputAudioTranscriptionDelta: Conversation._transcript_delta,
+    ConversationItemInputAudioTranscriptionCompleted: Conversation._transcript_done,
+    ConversationItemInputAudioTranscriptionFailed: Conversation._transcript_failed,
+    InputAudioBufferCommitted: Conversation._committed,
+    ResponseCreated: Conversation._response,
+    ResponseDone: Conversation._response,
+    ResponseOutputItemAdded: Conversation._output_item,
+    ResponseOutputItemDone: Conversation._output_item,
+    ResponseContentPartAdded: Conversation._part,
+    ResponseContentPartDone: Conversation._part,
+    ResponseOutputTextDelta: Conversation._words,
+    ResponseOutputTextDone: Conversation._words,
+    ResponseOutputAudioTranscriptDelta: Conversation._words,
+    ResponseOutputAudioTranscriptDone: Conversation._words,
+    ResponseFunctionCallArgumentsDelta: Conversation._arguments,
+    ResponseFunctionCallArgumentsDone: Conversation._arguments,
+    ResponseMcpCallArgumentsDelta: Conversation._arguments,
+    ResponseMcpCallArgumentsDone: Conversation._arguments,
+}
+"""A table and not a chain of tests: most events are audio, and those are to cost one look-up here."""
+
+
+def _remember(table: dict[str, str], key: str, value: str = "") -> None:
+    """Add to a bounded table; the oldest go."""
+    table[key] = value
+    if len(table) > _MAX_REMEMBERED:
+        del table[next(iter(table))]
