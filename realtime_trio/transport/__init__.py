@@ -300,9 +300,7 @@ async def receive_handshake(
                     receive_buffer_size=_RECEIVE_BYTES,
                 )
             if scope.cancelled_caught:
-                raise ConnectError(
-                    "what came is no WebSocket handshake" if reader.ended else "no handshake came in time"
-                )
+                raise ConnectError("no WebSocket handshake came" if reader.ended else "no handshake came in time")
             reader.on_end = _nothing
             link.end_handshake()
             try:
@@ -494,7 +492,8 @@ class _WebSocket:
         if closed is None:
             cause = f" ({self._reader.crash})" if self._reader.crash else ""
             return ConnectionClosed(_PROTOCOL_ERROR, f"the peer sent something that is not WebSocket{cause}")
-        reason = closed.reason or ("the link was lost" if closed.code == _LOST else "")
-        if closed.code == _GOING_AWAY and _EXPIRY.search(reason):
-            return SessionExpired(closed.code, reason)
-        return ConnectionClosed(closed.code, reason)
+        code = int(closed.code)  # trio-websocket may have wsproto's enumeration here
+        reason = closed.reason or ("the link was lost" if code == _LOST else "")
+        if code == _GOING_AWAY and _EXPIRY.search(reason):
+            return SessionExpired(code, reason)
+        return ConnectionClosed(code, reason)

@@ -50,8 +50,8 @@ def refusal_in(where: str, received: bytes) -> Refused | None:
     match = _STATUS_LINE.match(received)
     if match is None or int(match[1]) == _SWITCHING:
         return None
-    head, _, body = received[match.end() :].partition(b"\r\n\r\n")
-    pairs = [line.partition(b":") for line in head.split(b"\r\n")]
+    head, _, body = received.partition(b"\r\n\r\n")
+    pairs = [line.partition(b":") for line in head.split(b"\r\n")[1:]]
     return refusal(where, int(match[1]), [(name.strip(), value.strip()) for name, _, value in pairs], body)
 
 
