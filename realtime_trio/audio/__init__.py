@@ -2,3 +2,18 @@
 
 The protocols that these devices fulfil stand in `realtime_trio.device`; nothing in the session imports this package.
 """
+
+from .clocked import ClockedDevice, DeviceStatistics, Recorder, WavDevice
+from .duplex import Utterance
+from .wav import StereoRecorder, WavWriter, read_wav
+
+__all__ = [
+    "ClockedDevice",
+    "DeviceStatistics",
+    "Recorder",
+    "StereoRecorder",
+    "Utterance",
+    "WavDevice",
+    "WavWriter",
+    "read_wav",
+]

@@ -6,6 +6,7 @@ file belongs in `trio.to_thread.run_sync`; writing goes to the operating system'
 
 import os
 import struct
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self
@@ -160,7 +161,11 @@ class WavWriter:
             self._file: BinaryIO = self.path.open("wb")
         except OSError as error:
             raise AudioError(f"{self.path} cannot be written: {error.strerror or error}") from error
-        self.flush()
+        try:
+            self.flush()
+        except AudioError:
+            self._abandon()
+            raise
 
     @property
     def seconds(self) -> float:
@@ -195,8 +200,6 @@ class WavWriter:
             ValueError: The file was closed.
         """
         try:
-            if not self._bytes:
-                self._file.write(self._header())
             self._file.flush()
             self._file.seek(0)
             self._file.write(self._header())
@@ -217,10 +220,11 @@ class WavWriter:
         try:
             self.flush()
         finally:
-            try:
-                self._file.close()
-            except OSError as error:
-                raise self._refused(error) from error
+            self._abandon()
+
+    def _abandon(self) -> None:
+        with suppress(OSError):  # what is still unwritten after a flush was refused before, and reported then
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
