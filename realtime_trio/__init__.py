@@ -1,3 +1,97 @@
-"""OpenAI's Realtime API on Trio, with structured concurrency from top to bottom."""
+"""OpenAI's Realtime API on Trio, with structured concurrency from top to bottom.
+
+The way in is `open_session`; `open_connection` is the typed connection below it, and `open_server` an offline stand-in for
+the API. Events and the wire's shapes are in `realtime_trio.events`, devices in `realtime_trio.audio`, exceptions in
+`realtime_trio.errors`, helpers for tests in `realtime_trio.testing`.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
+from .connection import Connection as Connection
+from .connection import open_connection as open_connection
+from .errors import AudioError as AudioError
+from .errors import ConfigurationError as ConfigurationError
+from .errors import ConnectError as ConnectError
+from .errors import ConnectionClosed as ConnectionClosed
+from .errors import DeviceUnavailable as DeviceUnavailable
+from .errors import InternalError as InternalError
+from .errors import LocalProtocolError as LocalProtocolError
+from .errors import NotAcknowledged as NotAcknowledged
+from .errors import ProtocolError as ProtocolError
+from .errors import RealtimeError as RealtimeError
+from .errors import Refused as Refused
+from .errors import RemoteProtocolError as RemoteProtocolError
+from .errors import ResponseFailed as ResponseFailed
+from .errors import ServerError as ServerError
+from .errors import SessionExpired as SessionExpired
+from .errors import ToolError as ToolError
+from .events import UNSET as UNSET
+from .opening import open_session as open_session
+from .session import AudioDropped as AudioDropped
+from .session import Interrupted as Interrupted
+from .session import Interruption as Interruption
+from .session import Lagged as Lagged
+from .session import NotAnEvent as NotAnEvent
+from .session import Reply as Reply
+from .session import Response as Response
+from .session import Session as Session
+from .session import Subscription as Subscription
+from .session import ToolCall as ToolCall
+from .session import ToolFailed as ToolFailed
+from .session import ToolFinished as ToolFinished
+from .session import ToolStarted as ToolStarted
+from .tools import Tool as Tool
+from .tools import tool as tool
+
+if TYPE_CHECKING:
+    from .server import open_server as open_server
+
+__all__ = [
+    "UNSET",
+    "AudioDropped",
+    "AudioError",
+    "ConfigurationError",
+    "ConnectError",
+    "Connection",
+    "ConnectionClosed",
+    "DeviceUnavailable",
+    "InternalError",
+    "Interrupted",
+    "Interruption",
+    "Lagged",
+    "LocalProtocolError",
+    "NotAcknowledged",
+    "NotAnEvent",
+    "ProtocolError",
+    "RealtimeError",
+    "Refused",
+    "RemoteProtocolError",
+    "Reply",
+    "Response",
+    "ResponseFailed",
+    "ServerError",
+    "Session",
+    "SessionExpired",
+    "Subscription",
+    "Tool",
+    "ToolCall",
+    "ToolError",
+    "ToolFailed",
+    "ToolFinished",
+    "ToolStarted",
+    "__version__",
+    "open_connection",
+    "open_server",
+    "open_session",
+    "tool",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # The server brings numpy along; whoever only talks to one does not wait for it.
+    if name == "open_server":
+        from .server import open_server
+
+        return open_server
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

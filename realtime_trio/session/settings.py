@@ -14,8 +14,8 @@ from ..errors import ConfigurationError
 __all__ = ["Modality", "TurnDetection", "TranscriptionSetting", "response_overrides", "session_settings"]
 
 Modality: TypeAlias = Literal["audio", "text"]
-TurnDetection: TypeAlias = "events.ServerVad | events.SemanticVad | Literal['server_vad', 'semantic_vad'] | None"
-TranscriptionSetting: TypeAlias = "events.AudioTranscription | str | None"
+TurnDetection: TypeAlias = events.ServerVad | events.SemanticVad | Literal["server_vad", "semantic_vad"] | None
+TranscriptionSetting: TypeAlias = events.AudioTranscription | str | None
 
 Unset = events.UnsetType
 

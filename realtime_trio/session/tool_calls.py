@@ -10,7 +10,7 @@ from typing import Literal, Protocol, TypeAlias
 import attrs
 
 from .. import events
-from ..core.conversation import ReadyCall
+from ..core.calls import ReadyCall
 from ..errors import NotAcknowledged, ServerError
 from .exchanges import Exchange, new_id
 from .notices import Notice, ToolFailed, ToolFinished, ToolStarted

@@ -15,7 +15,8 @@ import trio
 
 from .. import events
 from ..core.arbiter import METADATA_KEY, Arbiter, Ask, CancelResponse, GivenUp, OwedAgain, Settled
-from ..core.conversation import Conversation, ready_calls
+from ..core.calls import ready_calls
+from ..core.conversation import Conversation
 from ..core.playout import SAMPLE_RATE, PartKey
 from ..errors import NotAcknowledged, RealtimeError, ServerError
 from .calls import server_error
@@ -269,7 +270,7 @@ class Turns:
         response = self.live.get(event.response.id or "")
         if response is not None and not response.out_of_band:
             exchange = next((one.exchange for one in self._requests.values() if one.response is response), None)
-            self.tool_calls.start(ready_calls(event), exchange)
+            self.tool_calls.start(ready_calls(event.response), exchange)
 
     def check_heard(self, now: float) -> None:
         """Follow the device's reports: what was heard by now, and where cuts fell."""

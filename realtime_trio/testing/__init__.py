@@ -3,6 +3,7 @@
 The stand-in that talks by itself is `realtime_trio.server`.
 """
 
+from .devices import FakeDevice
 from .peer import ScriptedPeer, open_scripted_peer
 
-__all__ = ["ScriptedPeer", "open_scripted_peer"]
+__all__ = ["FakeDevice", "ScriptedPeer", "open_scripted_peer"]

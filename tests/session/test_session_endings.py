@@ -1,0 +1,301 @@
+"""How a session ends: what comes out, and that nothing is left behind."""
+
+import gc
+import signal
+
+import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
+
+from realtime_trio import ConnectionClosed, Refused, SessionExpired, ToolFailed, open_session, tool
+from realtime_trio.testing import FakeDevice, open_scripted_peer
+
+
+class Boom(Exception):
+    """The user's own."""
+
+
+def tasks_below(task: trio.lowlevel.Task) -> list[str]:
+    return [child.name for nursery in task.child_nurseries for child in nursery.child_tasks]
+
+
+@pytest.fixture
+async def nothing_left():
+    """Every task, also of our nurseries, is gone when the test is over, and nothing was forgotten half way."""
+    before = tasks_below(trio.lowlevel.current_task())
+    yield
+    await wait_all_tasks_blocked()
+    assert tasks_below(trio.lowlevel.current_task()) == before
+    gc.collect()  # unclosed streams and unawaited coroutines would warn here, and warnings are errors
+
+
+async def run(body, *, device=False, **options):
+    """Run a body in a session with a peer that greets; give back how the peer saw it end."""
+    audio = FakeDevice() if device else None
+    async with open_scripted_peer(greet=True) as peer, trio.open_nursery() as nursery:
+        if audio is not None:
+            nursery.start_soon(audio.run)
+        try:
+            async with open_session(connect=peer.connect, url=peer.url, audio=audio, **options) as session:
+                await body(session, peer)
+        finally:
+            nursery.cancel_scope.cancel()
+            if audio is not None:
+                assert not audio.is_open
+    return peer
+
+
+@pytest.mark.parametrize("device", [False, True])
+async def test_the_body_returns(autojump_clock, nothing_left, device):
+    """A normal end closes the link with 1000."""
+
+    async def body(session, peer):
+        pass
+
+    peer = await run(body, device=device)
+
+    assert (await peer.expect_end()).code == 1000
+
+
+@pytest.mark.parametrize("device", [None, FakeDevice()])
+@pytest.mark.parametrize("error", [Boom("mine"), ExceptionGroup("mine", [Boom("one"), ValueError("two")])])
+async def test_the_bodys_exception_comes_out_as_the_same_object(autojump_clock, nothing_left, device, error):
+    """The very object is what the block raises, also when it is a group of the user's making; no note is put on it."""
+    async with open_scripted_peer(greet=True) as peer:
+        with pytest.raises(type(error)) as caught:
+            async with open_session(connect=peer.connect, url=peer.url, audio=device):
+                raise error
+
+    assert caught.value is error
+    assert not hasattr(error, "__notes__")
+
+
+@pytest.mark.parametrize("device", [False, True])
+async def test_the_body_is_cancelled_from_outside(autojump_clock, nothing_left, device):
+    """The cancellation passes through; the link is closed all the same, with sound faded out."""
+
+    async def body(session, peer):
+        with trio.CancelScope() as inner:
+            await trio.sleep_forever()
+        assert not inner.cancelled_caught
+
+    with trio.move_on_after(5) as scope:
+        await run(body, device=device)
+
+    assert scope.cancelled_caught
+
+
+async def test_a_cancelled_body_may_still_speak_in_its_finally(autojump_clock, nothing_left):
+    """The services outlive the body: cleanup under a shield reaches the server."""
+    seen = []
+
+    async def body(session, peer):
+        try:
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                peer.answer(
+                    "conversation.item.delete",
+                    lambda event: [{"type": "conversation.item.deleted", "item_id": event["item_id"]}],
+                )
+                await session.delete_item("item_x")
+                seen.append("deleted")
+
+    with trio.move_on_after(1):
+        await run(body)
+
+    assert seen == ["deleted"]
+
+
+async def test_the_server_closes(autojump_clock, nothing_left):
+    """The body is cancelled with the reason, which is raised once, plain, at the end of the block."""
+    async with open_scripted_peer(greet=True) as peer:
+        with pytest.raises(ConnectionClosed) as caught:
+            async with open_session(connect=peer.connect, url=peer.url):
+                await peer.close(1011, "internal trouble")
+                await trio.sleep_forever()
+    assert (caught.value.code, caught.value.reason) == (1011, "internal trouble")
+
+
+async def test_the_link_is_dropped(autojump_clock, nothing_left):
+    """No CLOSE came: code 1006."""
+    async with open_scripted_peer(greet=True) as peer:
+        with pytest.raises(ConnectionClosed) as caught:
+            async with open_session(connect=peer.connect, url=peer.url, audio=FakeDevice()):
+                await peer.drop()
+                await trio.sleep_forever()
+    assert caught.value.code == 1006
+
+
+async def test_the_key_is_refused(autojump_clock, nothing_left):
+    """A 401 is typed, and shows no piece of a key."""
+    async with open_scripted_peer() as peer:
+        peer.refuse(401, '{"error": {"message": "Incorrect API key provided: sk-secret1234567890."}}')
+        with pytest.raises(Refused) as caught:
+            async with open_session(connect=peer.connect, url=peer.url):
+                raise AssertionError("entered")
+    assert caught.value.status == 401
+    assert "secret" not in str(caught.value) + caught.value.body + repr(caught.value)
+
+
+async def test_the_session_expires(autojump_clock, nothing_left):
+    """The hour is over: the error event makes the close a SessionExpired."""
+    async with open_scripted_peer(greet=True) as peer:
+        with pytest.raises(SessionExpired):
+            async with open_session(connect=peer.connect, url=peer.url):
+                await peer.send(
+                    "error",
+                    error={
+                        "type": "invalid_request_error",
+                        "code": "session_expired",
+                        "message": "Your session hit the maximum duration of 60 minutes.",
+                    },
+                )
+                await peer.close(1001, "Your session hit the maximum duration of 60 minutes.")
+                await trio.sleep_forever()
+
+
+@pytest.mark.parametrize("device", [False, True])
+async def test_the_peer_never_answers_close(autojump_clock, nothing_left, device):
+    """Leaving takes at most about a second."""
+    times = []
+
+    async def body(session, peer):
+        peer.never_answer_close()
+        times.append(trio.current_time())
+
+    await run(body, device=device)
+    times.append(trio.current_time())
+
+    assert times[1] - times[0] <= 1.2
+
+
+async def test_two_tasks_wait_when_it_ends(autojump_clock, nothing_left):
+    """Who waits inside the body is cancelled; who waits outside of it gets the reason."""
+    outcomes = {}
+
+    async def wait(name, session):
+        try:
+            await session.delete_item(name)
+        except BaseException as error:
+            outcomes[name] = type(error)
+            raise
+
+    async def outside(session):
+        with pytest.raises(ConnectionClosed):
+            await wait("outside", session)
+
+    async with open_scripted_peer(greet=True) as peer, trio.open_nursery() as nursery:
+        with pytest.raises(ConnectionClosed):
+            async with open_session(connect=peer.connect, url=peer.url) as session:
+                nursery.start_soon(outside, session)
+                async with trio.open_nursery() as inside:
+                    inside.start_soon(wait, "inside 1", session)
+                    inside.start_soon(wait, "inside 2", session)
+                    await wait_all_tasks_blocked()
+                    await peer.drop()
+    assert outcomes == {"outside": ConnectionClosed, "inside 1": trio.Cancelled, "inside 2": trio.Cancelled}
+
+
+async def test_body_and_link_fail_together(autojump_clock, nothing_left):
+    """The body's exception is raised; ours becomes a note on it."""
+    async with open_scripted_peer(greet=True) as peer:
+        with pytest.raises(Boom) as caught:
+            async with open_session(connect=peer.connect, url=peer.url):
+                try:
+                    await peer.drop()
+                    await trio.sleep_forever()
+                finally:
+                    raise Boom("while leaving")
+    assert "1006" in "".join(caught.value.__notes__)
+
+
+async def test_subscriptions_end_with_the_session(autojump_clock, nothing_left):
+    """Quietly after a normal end, with the reason after another."""
+    async with open_scripted_peer(greet=True) as peer:
+        async with open_session(connect=peer.connect, url=peer.url) as session:
+            quiet = session.events()
+        assert [event async for event in quiet] == []
+
+        with pytest.raises(ConnectionClosed):
+            async with open_session(connect=peer.connect, url=peer.url) as session:
+                broken = session.events()
+                await peer.drop()
+                await trio.sleep_forever()
+        with pytest.raises(ConnectionClosed):
+            await broken.receive()
+
+
+async def test_calls_after_the_end_say_so(autojump_clock, nothing_left):
+    """A session that is over is closed, like any Trio resource."""
+    async with open_scripted_peer(greet=True) as peer:
+        async with open_session(connect=peer.connect, url=peer.url) as session:
+            pass
+        with pytest.raises(trio.ClosedResourceError):
+            await session.delete_item("item_x")
+        with pytest.raises(trio.ClosedResourceError):
+            await session.ask("Anybody there?")
+
+
+async def test_a_crashing_tool_ends_the_session_when_asked_to(autojump_clock, nothing_left, as_function_call):
+    """`tool_errors="raise"` is for tests: the tool's exception comes out, plain."""
+
+    @tool
+    async def fail() -> None:
+        """Fail."""
+        raise Boom("in the tool")
+
+    async with open_scripted_peer(greet=True) as peer:
+        with pytest.raises(Boom, match="in the tool"):
+            async with open_session(
+                connect=peer.connect, url=peer.url, tools=[fail], tool_errors="raise"
+            ) as session:
+                failures = session.events(ToolFailed)
+                await peer.send("response.created", response={"id": "resp_1", "conversation_id": "conv_1"})
+                await peer.send(
+                    "response.done",
+                    response={
+                        "id": "resp_1",
+                        "status": "completed",
+                        "conversation_id": "conv_1",
+                        "output": [as_function_call("call_1", "fail", "{}")],
+                    },
+                )
+                await trio.sleep_forever()
+    assert isinstance(await failures.receive(), ToolFailed)
+
+
+async def test_an_error_before_the_session_exists_is_raised_at_the_door(autojump_clock, nothing_left):
+    """The server lets the socket open and then says why not: its words beat the close code."""
+    async with open_scripted_peer() as peer, trio.open_nursery() as nursery:
+
+        async def refuse():
+            await peer.send(
+                "error",
+                error={"type": "invalid_request_error", "code": "model_not_found", "message": "There is no such model."},
+            )
+            await peer.close(4000, "invalid_request_error.model_not_found")
+
+        nursery.start_soon(refuse)
+        with pytest.raises(Exception, match="no such model"):
+            async with open_session(connect=peer.connect, url=peer.url):
+                raise AssertionError("entered")
+
+
+@pytest.mark.parametrize("times", range(5))
+def test_ctrl_c_comes_out_plain(times):
+    """A real SIGINT, over a real socket, at some moment: KeyboardInterrupt, not a group, and the socket is closed."""
+
+    async def main():
+        async with open_scripted_peer(greet=True, port=0) as peer:
+            try:
+                async with open_session(url=peer.url):
+                    await trio.sleep(times * 0.003)
+                    signal.raise_signal(signal.SIGINT)
+                    await trio.sleep(5)
+            finally:
+                with trio.CancelScope(shield=True):
+                    assert (await peer.expect_end()).code == 1000
+
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(main)

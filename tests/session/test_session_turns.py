@@ -1,0 +1,323 @@
+"""Turns of a session, judged on the wire."""
+
+import pytest
+import trio
+
+from realtime_trio import NotAcknowledged, ResponseFailed, ServerError, ToolError, ToolFailed, tool
+
+
+async def test_ask_returns_the_whole_exchange(autojump_clock, open_talk):
+    """One line asks and has the text, the status and the usage of the answer."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            await talk.acknowledge(item={"role": "user", "content": [{"type": "input_text", "text": "Hello?"}]})
+            request = await talk.peer.expect("response.create")
+            await talk.created(request, "resp_1")
+            await talk.text("resp_1", "Hello to you")
+
+        nursery.start_soon(answer)
+        reply = await talk.session.ask("Hello?")
+
+        assert reply.text == "Hello to you"
+        assert reply.status == "completed"
+        assert reply.usage.total_tokens == 3
+        assert [response.id for response in reply.responses] == ["resp_1"]
+
+
+async def test_parallel_calls_run_side_by_side_and_get_one_reply(autojump_clock, open_talk, as_function_call):
+    """Two calls of one response take as long as the slower one, and are answered by one response."""
+    times = []
+
+    @tool
+    async def wait_for(seconds: float) -> str:
+        """Wait."""
+        await trio.sleep(seconds)
+        times.append(trio.current_time())
+        return f"waited {seconds}"
+
+    async with open_talk(tools=[wait_for]) as talk, trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            await talk.acknowledge()
+            request = await talk.peer.expect("response.create")
+            await talk.created(request, "resp_1")
+            await talk.done(
+                "resp_1",
+                as_function_call("call_1", "wait_for", '{"seconds": 3}'),
+                as_function_call("call_2", "wait_for", '{"seconds": 1}'),
+            )
+            await talk.acknowledge(item={"type": "function_call_output", "call_id": "call_2", "output": "waited 1.0"})
+            await talk.peer.expect_nothing(1.5)
+            await talk.acknowledge(item={"type": "function_call_output", "call_id": "call_1", "output": "waited 3.0"})
+            request = await talk.peer.expect("response.create")
+            await talk.created(request, "resp_2")
+            await talk.text("resp_2", "Both waited")
+
+        nursery.start_soon(answer)
+        start = trio.current_time()
+        reply = await talk.session.ask("Wait twice.")
+
+        assert reply.text == "Both waited"
+        assert [call.call_id for call in reply.tool_calls] == ["call_2", "call_1"]
+        assert [response.id for response in reply.responses] == ["resp_1", "resp_2"]
+        assert reply.usage.total_tokens == 6
+        assert times == [pytest.approx(start + 1), pytest.approx(start + 3)]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "part"),
+    [
+        ("fail", "{}", "RuntimeError"),
+        ("refuse", "{}", "not on Sundays"),
+        ("unknown", "{}", "no tool named"),
+        ("fail", '{"x": 1}', "do not fit"),
+        ("fail", "{broken", "do not fit"),
+    ],
+)
+async def test_a_call_that_goes_wrong_is_answered_with_words(
+    autojump_clock, open_talk, as_function_call, name, arguments, part
+):
+    """A crash, a refusal, an unknown tool and bad arguments each become the call's one output."""
+
+    @tool
+    async def fail() -> None:
+        """Fail."""
+        raise RuntimeError("out of order")
+
+    @tool
+    async def refuse() -> None:
+        """Refuse."""
+        raise ToolError("not on Sundays")
+
+    async with open_talk(tools=[fail, refuse]) as talk, trio.open_nursery() as nursery:
+        failures = talk.session.events(ToolFailed)
+
+        async def answer() -> None:
+            await talk.acknowledge()
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            await talk.done("resp_1", as_function_call("call_1", name, arguments))
+            await talk.acknowledge(item={"type": "function_call_output", "output": lambda output: part in output})
+            await talk.created(await talk.peer.expect("response.create"), "resp_2")
+            await talk.text("resp_2", "Sorry")
+
+        nursery.start_soon(answer)
+        reply = await talk.session.ask("Do it.")
+
+        assert reply.text == "Sorry"
+        if part == "RuntimeError":
+            failed = await failures.receive()
+            assert isinstance(failed, ToolFailed)
+            assert str(failed.exception) == "out of order"
+
+
+async def test_a_call_that_was_cut_off_is_neither_run_nor_answered(autojump_clock, open_talk, as_function_call):
+    """Half a call belongs to a response that is no more."""
+    ran = []
+
+    @tool
+    async def note(text: str) -> None:
+        """Note."""
+        ran.append(text)
+
+    async with open_talk(tools=[note]) as talk:
+        await talk.created(None, "resp_1")
+        await talk.done("resp_1", as_function_call("call_1", "note", '{"te', "incomplete"), status="cancelled")
+        await talk.peer.expect_nothing(20)
+
+    assert ran == []
+
+
+async def test_already_active_is_never_seen(autojump_clock, open_talk):
+    """A request that comes while a VAD response is active is asked for again when that is done."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            await talk.acknowledge()
+            request = await talk.peer.expect("response.create")
+            await talk.created(None, "resp_vad")
+            await talk.peer.send(
+                "error",
+                error={
+                    "type": "invalid_request_error",
+                    "code": "conversation_already_has_active_response",
+                    "message": "Conversation already has an active response in progress: resp_vad",
+                    "event_id": request["event_id"],
+                },
+            )
+            await talk.text("resp_vad", "Something else", "item_vad")
+            request = await talk.peer.expect("response.create")
+            await talk.created(request, "resp_ours")
+            await talk.text("resp_ours", "Our answer", "item_ours")
+
+        nursery.start_soon(answer)
+        reply = await talk.session.ask("And?")
+
+        assert reply.text == "Our answer"
+
+
+async def test_a_failed_response_is_asked_for_once_more_and_then_raised(autojump_clock, open_talk):
+    """A failure reaches the one who asked, after one more try."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            await talk.acknowledge()
+            for response_id in ("resp_1", "resp_2"):
+                await talk.created(await talk.peer.expect("response.create"), response_id)
+                await talk.done(
+                    response_id,
+                    status="failed",
+                    status_details={"type": "failed", "error": {"type": "server_error", "code": "rate_limit_exceeded"}},
+                )
+
+        nursery.start_soon(answer)
+        with pytest.raises(ResponseFailed, match="rate_limit_exceeded") as caught:
+            await talk.session.ask("Hello?")
+
+        assert caught.value.response_id == "resp_2"
+
+
+async def test_a_refused_create_is_raised_where_it_was_asked(autojump_clock, open_talk):
+    """A bad override is an error of the one call, with the server's words."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+
+        async def refuse() -> None:
+            request = await talk.peer.expect("response.create", response={"instructions": "Sing."})
+            await talk.peer.send(
+                "error",
+                error={
+                    "type": "invalid_request_error",
+                    "code": "invalid_value",
+                    "message": "No singing.",
+                    "event_id": request["event_id"],
+                },
+            )
+
+        nursery.start_soon(refuse)
+        with pytest.raises(ServerError, match="No singing"):
+            await talk.session.respond(instructions="Sing.")
+
+
+async def test_cancelling_ask_before_it_was_sent_forgets_it(autojump_clock, open_talk):
+    """Nothing is asked for on behalf of somebody who left."""
+    async with open_talk() as talk:
+        await talk.peer.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
+        with trio.move_on_after(1):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(talk.acknowledge)
+                await talk.session.ask("Never mind.")
+        await talk.peer.send("input_audio_buffer.cleared")
+        await talk.peer.expect_nothing(5)
+
+
+async def test_cancelling_ask_after_it_was_sent_cancels_by_id(autojump_clock, open_talk):
+    """A response that nobody wants any more is cancelled by its id."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            await talk.acknowledge()
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            await talk.peer.expect("response.cancel", response_id="resp_1")
+
+        nursery.start_soon(answer)
+        with trio.move_on_after(1) as scope:
+            await talk.session.ask("Hello?")
+
+        assert scope.cancelled_caught
+
+
+async def test_an_out_of_band_response_is_beside_the_conversation(autojump_clock, open_talk):
+    """It runs while another is active, with its own text, and is in no subscription and no mirror."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+        responses = talk.session.responses()
+        await talk.created(None, "resp_vad")
+
+        async def answer() -> None:
+            request = await talk.peer.expect("response.create", response={"conversation": "none"})
+            await talk.created(request, "resp_side", conversation_id=None)
+            await talk.text("resp_side", "On the side", "item_side")
+
+        nursery.start_soon(answer)
+        side = await talk.session.respond(conversation="none", modality="text")
+        await side.done()
+
+        assert side.text == "On the side"
+        assert side.out_of_band
+        first = await responses.receive()
+        assert getattr(first, "id", "") == "resp_vad"
+        with trio.move_on_after(1) as scope:
+            await responses.receive()
+        assert scope.cancelled_caught
+        assert "item_side" not in [item.id for item in talk.session.conversation]
+
+
+async def test_cancel_response_waits_for_its_end(autojump_clock, open_talk):
+    """It returns when the server is done with the response, and tells whether there was one."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+        assert await talk.session.cancel_response() is False
+        await talk.created(None, "resp_1")
+        await trio.testing.wait_all_tasks_blocked()
+
+        async def answer() -> None:
+            await talk.peer.expect("response.cancel", response_id="resp_1")
+            await trio.sleep(0.5)
+            await talk.done("resp_1", status="cancelled")
+
+        nursery.start_soon(answer)
+        start = trio.current_time()
+
+        assert await talk.session.cancel_response() is True
+        assert trio.current_time() - start == pytest.approx(0.5)
+
+
+async def test_a_silent_server_is_told_after_the_time_limit(autojump_clock, open_talk):
+    """No call waits for ever."""
+    async with open_talk(ack_timeout=3) as talk:
+        start = trio.current_time()
+        with pytest.raises(NotAcknowledged, match="delete"):
+            await talk.session.delete_item("item_x")
+
+        assert trio.current_time() - start == pytest.approx(3)
+
+
+async def test_acknowledged_calls_are_matched_by_what_they_are_about(autojump_clock, open_talk, as_message):
+    """Answers in another order reach the right callers, errors without an event id too."""
+    results: dict[str, object] = {}
+    async with open_talk() as talk:
+
+        async def delete(item_id: str) -> None:
+            try:
+                await talk.session.delete_item(item_id)
+                results[item_id] = "deleted"
+            except ServerError as error:
+                results[item_id] = error.code
+
+        async with trio.open_nursery() as nursery:
+            for item_id in ("item_1", "item_2", "item_3"):
+                nursery.start_soon(delete, item_id)
+            for _ in range(3):
+                await talk.peer.expect("conversation.item.delete")
+            await talk.peer.send("conversation.item.deleted", item_id="item_3")
+            await talk.peer.send(
+                "error",
+                error={
+                    "type": "invalid_request_error",
+                    "code": "item_delete_invalid_item_id",
+                    "message": "Error deleting item: the item with id 'item_1' does not exist.",
+                    "event_id": None,
+                },
+            )
+            await talk.peer.send("conversation.item.deleted", item_id="item_2")
+
+    assert results == {"item_1": "item_delete_invalid_item_id", "item_2": "deleted", "item_3": "deleted"}
+
+
+async def test_update_returns_the_whole_configuration(autojump_clock, open_talk):
+    """What is not named stays, and the server's word is what counts."""
+    async with open_talk(instructions="Be brief.") as talk:
+        config = await talk.session.update(turn_detection=None, tool_choice="none")
+
+        assert config.instructions == "Be brief."
+        assert config.tool_choice == "none"
+        assert config.audio.input.turn_detection is None
+        assert talk.session.config is config
