@@ -1,0 +1,313 @@
+"""Sound and interruption in a session, judged by what the device played and what the wire says."""
+
+import base64
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from realtime_trio import Interrupted, open_session
+from realtime_trio.testing import FakeDevice, open_scripted_peer
+
+SPEECH_STARTED = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 0, "item_id": "item_u"}
+
+
+def tone(ms: int, level: int = 1000) -> str:
+    """Sound of one level, as the wire has it."""
+    return base64.b64encode(level.to_bytes(2, "little", signed=True) * (24 * ms)).decode()
+
+
+@pytest.fixture
+def open_voice(open_talk):
+    """A session with a device that keeps Trio's time; the microphone's appends are passed over."""
+
+    @asynccontextmanager
+    async def open_voice(**options):
+        device = FakeDevice(output_latency_ms=30)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(device.run)
+            async with open_talk(audio=device, **options) as talk:
+                talk.device = device
+                talk.peer.ignored.add("input_audio_buffer.append")
+                yield talk
+            nursery.cancel_scope.cancel()
+
+    return open_voice
+
+
+def played_ms(device: FakeDevice) -> float:
+    """How much sound came out, silence left out."""
+    samples = memoryview(bytes(device.played)).cast("h")
+    return sum(1 for sample in samples if sample) / 24
+
+
+async def test_barge_in_cuts_and_tells_the_server_what_came_out(autojump_clock, open_voice):
+    """The server cancels by itself; one truncation says where the sound ended, to the sample that the speaker got."""
+    async with open_voice(drain=False) as talk:
+        interruptions = talk.session.events(Interrupted)
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(3000))
+        await trio.sleep(1)
+        await talk.peer.send(SPEECH_STARTED)
+        truncate = await talk.peer.expect("conversation.item.truncate", item_id="item_a", content_index=0)
+        await talk.audio("resp_1", tone(500))  # a straggler
+        await talk.peer.expect_nothing(3)
+
+        assert truncate["audio_end_ms"] == pytest.approx(played_ms(talk.device), abs=1)
+        assert 900 < truncate["audio_end_ms"] < 1100
+        notice = await interruptions.receive()
+        assert isinstance(notice, Interrupted)
+        part = notice.interruption.parts[0]
+        assert part.cut_ms == truncate["audio_end_ms"]
+        assert part.heard_ms <= part.cut_ms  # the fade, and what was on its way to the speaker
+        assert part.received_ms == 3000
+
+
+async def test_interrupt_cancels_first_then_truncates(autojump_clock, open_voice):
+    """A stop button stops: the generation by id, then what was heard."""
+    async with open_voice(drain=False) as talk:
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(3000))
+        await trio.sleep(1)
+        pending = talk.session.interrupt()
+        await talk.peer.expect("response.cancel", response_id="resp_1")
+        truncate = await talk.peer.expect("conversation.item.truncate", item_id="item_a")
+        record = await pending
+
+        assert record.cut_ms == truncate["audio_end_ms"] == pytest.approx(played_ms(talk.device), abs=1)
+
+
+async def test_interrupting_works_when_generation_is_long_over(autojump_clock, open_voice):
+    """40 s are still queued: nothing to cancel, but to cut and to truncate."""
+    async with open_voice(drain=False) as talk:
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(41000))
+        await talk.audio_done("resp_1")
+        await talk.done("resp_1")
+        await trio.sleep(1)
+        await talk.peer.send(SPEECH_STARTED)
+        truncate = await talk.peer.expect("conversation.item.truncate", item_id="item_a")
+        await talk.peer.expect_nothing(45)
+
+        assert truncate["audio_end_ms"] == pytest.approx(played_ms(talk.device), abs=1)
+
+
+async def test_of_two_items_the_first_is_truncated_and_the_second_deleted(autojump_clock, open_voice):
+    """What nobody heard a sample of leaves the conversation."""
+    async with open_voice(drain=False) as talk:
+        await talk.created(None, "resp_1")
+        for item_id in ("item_1", "item_2"):
+            await talk.audio("resp_1", tone(3000), item_id)
+            await talk.audio_done("resp_1", item_id)
+        await talk.done("resp_1")
+        await trio.sleep(0.2)
+        await talk.peer.send(SPEECH_STARTED)
+        # that nobody heard the second is known at once; where the first ended, with the device's next block
+        await talk.peer.expect("conversation.item.delete", item_id="item_2")
+        await talk.peer.expect("conversation.item.truncate", item_id="item_1", audio_end_ms=lambda ms: 100 < ms < 260)
+        await talk.peer.expect_nothing(10)
+
+
+async def test_what_was_heard_whole_is_left_alone(autojump_clock, open_voice):
+    """Speaking after the answer is no interruption."""
+    async with open_voice() as talk:
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(500))
+        await talk.audio_done("resp_1")
+        await talk.done("resp_1")
+        await trio.sleep(2)
+        await talk.peer.send(SPEECH_STARTED)
+        await talk.peer.expect_nothing(5)
+
+        assert played_ms(talk.device) == 500
+
+
+async def test_a_turns_block_is_left_quietly(autojump_clock, open_voice):
+    """The barge-in ends the scope of the response, and nothing else."""
+    async with open_voice(drain=False) as talk, trio.open_nursery() as nursery:
+        responses = talk.session.responses()
+        left = []
+
+        async def follow():
+            async with responses:
+                response = await responses.receive()
+                async with response:
+                    async for _ in response.transcript_deltas:
+                        pass
+                    await response.heard()
+                    await trio.sleep_forever()
+                left.append(trio.current_time())
+                await response.heard()
+                left.append(response.interruption.cut_ms)
+
+        nursery.start_soon(follow)
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(3000))
+        await trio.sleep(1)
+        await talk.peer.send(SPEECH_STARTED)
+        truncate = await talk.peer.expect("conversation.item.truncate")
+        await trio.sleep(0.1)
+
+        assert left[0] == pytest.approx(trio.current_time() - 0.1, abs=0.05)
+        assert left[1] == truncate["audio_end_ms"]
+
+
+async def test_leaving_a_turns_block_early_interrupts(autojump_clock, open_voice):
+    """Who stops reading stops the model."""
+    async with open_voice(drain=False) as talk:
+        responses = talk.session.responses()
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(3000))
+        response = await responses.receive()
+        async with response:
+            await trio.sleep(1)
+        await talk.peer.expect("response.cancel", response_id="resp_1")
+        await talk.peer.expect("conversation.item.truncate", item_id="item_a")
+
+
+async def test_text_is_interrupted_without_truncation(autojump_clock, open_voice):
+    """Text parts are never touched."""
+    async with open_voice(modality="text") as talk:
+        await talk.created(None, "resp_1")
+        await talk.peer.send(
+            "response.output_text.delta",
+            response_id="resp_1",
+            item_id="item_a",
+            output_index=0,
+            content_index=0,
+            delta="Well",
+        )
+        pending = talk.session.interrupt()
+        await talk.peer.expect("response.cancel", response_id="resp_1")
+        await talk.done("resp_1", status="cancelled")
+        await talk.peer.expect_nothing(5)
+
+        assert (await pending).parts == ()
+
+
+async def test_ask_returns_when_the_answer_was_heard(autojump_clock, open_voice):
+    """With a device an exchange is over when the speaker is silent, not when the server is done."""
+    async with open_voice() as talk, trio.open_nursery() as nursery:
+
+        async def answer():
+            await talk.acknowledge()
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            await talk.audio("resp_1", tone(2000))
+            await talk.audio_done("resp_1")
+            await talk.done("resp_1")
+
+        nursery.start_soon(answer)
+        start = trio.current_time()
+        reply = await talk.session.ask("Speak for two seconds.")
+
+        assert reply.status == "completed"
+        assert trio.current_time() - start == pytest.approx(2.05, abs=0.06)
+
+
+async def test_ask_returns_cancelled_when_it_is_interrupted(autojump_clock, open_voice):
+    """Being interrupted is no error: the reply says what was heard."""
+    async with open_voice(drain=False) as talk, trio.open_nursery() as nursery:
+
+        async def answer():
+            await talk.acknowledge()
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            await talk.audio("resp_1", tone(5000))
+            await trio.sleep(1)
+            await talk.peer.send(SPEECH_STARTED)
+            await talk.audio_done("resp_1")
+            await talk.done("resp_1", status="cancelled")
+            await talk.peer.expect("conversation.item.truncate")
+
+        nursery.start_soon(answer)
+        reply = await talk.session.ask("Speak for five seconds.")
+
+        assert reply.status == "cancelled"
+        assert 900 < reply.interruption.cut_ms < 1100
+
+
+async def test_a_normal_end_lets_what_was_generated_be_heard(autojump_clock, open_voice):
+    """The block takes as long as the sound, and the sound is whole."""
+    async with open_voice() as talk:
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(2000))
+        await talk.audio_done("resp_1")
+        await talk.done("resp_1")
+        await trio.sleep(0.1)
+
+    assert played_ms(talk.device) == 2000
+
+
+async def test_an_exception_fades_the_sound_out(autojump_clock):
+    """No block is left at full level: the last samples ramp down within 10 ms."""
+    device = FakeDevice()
+    async with open_scripted_peer(greet=True) as peer, trio.open_nursery() as nursery:
+        nursery.start_soon(device.run)
+        with pytest.raises(ZeroDivisionError):
+            async with open_session(connect=peer.connect, url=peer.url, audio=device):
+                await peer.send("response.created", response={"id": "resp_1", "conversation_id": "conv_1"})
+                await peer.send(
+                    "response.output_audio.delta",
+                    response_id="resp_1",
+                    item_id="item_a",
+                    output_index=0,
+                    content_index=0,
+                    delta=tone(5000, 8000),
+                )
+                await trio.sleep(1)
+                raise ZeroDivisionError
+        nursery.cancel_scope.cancel()
+
+    samples = memoryview(bytes(device.played)).cast("h").tolist()
+    while samples and samples[-1] == 0:
+        samples.pop()
+    assert abs(samples[-1]) < 200
+    assert len([sample for sample in samples if 0 < abs(sample) < 8000]) <= 240
+
+
+async def test_a_response_without_end_is_interrupted_at_the_limit(autojump_clock, open_voice):
+    """Memory is bounded: the reason says so."""
+    async with open_voice(drain=False, audio_limit=2) as talk:
+        interruptions = talk.session.events(Interrupted)
+        await talk.created(None, "resp_1")
+        for _ in range(5):
+            await talk.audio("resp_1", tone(500))
+        await talk.peer.expect("response.cancel", response_id="resp_1")
+        notice = await interruptions.receive()
+
+        assert isinstance(notice, Interrupted)
+        assert notice.interruption.reason == "audio_limit"
+
+
+async def test_the_microphone_is_appended_block_by_block(autojump_clock, open_voice):
+    """What was said before the microphone is what the wire carries, without gaps."""
+    async with open_voice() as talk:
+        said = talk.device.speak(base64.b64decode(tone(200, 5000)))
+        await said.captured()
+        await trio.sleep(0.1)
+
+    appended = b"".join(
+        base64.b64decode(event["audio"])
+        for event in talk.peer.received
+        if event["type"] == "input_audio_buffer.append"
+    )
+    assert appended.strip(b"\0").count(b"\x88\x13") == 200 * 24
+
+
+async def test_latency_is_from_the_end_of_speech_to_the_first_sound(autojump_clock, open_voice):
+    """The silence that turn detection waits for counts; the network's arrival times do not."""
+    async with open_voice(turn_detection="server_vad") as talk:
+        responses = talk.session.responses()
+        await trio.sleep(2)
+        # by then the user has been silent for the 500 ms that server VAD waits
+        await talk.peer.send("input_audio_buffer.speech_stopped", audio_end_ms=1900, item_id="item_u")
+        await talk.peer.send("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
+        await talk.created(None, "resp_1")
+        await trio.sleep(0.4)
+        await talk.audio("resp_1", tone(200))
+        await talk.audio_done("resp_1")
+        await talk.done("resp_1")
+        response = await responses.receive()
+        await response.heard()
+
+        # speech ended at 1.4 s; the sound came at 2.4 s and takes a block and 30 ms to the speaker
+        assert response.latency_ms == pytest.approx(1040, abs=25)
