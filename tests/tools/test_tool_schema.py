@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypedDict
 import attrs
 import msgspec
 import pytest
+import trio
 
 from realtime_trio.errors import ConfigurationError
 from realtime_trio.tool_schema import read_signature
@@ -316,6 +317,7 @@ def _all_refused() -> list[tuple[Any, str]]:  # noqa: C901  (a list of small fun
         yield x
 
     async def async_generator(x: int) -> typing.AsyncIterator[int]:
+        await trio.lowlevel.checkpoint()
         yield x
 
     return [

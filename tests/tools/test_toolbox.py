@@ -34,6 +34,7 @@ async def get_weather(city: str, days: int = 1) -> Weather:
         city: Name of the city.
         days: How many days ahead.
     """
+    await trio.lowlevel.checkpoint()
     return Weather(20.5 + days, dt.date(2026, 1, 2))
 
 
@@ -44,6 +45,7 @@ class Account:
     @tool
     async def balance(self, currency: str) -> str:
         """Tell the balance."""
+        await trio.lowlevel.checkpoint()
         return f"{self.owner}: 3 {currency}"
 
     @staticmethod
@@ -167,11 +169,13 @@ async def test_tool_error(caplog: pytest.LogCaptureFixture) -> None:
     """Its words are the output; a key in them is not; nothing is logged; a tool's own nursery changes nothing."""
 
     async def plain() -> None:
+        await trio.lowlevel.checkpoint()
         raise ToolError(f"No such city. ({KEY})")
 
     async def in_nursery() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(plain)
+            nursery.start_soon(trio.sleep_forever)
 
     def empty() -> None:
         raise ToolError
@@ -190,11 +194,13 @@ async def test_crash(kind: str, caplog: pytest.LogCaptureFixture) -> None:
         raise ValueError(f"no connection with {KEY}")
 
     async def in_task(word: str) -> None:
+        await trio.lowlevel.checkpoint()
         in_thread(word)
 
     async def in_nursery(word: str) -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(in_task, word)
+            nursery.start_soon(trio.sleep_forever)
 
     function: Any = {"async": in_task, "thread": in_thread, "nursery": in_nursery}[kind]
 
@@ -245,6 +251,7 @@ async def test_sync_runs_in_a_thread_and_async_does_not() -> None:
         return "same" if threading.current_thread() is threading.main_thread() else "other"
 
     async def waiting() -> str:
+        await trio.lowlevel.checkpoint()
         return "same" if threading.current_thread() is threading.main_thread() else "other"
 
     class Disguised:
@@ -307,11 +314,13 @@ async def test_keyboard_interrupt_passes() -> None:
     """Ctrl-C is never a tool's failure, also when it comes out of a tool's nursery."""
 
     async def f() -> None:
+        await trio.lowlevel.checkpoint()
         raise KeyboardInterrupt
 
     async def in_nursery() -> None:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(f)
+            nursery.start_soon(trio.sleep_forever)
 
     with pytest.raises(KeyboardInterrupt):
         await run(f)
