@@ -179,6 +179,7 @@ from .translation import (
 )
 from .unknown import (
     MalformedEvent,
+    Unknown,
     UnknownEvent,
     UnknownItem,
     UnknownPart,
@@ -329,6 +330,7 @@ __all__ = [
     "TranscriptionUsage",
     "TranslationSession",
     "TurnDetection",
+    "Unknown",
     "UnknownEvent",
     "UnknownItem",
     "UnknownPart",

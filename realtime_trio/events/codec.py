@@ -10,14 +10,16 @@ from operator import or_
 from typing import Any, cast
 
 import msgspec
+from msgspec import UNSET
 
 from realtime_trio.errors import LocalProtocolError
 
 from ._base import MARK, EventBase
-from .client import SessionUpdate
+from .client import InputAudioBufferAppend, SessionInputAudioBufferAppend, SessionUpdate
 from .config import TranslationSession
 from .registry import CLIENT_EVENTS, SERVER_EVENTS, ClientEvent, Kind, ServerEvent
 from .salvage import Salvage
+from .server_responses import ResponseOutputAudioDelta
 from .unfold import unfold
 from .unknown import MalformedEvent, UnknownEvent
 
@@ -36,6 +38,7 @@ _salvage_server = Salvage(_ALL_SERVER_EVENTS, lenient=True)
 _salvage_client = {kind: Salvage(classes, translation=kind == "translation") for kind, classes in CLIENT_EVENTS.items()}
 _write = msgspec.json.Encoder().encode
 _MARK = MARK.encode()
+_AUDIO = frozenset({InputAudioBufferAppend, SessionInputAudioBufferAppend, ResponseOutputAudioDelta})
 
 
 def decode(text: str | bytes) -> ServerEvent:
@@ -97,6 +100,9 @@ def encode(event: ClientEvent | ServerEvent) -> str:
     try:
         if isinstance(event, EventBase):
             written = _write(event)
+            if type(event) in _AUDIO and event.extra is UNSET and not event.notes:
+                # Nothing below can apply, and to search so much text would take longer than to write it.
+                return written.decode()
             # msgspec writes NaN and infinities as null, and knows nothing of what has no place on the wire.
             if (
                 _MARK in written

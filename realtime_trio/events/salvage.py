@@ -188,7 +188,7 @@ def _build(cls: Any, members: dict[str, Raw], reading: _Reading) -> Any:
             elif name != "type" or not tagged:
                 extra[name] = _read_unknown(raw)
         except Misfit as misfit:
-            if not (reading.lenient and name == "event_id" and bytes(memoryview(raw)) == b"null"):
+            if not (reading.lenient and name == "event_id" and _is_null(raw)):
                 raise misfit.at("." + name) from None
     for name in required:
         if name not in values:
@@ -263,7 +263,7 @@ class _Field:
         members = _split(raw)
         name = ""
         try:
-            if "type" in members:
+            if not _is_null(members.get("type")):
                 name = self._read_tag(members["type"])
                 cls = self._tagged.get(name)
             else:
@@ -303,6 +303,10 @@ def _union(kinds: list[Any]) -> Any:
     for kind in kinds[1:]:
         result = result | kind
     return result
+
+
+def _is_null(raw: Raw | None) -> bool:
+    return raw is None or memoryview(raw).tobytes() == b"null"
 
 
 def _role(raw: Raw) -> str | None:
