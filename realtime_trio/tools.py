@@ -279,7 +279,7 @@ class Toolbox(Mapping[str, Tool[..., Any]]):
         try:
             return ToolOutcome(_sendable(await found.run(arguments)))
         except ToolError as error:
-            return ToolOutcome(_sendable(redact(str(error)) or "Error"))
+            return ToolOutcome(_sendable(redact(_text(error)) or "Error"))
         except Exception as error:  # noqa: BLE001  (a user's code: one of the two places for this)
             told = _told_by_tool(error)
             if told is not None:
@@ -299,12 +299,19 @@ def _told_by_tool(error: Exception) -> str | None:
     if not isinstance(error, ExceptionGroup):
         return None
     others = error.split(ToolError)[1]
-    return "; ".join(str(one) for one in _leaves(error)) if others is None else None
+    return "; ".join(_text(one) for one in _leaves(error)) if others is None else None
 
 
 def _words(error: Exception) -> str:
     """Name an exception in one line; a group by what is in it."""
-    return "; ".join(f"{type(one).__name__}: {one}" if str(one) else type(one).__name__ for one in _leaves(error))
+    return "; ".join(": ".join(filter(None, (type(one).__name__, _text(one)))) for one in _leaves(error))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  (a user's exception class may be broken too; the call gets its output all the same)
+        return ""
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

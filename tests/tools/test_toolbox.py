@@ -216,6 +216,19 @@ async def test_crash(kind: str, caplog: pytest.LogCaptureFixture) -> None:
     assert "confidential" not in caplog.text
 
 
+async def test_an_exception_that_cannot_say_what_it_is() -> None:
+    """Even then the model gets its one output."""
+
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise AttributeError("reason")
+
+    def f() -> None:
+        raise MuteError
+
+    assert (await run(f)).output == "Error: f failed: MuteError"
+
+
 async def test_result_that_json_cannot_hold(caplog: pytest.LogCaptureFixture) -> None:
     """It is a crash of the tool: the model still gets its one output."""
 

@@ -2,11 +2,14 @@
 
 from typing import Any, assert_type
 
+import trio
+
 from realtime_trio.tools import Tool, Toolbox, tool
 
 
 @tool
 async def get_weather(city: str, days: int = 1) -> dict[str, float]:
+    await trio.sleep(days)
     return {city: days}
 
 
