@@ -1,7 +1,7 @@
 """OpenAI's Realtime API on Trio, with structured concurrency from top to bottom.
 
-The way in is `open_session`; `open_connection` is the typed connection below it, and `open_server` an offline stand-in for
-the API. Events and the wire's shapes are in `realtime_trio.events`, devices in `realtime_trio.audio`, exceptions in
+The way in is `open_session`; `open_connection` is the typed connection below it, and `open_server` an offline stand-in
+for the API. Events and the wire's shapes are in `realtime_trio.events`, devices in `realtime_trio.audio`, exceptions in
 `realtime_trio.errors`, helpers for tests in `realtime_trio.testing`.
 """
 

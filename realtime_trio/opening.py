@@ -48,8 +48,8 @@ async def open_session(
     """Open a session and have it until the block is left.
 
     The block is entered when the server has created the session and acknowledged its configuration. With a device,
-    capture starts then. What is not given is left to the server's defaults; connection settings come from the arguments,
-    else the environment, else a `.env` file in the working directory.
+    capture starts then. What is not given is left to the server's defaults; connection settings come from the
+    arguments, else the environment, else a `.env` file in the working directory.
 
     Args:
         url: Where the server is; else `OPENAI_BASE_URL`; else OpenAI's.
@@ -89,8 +89,8 @@ async def open_session(
         The block is cancelled first; then sound fades out and the connection is closed, within about a second.
 
     Tasks:
-        Reader, writer, capture, playout, a timer, and one task a tool call, all gone when the block has ended. A crash in
-        one of them cancels the block and is raised as `InternalError`.
+        Reader, writer, capture, playout, a timer, and one task a tool call, all gone when the block has ended. A crash
+        in one of them cancels the block and is raised as `InternalError`.
     """
     toolbox = Toolbox(tools)
     settings = session_settings(
@@ -132,8 +132,10 @@ def _modality(
 ) -> Modality | UnsetType:
     if given is not None:
         return given
-    configured = config.output_modalities if isinstance(config, events.RealtimeSession) else (config or {}).get(
-        "output_modalities"
+    configured = (
+        config.output_modalities
+        if isinstance(config, events.RealtimeSession)
+        else (config or {}).get("output_modalities")
     )
     if configured:
         return UNSET

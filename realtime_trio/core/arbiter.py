@@ -45,6 +45,7 @@ from realtime_trio.events import (
 from .floor import Floor
 
 __all__ = [
+    "ALREADY_ACTIVE",
     "METADATA_KEY",
     "Action",
     "Arbiter",
@@ -58,7 +59,9 @@ __all__ = [
 METADATA_KEY = "realtime_trio"
 """The reserved key of `response.create`'s metadata; its value is the request's id."""
 
-_ALREADY_ACTIVE = "conversation_already_has_active_response"
+ALREADY_ACTIVE = "conversation_already_has_active_response"
+"""The code of the error that a user never gets to see."""
+
 _ANSWER_SECONDS = 10.0
 _FIRST_BACKOFF = 0.25
 _LAST_BACKOFF = 4.0
@@ -461,7 +464,7 @@ class Arbiter:
         named = isinstance(error.event_id, str) and asked.event_id is not None
         if named and error.event_id != asked.event_id:
             return  # it answers something else
-        if error.code != _ALREADY_ACTIVE:
+        if error.code != ALREADY_ACTIVE:
             if named:
                 self._asked = None
                 if asked.recalled != "forgotten":

@@ -11,14 +11,15 @@ import attrs
 __all__ = ["CaptureLedger"]
 
 _LIMIT = 4096
+_JITTER = 0.005  # seconds; more is a gap
 
 
 @attrs.define(eq=False)
 class CaptureLedger:
     """A map from the input timeline (milliseconds of audio sent) to capture times (seconds of the caller's clock).
 
-    Consecutive blocks of one unbroken capture share an anchor, so a long talk costs a few numbers; the oldest anchors are
-    forgotten beyond 4,096.
+    Consecutive blocks of one unbroken capture share an anchor, so a long talk costs a few numbers; the oldest anchors
+    are forgotten beyond 4,096.
 
     Attributes:
         rate: Samples a second.
@@ -32,7 +33,7 @@ class CaptureLedger:
 
     def append(self, samples: int, captured_at: float) -> None:
         """Note that a block was sent: `samples` long, its first sample captured at `captured_at`."""
-        if not self._starts or abs(self._expected() - captured_at) > 0.005:  # noqa: PLR2004 5 ms: more than jitter of a clock
+        if not self._starts or abs(self._expected() - captured_at) > _JITTER:
             self._starts.append(self.sent)
             self._times.append(captured_at)
             del self._starts[:-_LIMIT], self._times[:-_LIMIT]

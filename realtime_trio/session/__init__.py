@@ -1,6 +1,7 @@
 """The session layer: a nursery, its turns, and the calls that a program makes. See `session.py` for the way in."""
 
-from ..core.interruption import Interruption as Interruption
+from realtime_trio.core.interruption import Interruption as Interruption
+
 from .interruptions import PendingInterruption as PendingInterruption
 from .notices import AudioDropped as AudioDropped
 from .notices import Interrupted as Interrupted

@@ -7,13 +7,15 @@ Nothing is sent here; sending is the caller's business (`session.py`).
 """
 
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from typing import Any, Literal, TypeAlias
 
 import attrs
 import trio
 
-from .. import events
-from ..errors import NotAcknowledged, ServerError
+from realtime_trio import events
+from realtime_trio.errors import NotAcknowledged, ServerError
+
 from .promise import Promise
 
 __all__ = ["Call", "Calls", "Kind", "server_error"]
@@ -103,7 +105,7 @@ class Calls:
         if call in self._open:
             self._open.remove(call)
 
-    def handle(self, event: events.ServerEvent) -> bool:
+    def handle(self, event: events.ServerEvent) -> bool:  # noqa: PLR0911 a table
         """Give an answer to the call it belongs to. Returns whether there was one."""
         match event:
             case events.ConversationItemAdded() | events.ConversationItemCreated():
@@ -172,7 +174,5 @@ def _kind_of(problem: events.ErrorDetails) -> Kind | None:
 
 
 async def _settled(call: Call) -> None:
-    try:
+    with suppress(Exception):  # only that it was answered matters here
         await call.answer.wait()
-    except Exception:  # noqa: BLE001, S110 only that it was answered matters here
-        pass

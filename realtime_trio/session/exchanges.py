@@ -1,4 +1,4 @@
-"""What one `ask` sets off: requests for replies, the responses that settle them, tool calls, and when all of it is over.
+"""What one `ask` sets off: requests for replies, the responses that settle them, tool calls, and its end.
 
 Pure bookkeeping with one promise at its end; who may speak is `core.arbiter`'s decision, tasks are in `tool_calls.py`.
 """
@@ -7,7 +7,8 @@ import secrets
 
 import attrs
 
-from .. import events
+from realtime_trio import events
+
 from .promise import Promise
 from .responses import Reply, Response, ToolCall, total_usage
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import attrs
 
-from .. import events
-from ..core.interruption import Delete, Interrupter, Interruption, InterruptionPlan
-from ..core.playout import PartKey
+from realtime_trio import events
+from realtime_trio.core.interruption import Delete, Interrupter, Interruption, InterruptionPlan
+from realtime_trio.core.playout import PartKey
+
 from .notices import Interrupted, Notice
 from .promise import Promise
 from .responses import Response
@@ -94,7 +95,7 @@ class Interruptions:
         self.settle()
 
     def settle(self) -> None:
-        """Tell the server what is known by now about where the sound ended, and finish the records that are complete."""
+        """Tell the server what is known by now about where the sound ended; finish the records that are complete."""
         for repair in self._interrupter.repairs():
             if isinstance(repair, Delete):
                 self.send(events.ConversationItemDelete(item_id=repair.item_id))

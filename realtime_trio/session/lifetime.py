@@ -1,8 +1,8 @@
 """How a session ends: which scope is cancelled when, and which exception comes out.
 
-Theory of operation. There are two scopes beside each other. The *body* scope holds the user's code. The *services* scope
-is shielded and holds the reader, capture, playout, tools and the timer, so that a cancellation from outside (or Ctrl-C)
-takes the body down first; the services leave only after the goodbyes, which are bounded in time.
+Theory of operation. There are two scopes beside each other. The *body* scope holds the user's code. The *services*
+scope is shielded and holds the reader, capture, playout, tools and the timer, so that a cancellation from outside (or
+Ctrl-C) takes the body down first; the services leave only after the goodbyes, which are bounded in time.
 
 An end that is not the user's is one call, `end(reason)`: it cancels the body, wakes whoever waits outside of it, and
 `reason` is raised once, where the session's block ends. The body's own exception always wins and comes out as the same
@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
-from ..errors import InternalError, RealtimeError
+from realtime_trio.errors import InternalError, RealtimeError
 
 __all__ = ["Lifetime"]
 
@@ -111,7 +111,8 @@ class Lifetime:
                 finally:
                     self._services.cancel(reason="the session is over")
         except BaseExceptionGroup as group:
-            # Services do not raise and the body is caught above: this is Ctrl-C while the nursery closed, or our mistake.
+            # Services do not raise and the body is caught above: this is Ctrl-C while the nursery closed, or our
+            # mistake.
             failure = failure or _single(group)
         if failure is not None:
             if self.reason is not None and not isinstance(failure, trio.Cancelled):

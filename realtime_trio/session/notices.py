@@ -4,8 +4,8 @@ from typing import TypeAlias
 
 import attrs
 
-from ..core.interruption import Interruption
-from ..errors import RemoteProtocolError
+from realtime_trio.core.interruption import Interruption
+from realtime_trio.errors import RemoteProtocolError
 
 __all__ = ["AudioDropped", "Interrupted", "NotAnEvent", "Notice", "ToolFailed", "ToolFinished", "ToolStarted"]
 
@@ -90,4 +90,3 @@ class NotAnEvent:
 
 Notice: TypeAlias = Interrupted | NotAnEvent | ToolStarted | ToolFinished | ToolFailed | AudioDropped
 """Everything that `Session.events()` delivers besides the server's events."""
-

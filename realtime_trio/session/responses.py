@@ -1,6 +1,7 @@
 """A response as the user sees it: live while it goes on, with one record that any number of readers share.
 
-Who may start one, and what its end means for the conversation, is decided in `turns.py`; sound is `sound.py`'s business.
+Who may start one, and what its end means for the conversation, is decided in `turns.py`; sound is `sound.py`'s
+business.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -11,13 +12,14 @@ import attrs
 import msgspec
 import trio
 
-from .. import events
-from ..errors import ResponseFailed
+from realtime_trio import events
+from realtime_trio.errors import ResponseFailed
+
 from .promise import Promise
 from .tape import Tape
 
 if TYPE_CHECKING:
-    from ..core.interruption import Interruption
+    from realtime_trio.core.interruption import Interruption
 
 __all__ = ["Reply", "Response", "ToolCall", "total_usage"]
 
@@ -64,8 +66,8 @@ class Reply:
 class Response:
     """One response turn: from `response.created` until it was heard, or interrupted.
 
-    As an asynchronous context manager it is the turn's scope: a barge-in leaves the block quietly, and leaving the block
-    before the response was generated, or by an exception before it was heard, interrupts the response.
+    As an asynchronous context manager it is the turn's scope: a barge-in leaves the block quietly, and leaving the
+    block before the response was generated, or by an exception before it was heard, interrupts the response.
 
     Attributes:
         id: The server's id.
@@ -88,7 +90,7 @@ class Response:
     first_sound_at: float | None = None
     audio_bytes: int = 0
     _now: events.Response = attrs.field(factory=events.Response)
-    _interrupt: Callable[["Response"], object] = attrs.field(default=lambda _: None)
+    _interrupt: Callable[["Response"], object] = attrs.field(default=lambda _: None, alias="interrupt")
     _done: Promise[events.Response] = attrs.field(factory=Promise, init=False)
     _heard: Promise[None] = attrs.field(factory=Promise, init=False)
     _scopes: list[trio.CancelScope] = attrs.field(factory=list, init=False)
@@ -242,7 +244,9 @@ def failure(final: events.Response) -> ResponseFailed:
     message = (getattr(problem, "message", None) or None) if problem is not None else None
     kind = (problem.type or None) if problem is not None else None
     why = ": ".join(str(part) for part in (code or kind, message) if part) or "the server gave no reason"
-    return ResponseFailed(f"response {final.id or ''} failed: {why}", response_id=final.id or None, code=code, response=final)
+    return ResponseFailed(
+        f"response {final.id or ''} failed: {why}", response_id=final.id or None, code=code, response=final
+    )
 
 
 def total_usage(usages: Iterable[events.Usage | None]) -> events.Usage:

@@ -1,9 +1,9 @@
 """The session: what a program can ask of a conversation with the model.
 
 Theory of operation. One reader task receives; for each event it calls, as functions and in this order, the mirror, the
-calls that wait for an answer, the turns (who owns a response, who may speak, what is interrupted) and the subscribers. It
-never waits for any of them. Everything that is sent goes through the connection's writer task. When and how it all ends is
-in `lifetime.py`; how it is put together is in `realtime_trio.opening`.
+calls that wait for an answer, the turns (who owns a response, who may speak, what is interrupted) and the subscribers.
+It never waits for any of them. Everything that is sent goes through the connection's writer task. When and how it all
+ends is in `lifetime.py`; how it is put together is in `realtime_trio.opening`.
 """
 
 import logging
@@ -14,12 +14,14 @@ from typing import Any, TypeVar, overload
 import msgspec
 import trio
 
-from .. import events as wire  # the name `events` is a method here
-from ..connection import Connection
-from ..core.conversation import Conversation
-from ..core.interruption import is_benign
-from ..device import AudioDevice
-from ..errors import LocalProtocolError, NotAcknowledged, RemoteProtocolError, ServerError
+from realtime_trio import events as wire  # the name `events` is a method here
+from realtime_trio.connection import Connection
+from realtime_trio.core.arbiter import ALREADY_ACTIVE
+from realtime_trio.core.conversation import Conversation
+from realtime_trio.core.interruption import is_benign
+from realtime_trio.device import AudioDevice
+from realtime_trio.errors import LocalProtocolError, NotAcknowledged, RemoteProtocolError, ServerError
+
 from .calls import Calls, server_error
 from .exchanges import Exchange, Request, new_id
 from .interruptions import PendingInterruption
@@ -155,7 +157,8 @@ class Session:
         """Ask for a response, as soon as nobody else is speaking.
 
         Args:
-            overrides: As for `ask`. With `conversation="none"` the response is beside the conversation and starts at once.
+            overrides: As for `ask`. With `conversation="none"` the response is beside the conversation and starts at
+                once.
 
         Returns:
             The response, when it was created; it goes on while you use it.
@@ -356,8 +359,8 @@ class Session:
         """Change the session's configuration; what is not named stays as it is.
 
         Args:
-            settings: `instructions`, `voice`, `modality`, `turn_detection`, `transcription`, `tools` and `config` as for
-                `open_session`, and every other field of the wire's session by its name, for example `tool_choice`.
+            settings: `instructions`, `voice`, `modality`, `turn_detection`, `transcription`, `tools` and `config` as
+                for `open_session`, and every other field of the wire's session by its name, for example `tool_choice`.
 
         Returns:
             The whole configuration in effect.
@@ -444,7 +447,7 @@ class Session:
                 # before the session exists every error is final; what the server says beats the close that follows
                 self._lifetime.end(server_error(event.error))
         answered = self._calls.handle(event)
-        if isinstance(event, wire.Error) and not answered and not is_benign(event.error):
+        if isinstance(event, wire.Error) and not answered and not _is_expected(event.error):
             _log.warning("the server reports: %s", server_error(event.error))
         self._turns.handle(event, now)
         self._publish(event)
@@ -476,7 +479,9 @@ class Session:
             settings: The configuration to be acknowledged before the block is entered.
             drain: Whether a normal end waits until what was generated was heard.
         """
-        finish: Callable[[], Awaitable[object]] = self.drained if drain and self._sound.device else trio.lowlevel.checkpoint
+        finish: Callable[[], Awaitable[object]] = (
+            self.drained if drain and self._sound.device else trio.lowlevel.checkpoint
+        )
         async with self._lifetime.running(drain=finish, goodbye=self._goodbye):
             self._lifetime.start_soon(self._read)
             await self._configure(settings)
@@ -501,3 +506,6 @@ class Session:
             self._end(None)
 
 
+def _is_expected(problem: wire.ErrorDetails) -> bool:
+    """Tell whether an error is part of ordinary races: too late to matter, or asked again by the arbiter."""
+    return problem.code == ALREADY_ACTIVE or is_benign(problem)

@@ -8,27 +8,25 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
-from .. import events
-from ..errors import ConfigurationError
+from realtime_trio import events
+from realtime_trio.errors import ConfigurationError
 
-__all__ = ["Modality", "TurnDetection", "TranscriptionSetting", "response_overrides", "session_settings"]
+__all__ = ["Modality", "TranscriptionSetting", "TurnDetection", "response_overrides", "session_settings"]
 
 Modality: TypeAlias = Literal["audio", "text"]
 TurnDetection: TypeAlias = events.ServerVad | events.SemanticVad | Literal["server_vad", "semantic_vad"] | None
 TranscriptionSetting: TypeAlias = events.AudioTranscription | str | None
 
-Unset = events.UnsetType
-
 
 def session_settings(
     *,
     config: events.RealtimeSession | Mapping[str, Any] | None = None,
-    instructions: str | Unset = events.UNSET,
-    voice: str | Unset = events.UNSET,
-    modality: Modality | Unset = events.UNSET,
-    turn_detection: TurnDetection | Unset = events.UNSET,
-    transcription: TranscriptionSetting | Unset = events.UNSET,
-    tools: Iterable[Any] | Unset = events.UNSET,
+    instructions: str | events.UnsetType = events.UNSET,
+    voice: str | events.UnsetType = events.UNSET,
+    modality: Modality | events.UnsetType = events.UNSET,
+    turn_detection: TurnDetection | events.UnsetType = events.UNSET,
+    transcription: TranscriptionSetting | events.UnsetType = events.UNSET,
+    tools: Iterable[Any] | events.UnsetType = events.UNSET,
     **fields: Any,
 ) -> events.RealtimeSession:
     """Put the named settings over `config` and return the value for one `session.update`.
@@ -75,7 +73,7 @@ def session_settings(
     return msgspec.structs.replace(base, **changes)
 
 
-def response_overrides(fields: Mapping[str, Any]) -> events.ResponseCreateParams | Unset:
+def response_overrides(fields: Mapping[str, Any]) -> events.ResponseCreateParams | events.UnsetType:
     """Turn the overrides of `ask` and `respond` into the wire's shape; UNSET when there are none.
 
     `modality` and `voice` are understood beside the wire's own fields.
@@ -114,7 +112,9 @@ def _convert(value: Mapping[str, Any], kind: type[Any], what: str) -> Any:
     unknown = set(value) - set(kind.__struct_fields__) - {"type"}
     if unknown:
         names = ", ".join(sorted(name for name in kind.__struct_fields__ if name not in ("extra", "notes")))
-        raise ConfigurationError(f"{what} is called {', '.join(sorted(unknown))}, which there is not. There are: {names}")
+        raise ConfigurationError(
+            f"{what} is called {', '.join(sorted(unknown))}, which there is not. There are: {names}"
+        )
     try:
         return msgspec.convert(msgspec.to_builtins(value), kind)
     except (msgspec.MsgspecError, TypeError) as error:
@@ -131,7 +131,8 @@ def _turn_detection(value: Any) -> events.ServerVad | events.SemanticVad | None:
             return events.SemanticVad()
         case _:
             raise ConfigurationError(
-                f"turn_detection is ServerVad(...), SemanticVad(...), 'server_vad', 'semantic_vad' or None, not {value!r}"
+                "turn_detection is ServerVad(...), SemanticVad(...), 'server_vad', 'semantic_vad' or None, "
+                f"not {value!r}"
             )
 
 

@@ -1,17 +1,18 @@
 """Capture and playout: the two tasks that stand between a session and its audio device.
 
-What was heard is counted in `core.playout`; what an interruption does is decided in `core.interruption` and carried out in
-`turns.py`. Here samples move, and the device's reports reach those who count.
+What was heard is counted in `core.playout`; what an interruption does is decided in `core.interruption` and carried
+out in `turns.py`. Here samples move, and the device's reports reach those who count.
 """
 
 from collections.abc import Callable, Collection
+from contextlib import suppress
 
 import attrs
 import trio
 
-from ..core.capture import CaptureLedger
-from ..core.playout import PlayoutLedger
-from ..device import AudioBlock, AudioDevice, AudioStream
+from realtime_trio.core.capture import CaptureLedger
+from realtime_trio.core.playout import PlayoutLedger
+from realtime_trio.device import AudioBlock, AudioDevice, AudioStream
 
 __all__ = ["Sound"]
 
@@ -84,10 +85,8 @@ class Sound:
 
     def wake(self) -> None:
         """Let the playout task look again: there is new audio, or new room."""
-        try:
+        with suppress(trio.WouldBlock):  # it has not looked yet since the last time
             self._wake_send.send_nowait(None)
-        except trio.WouldBlock:
-            pass  # it has not looked yet since the last time
 
     def cut(self, response_ids: Collection[str]) -> None:
         """Stop the sound of these responses now; the rest goes on from the same sample."""
@@ -102,8 +101,9 @@ class Sound:
         Cancellation:
             Safe: the sound goes on.
         """
-        while self._stream is not None and not self.ledger.drained(now := trio.current_time()):
-            # not handed over yet: look again after a block; else it is known when the last sample comes out
+        while self._stream is not None and not self.ledger.drained(now := trio.current_time()):  # noqa: ASYNC110
+            # Time itself makes it so, no event does: not handed over yet, look again after a block; else sleep until
+            # the last sample comes out.
             await trio.sleep(min(max(self.ledger.drained_at() - now, 0.001), 0.02))
 
     async def hush(self) -> None:

@@ -1,8 +1,8 @@
 """Bounded views of what happens in a session, for any number of consumers.
 
-A subscription is registered by the call that makes it, so nothing that comes after that call is missed; it is a class with
-`aclose`, not an async generator (those leak after a `break`, and lose what comes before their first step). What is put into
-one is decided elsewhere (`session.py`).
+A subscription is registered by the call that makes it, so nothing that comes after that call is missed; it is a class
+with `aclose`, not an async generator (those leak after a `break`, and lose what comes before their first step). What
+is put into one is decided elsewhere (`session.py`).
 """
 
 from collections import deque

@@ -9,9 +9,10 @@ from typing import Literal, Protocol, TypeAlias
 
 import attrs
 
-from .. import events
-from ..core.calls import ReadyCall
-from ..errors import NotAcknowledged, ServerError
+from realtime_trio import events
+from realtime_trio.core.calls import ReadyCall
+from realtime_trio.errors import NotAcknowledged, ServerError
+
 from .exchanges import Exchange, new_id
 from .notices import Notice, ToolFailed, ToolFinished, ToolStarted
 from .responses import ToolCall
@@ -111,7 +112,7 @@ class ToolCalls:
         try:
             await self.deliver(item)
         except (ServerError, NotAcknowledged):
-            pass  # the call's item is gone, or the server is mute: subscribers have the error event; nothing to reply to
+            pass  # the call's item is gone, or the server is mute; who subscribed has the error event
         else:
             batch.outputs.append(str(item.id))
             self.publish(ToolFinished(call_id, call.name, outcome.output))

@@ -2,8 +2,8 @@
 
 Theory of operation. Decisions are made in `core` (`arbiter`: who may speak and when; `playout`: what was heard;
 `interruption`: what the server is to be told). Here they are carried out, for the one owner that each response has: a
-`Response` in `live`, from its `response.created` until it was heard or its interruption is settled. After every event and at
-every deadline of the arbiter, `act` does what the arbiter says.
+`Response` in `live`, from its `response.created` until it was heard or its interruption is settled. After every event
+and at every deadline of the arbiter, `act` does what the arbiter says.
 """
 
 import math
@@ -13,12 +13,13 @@ import attrs
 import msgspec
 import trio
 
-from .. import events
-from ..core.arbiter import METADATA_KEY, Arbiter, Ask, CancelResponse, GivenUp, OwedAgain, Settled
-from ..core.calls import ready_calls
-from ..core.conversation import Conversation
-from ..core.playout import SAMPLE_RATE, PartKey
-from ..errors import NotAcknowledged, RealtimeError, ServerError
+from realtime_trio import events
+from realtime_trio.core.arbiter import METADATA_KEY, Arbiter, Ask, CancelResponse, GivenUp, OwedAgain, Settled
+from realtime_trio.core.calls import ready_calls
+from realtime_trio.core.conversation import Conversation
+from realtime_trio.core.playout import SAMPLE_RATE, PartKey
+from realtime_trio.errors import NotAcknowledged, RealtimeError, ServerError
+
 from .calls import server_error
 from .exchanges import Exchange, Request
 from .interruptions import Interruptions, PendingInterruption
@@ -120,7 +121,7 @@ class Turns:
         """Act at the arbiter's deadlines, until cancelled."""
         while True:
             deadline = min([self._arbiter.deadline, *(until for _, until in self._beside.values())])
-            with trio.move_on_at(deadline if deadline < math.inf else math.inf):
+            with trio.move_on_at(min(math.inf, deadline)):
                 await self._changed.wait()
             now = trio.current_time()
             for event_id, (request, until) in list(self._beside.items()):
@@ -222,7 +223,9 @@ class Turns:
         response = Response(value.id, value.conversation_id is None, interrupt=self._interrupt_one)
         response.update(value)
         self.live[value.id] = response
-        beside = next((key for key, (one, _) in self._beside.items() if one.id == response.metadata.get(METADATA_KEY)), "")
+        beside = next(
+            (key for key, (one, _) in self._beside.items() if one.id == response.metadata.get(METADATA_KEY)), ""
+        )
         if beside:
             response.out_of_band = True
             self._beside.pop(beside)[0].settle(response)
@@ -295,7 +298,7 @@ class Turns:
     # Interruptions
 
     def interrupt(self, reason: str) -> PendingInterruption:
-        """Stop what is being said for the conversation. With the reason `"speech_started"` it is the user's barge-in."""
+        """Stop what is being said for the conversation; the reason `"speech_started"` is the user's barge-in."""
         barge_in = reason == "speech_started"
         self._arbiter.recall(again=barge_in)
         return self._interrupt(reason, server_cancels=barge_in and self._arbiter.floor.interrupt_response)

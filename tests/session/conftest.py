@@ -52,7 +52,7 @@ class Talk:
                 item_id=item_id,
                 output_index=0,
                 content_index=0,
-                delta=piece if piece == text.split(" ")[0] else f" {piece}",
+                delta=piece if piece == text.split(" ", maxsplit=1)[0] else f" {piece}",
             )
         await self.done(response_id, message(item_id, text))
 

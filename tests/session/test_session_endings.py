@@ -247,9 +247,7 @@ async def test_a_crashing_tool_ends_the_session_when_asked_to(autojump_clock, no
 
     async with open_scripted_peer(greet=True) as peer:
         with pytest.raises(Boom, match="in the tool"):
-            async with open_session(
-                connect=peer.connect, url=peer.url, tools=[fail], tool_errors="raise"
-            ) as session:
+            async with open_session(connect=peer.connect, url=peer.url, tools=[fail], tool_errors="raise") as session:
                 failures = session.events(ToolFailed)
                 await peer.send("response.created", response={"id": "resp_1", "conversation_id": "conv_1"})
                 await peer.send(
@@ -272,7 +270,11 @@ async def test_an_error_before_the_session_exists_is_raised_at_the_door(autojump
         async def refuse():
             await peer.send(
                 "error",
-                error={"type": "invalid_request_error", "code": "model_not_found", "message": "There is no such model."},
+                error={
+                    "type": "invalid_request_error",
+                    "code": "model_not_found",
+                    "message": "There is no such model.",
+                },
             )
             await peer.close(4000, "invalid_request_error.model_not_found")
 

@@ -286,9 +286,7 @@ async def test_the_microphone_is_appended_block_by_block(autojump_clock, open_vo
         await trio.sleep(0.1)
 
     appended = b"".join(
-        base64.b64decode(event["audio"])
-        for event in talk.peer.received
-        if event["type"] == "input_audio_buffer.append"
+        base64.b64decode(event["audio"]) for event in talk.peer.received if event["type"] == "input_audio_buffer.append"
     )
     assert appended.strip(b"\0").count(b"\x88\x13") == 200 * 24
 

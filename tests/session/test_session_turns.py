@@ -66,7 +66,7 @@ async def test_parallel_calls_run_side_by_side_and_get_one_reply(autojump_clock,
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "part"),
+    "call",
     [
         ("fail", "{}", "RuntimeError"),
         ("refuse", "{}", "not on Sundays"),
@@ -75,10 +75,9 @@ async def test_parallel_calls_run_side_by_side_and_get_one_reply(autojump_clock,
         ("fail", "{broken", "do not fit"),
     ],
 )
-async def test_a_call_that_goes_wrong_is_answered_with_words(
-    autojump_clock, open_talk, as_function_call, name, arguments, part
-):
+async def test_a_call_that_goes_wrong_is_answered_with_words(autojump_clock, open_talk, as_function_call, call):
     """A crash, a refusal, an unknown tool and bad arguments each become the call's one output."""
+    name, arguments, part = call
 
     @tool
     async def fail() -> None:
