@@ -477,6 +477,7 @@ async def test_a_stalled_link_wakes_who_receives(peer, autojump_clock):
             await stream.send_message("x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("secure", [False, True])
 async def test_a_stalled_uplink_is_noticed_on_a_real_socket(secure):
     server, client = tls("127.0.0.1") if secure else (None, None)
