@@ -80,7 +80,7 @@ class Admission:
             return None
         key = _key(handshake)
         if key is None:
-            return _refusal(401, "Missing bearer authentication in header.", None)
+            return _refusal(401, "No API key was provided.", None)
         if not hmac.compare_digest(key.encode(), self.api_key.encode()):
             return _refusal(401, "Incorrect API key provided.", "invalid_api_key")
         return None

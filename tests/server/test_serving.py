@@ -1,0 +1,415 @@
+"""The server around the protocol: sockets and memory, admission, pacing, failures, and its command line."""
+
+import base64
+import itertools
+import json
+import math
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+
+from realtime_trio.errors import ConfigurationError, ConnectError, ConnectionClosed, Refused
+from realtime_trio.server import Speech, SpokenWord, Transcript, open_server, serve_realtime
+from realtime_trio.transport import Target, open_websocket
+
+URL = "ws://localhost/v1/realtime?model=m"
+
+
+class Client:
+    """A bare client: JSON up, judged JSON down."""
+
+    def __init__(self, link: Any, judged: Any) -> None:
+        self.link = link
+        self.judged = judged
+        self.times: list[tuple[float, dict[str, Any]]] = []
+
+    async def send(self, type: str, **fields: Any) -> None:
+        await self.link.send_message(json.dumps({"type": type, **fields}))
+
+    async def receive(self) -> dict[str, Any]:
+        event = self.judged(await self.link.receive_message())
+        self.times.append((trio.current_time(), event))
+        return event
+
+    async def until(self, type: str) -> list[dict[str, Any]]:
+        """Receive up to the first event of that type."""
+        received = [await self.receive()]
+        while type != received[-1]["type"]:
+            received.append(await self.receive())
+        return received
+
+    async def ask(self, text: str, **response: Any) -> dict[str, Any]:
+        """Say something and receive the whole response."""
+        content = [{"type": "input_text", "text": text}]
+        await self.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
+        await self.send("response.create", response=response)
+        return (await self.until("response.done"))[-1]["response"]
+
+
+@pytest.fixture
+def client_of(judged):
+    """Connect in memory."""
+
+    @asynccontextmanager
+    async def connect(server, url: str = URL, headers: tuple[tuple[str, str], ...] = ()):
+        async with server.connect(Target(url=url, headers=headers)) as link:
+            yield Client(link, judged)
+
+    return connect
+
+
+async def one_two(request):
+    yield "One. "
+    yield "Two."
+
+
+# ---- in memory, under the autojump clock ----
+
+
+async def test_a_text_turn_in_memory(autojump_clock, client_of):
+    async with open_server(listen=False, brain=one_two) as server, client_of(server) as client:
+        response = await client.ask("go", output_modalities=["text"])
+        assert "One. Two." == response["output"][0]["content"][0]["text"]
+        assert "session.created" == client.times[0][1]["type"]
+        assert "m" == client.times[0][1]["session"]["model"]
+
+
+async def test_sound_comes_at_four_times_real_time_in_chunks(autojump_clock, client_of):
+    async def two_seconds(request):
+        yield bytes(2 * 48_000)
+
+    async with open_server(listen=False, brain=two_seconds) as server, client_of(server) as client:
+        await client.ask("go")
+    times = [time for time, event in client.times if event["type"] == "response.output_audio.delta"]
+    assert 10 == len(times)
+    assert [0.05] * 9 == pytest.approx([later - sooner for sooner, later in itertools.pairwise(times)])
+
+
+async def test_speed_is_settable(autojump_clock, client_of):
+    async def two_seconds(request):
+        yield bytes(2 * 48_000)
+
+    for speed, seconds in ((1.0, 1.8), (math.inf, 0.0)):
+        async with open_server(listen=False, brain=two_seconds, speed=speed) as server, client_of(server) as client:
+            await client.ask("go")
+        times = [time for time, event in client.times if event["type"] == "response.output_audio.delta"]
+        assert seconds == pytest.approx(times[-1] - times[0])
+
+
+async def test_each_word_goes_before_the_chunk_in_which_it_begins(autojump_clock, client_of):
+    class Metronome:
+        async def speak(self, text: str, *, voice: str, speed: float = 1.0) -> Speech:
+            words = [SpokenWord(word + " ", 4800 * 2 * index) for index, word in enumerate(text.split())]
+            return Speech(bytes(2 * 4800 * 2 * len(words)), tuple(words))
+
+    async def brain(request):
+        yield "a b c"
+
+    async with open_server(listen=False, brain=brain, voice=Metronome()) as server, client_of(server) as client:
+        await client.ask("go")
+    kinds = {"response.output_audio_transcript.delta": "word", "response.output_audio.delta": "sound"}
+    order = [kinds[event["type"]] for _, event in client.times if event["type"] in kinds]
+    assert ["word", "sound", "sound"] * 3 == order
+
+
+async def test_a_cancel_meets_a_response_in_progress(autojump_clock, client_of):
+    closed = trio.Event()
+
+    async def endless(request):
+        try:
+            while True:
+                yield "and on "
+        finally:
+            closed.set()
+
+    async with open_server(listen=False, brain=endless) as server, client_of(server) as client:
+        await client.send("response.create")
+        await client.until("response.output_audio.delta")
+        await client.send("response.cancel")
+        done = (await client.until("response.done"))[-1]["response"]
+        assert "cancelled" == done["status"]
+        await closed.wait()
+        await client.send("response.create")
+        await client.until("response.output_audio.delta")
+
+
+async def test_a_spoken_turn_is_found_heard_and_answered(autojump_clock, client_of, user_speech):
+    class Ear:
+        async def recognise(self, pcm: bytes) -> Transcript:
+            await trio.sleep(0.3)
+            return Transcript("what time is it")
+
+    asked = []
+
+    async def brain(request):
+        asked.append(request.history[-1].text)
+        yield "Noon."
+
+    async with open_server(listen=False, brain=brain, recogniser=Ear()) as server, client_of(server) as client:
+        audio = {"input": {"transcription": {"model": "whisper-1"}}}
+        await client.send("session.update", session={"type": "realtime", "audio": audio})
+        for start in range(0, len(user_speech), 960):
+            chunk = base64.b64encode(user_speech[start : start + 960]).decode()
+            await client.send("input_audio_buffer.append", audio=chunk)
+            await trio.sleep(0.02)
+        await client.until("response.done")
+    kinds = [event["type"] for _, event in client.times]
+    expected = [
+        "input_audio_buffer.speech_started",
+        "input_audio_buffer.speech_stopped",
+        "input_audio_buffer.committed",
+    ]
+    assert expected == [kind for kind in kinds if kind in expected]
+    assert "conversation.item.input_audio_transcription.completed" in kinds
+    assert ["what time is it"] == asked
+
+
+async def test_without_a_recogniser_the_brain_still_answers(autojump_clock, client_of, user_speech):
+    async with open_server(listen=False) as server, client_of(server) as client:
+        await client.send("input_audio_buffer.append", audio=base64.b64encode(user_speech).decode())
+        done = (await client.until("response.done"))[-1]["response"]
+    assert "completed" == done["status"]
+    assert done["output"][0]["content"][0]["transcript"]
+
+
+async def test_two_out_of_band_responses_run_side_by_side(autojump_clock, client_of):
+    async def slow(request):
+        await trio.sleep(10)
+        yield request.metadata["name"]
+
+    async with open_server(listen=False, brain=slow) as server, client_of(server) as client:
+        start = trio.current_time()
+        for name in "ab":
+            response = {"conversation": "none", "output_modalities": ["text"], "metadata": {"name": name}}
+            await client.send("response.create", response=response)
+        await client.until("response.done")
+        await client.until("response.done")
+        assert trio.current_time() - start < 11
+
+
+async def test_a_failing_brain_fails_its_response_and_nothing_else(autojump_clock, client_of, caplog):
+    async def brain(request):
+        if request.history[-1].text == "fail":
+            raise KeyError("oh no")
+        yield "fine"
+
+    async with (
+        open_server(listen=False, brain=brain) as server,
+        client_of(server) as client,
+        client_of(server) as other,
+    ):
+        failed = await client.ask("fail", output_modalities=["text"])
+        assert "failed" == failed["status"]
+        assert {"type": "server_error", "code": "server_error", "message": "KeyError: 'oh no'"} == (
+            failed["status_details"]["error"]
+        )
+        for each in (client, other):
+            assert "completed" == (await each.ask("again", output_modalities=["text"]))["status"]
+    assert "KeyError" in caplog.text
+
+
+@pytest.mark.parametrize("nonsense", [5, b"\0\0"])
+async def test_what_a_brain_may_not_give_fails_the_response(autojump_clock, client_of, nonsense):
+    async def brain(request):
+        yield nonsense
+
+    async with open_server(listen=False, brain=brain) as server, client_of(server) as client:
+        failed = await client.ask("go", output_modalities=["text"])
+        assert "TypeError" in failed["status_details"]["error"]["message"]
+
+
+async def test_a_failing_recogniser_is_told_and_the_brain_goes_on(autojump_clock, client_of, user_speech):
+    class Deaf:
+        async def recognise(self, pcm: bytes) -> Transcript:
+            raise OSError("no ears")
+
+    async with open_server(listen=False, brain=one_two, recogniser=Deaf()) as server, client_of(server) as client:
+        audio = {"input": {"transcription": {"model": "whisper-1"}}}
+        await client.send("session.update", session={"type": "realtime", "audio": audio})
+        await client.send("input_audio_buffer.append", audio=base64.b64encode(user_speech).decode())
+        received = await client.until("response.done")
+    failed = next(event for event in received if event["type"].endswith("transcription.failed"))
+    assert "OSError: no ears" == failed["error"]["message"]
+
+
+async def test_a_client_that_leaves_in_the_middle_stops_its_brain(autojump_clock, client_of):
+    stopped = trio.Event()
+
+    async def endless(request):
+        try:
+            while True:
+                yield "and on "
+        finally:
+            stopped.set()
+
+    async with open_server(listen=False, brain=endless) as server:
+        async with client_of(server) as client:
+            await client.send("response.create")
+            await client.until("response.output_audio.delta")
+        await stopped.wait()
+
+
+async def test_a_binary_message_is_an_error_event(autojump_clock, client_of):
+    async with open_server(listen=False) as server, client_of(server) as client:
+        await client.link._connection.send_message(b"\0")
+        assert "invalid_event" == (await client.until("error"))[-1]["error"]["code"]
+        await client.ask("hello", output_modalities=["text"])
+
+
+async def test_an_expired_session_is_closed_with_1001(autojump_clock, judged):
+    target = Target(url=URL, ping_interval=7)  # not at the very moment of the end
+    async with open_server(listen=False) as server, server.connect(target) as link:
+        client = Client(link, judged)
+        await client.receive()
+        start = trio.current_time()
+        assert "session_expired" == (await client.receive())["error"]["code"]
+        assert 3600 == pytest.approx(trio.current_time() - start)
+        with pytest.raises(ConnectionClosed) as caught:
+            await client.receive()
+        assert 1001 == caught.value.code
+
+
+async def test_the_beta_dialect_is_refused_as_the_real_server_does(autojump_clock, client_of):
+    async with (
+        open_server(listen=False) as server,
+        client_of(server, headers=(("OpenAI-Beta", "realtime=v1"),)) as client,
+    ):
+        assert "beta_api_shape_disabled" == (await client.receive())["error"]["code"]
+        with pytest.raises(ConnectionClosed) as caught:
+            await client.receive()
+        assert 4000 == caught.value.code
+
+
+@pytest.mark.parametrize(
+    ("url", "headers", "status", "words"),
+    [
+        ("ws://localhost/v1/other?model=m", (), 404, "Invalid URL"),
+        ("ws://localhost/v1/realtime/translations?model=m", (), 404, "Invalid URL"),
+        ("ws://localhost/v1/realtime", (), 400, "missing_model"),
+        ("ws://localhost/v1/realtime?intent=other", (), 400, "intent"),
+        ("ws://localhost/v1/realtime?call_id=rtc_1", (), 400, "call_id"),
+        (URL, (("Origin", "https://evil.example"),), 403, "origin_refused"),
+    ],
+)
+async def test_who_is_not_let_in(client_of, url, headers, status, words):
+    async with open_server(listen=False, origins=["https://good.example"]) as server:
+        with pytest.raises(Refused) as caught:
+            async with client_of(server, url, headers):
+                raise AssertionError("let in")
+        assert status == caught.value.status
+        assert words in caught.value.body
+        async with client_of(server, headers=(("Origin", "https://good.example"),)) as client:
+            await client.receive()
+
+
+@pytest.mark.parametrize(
+    ("headers", "code"),
+    [((), "No API key"), ((("Authorization", "Bearer sk-wrong-key"),), "invalid_api_key")],
+)
+async def test_a_server_that_wants_a_key(autojump_clock, client_of, headers, code):
+    async with open_server(listen=False, api_key="sk-right") as server:
+        with pytest.raises(Refused) as caught:
+            async with client_of(server, headers=headers):
+                raise AssertionError("let in")
+        assert (401, True) == (caught.value.status, code in caught.value.body)
+        assert "sk-right" not in repr(server)
+        for good in (
+            ("Authorization", "Bearer sk-right"),
+            ("Sec-WebSocket-Protocol", "realtime, openai-insecure-api-key.sk-right"),
+        ):
+            try:
+                async with client_of(server, headers=(good,)) as client:
+                    await client.receive()
+            except ConnectError:
+                assert "Sec-WebSocket-Protocol" == good[0]  # a client that did not propose it may refuse the choice
+
+
+async def test_a_transcription_session_by_its_intent(autojump_clock, client_of):
+    url = "ws://localhost/v1/realtime?intent=transcription"
+    async with open_server(listen=False) as server, client_of(server, url) as client:
+        assert "transcription" == (await client.receive())["session"]["type"]
+
+
+async def test_an_ended_server_takes_nobody(autojump_clock, client_of):
+    async with open_server(listen=False) as server:
+        pass
+    with pytest.raises(ConnectError):
+        async with client_of(server):
+            raise AssertionError("let in")
+
+
+async def test_a_speed_of_zero_is_refused():
+    with pytest.raises(ConfigurationError, match="speed"):
+        async with open_server(listen=False, speed=0):
+            raise AssertionError("opened")
+
+
+async def test_the_bodys_own_exception_comes_out_plain(autojump_clock):
+    mine = ExceptionGroup("mine", [ValueError()])
+    with pytest.raises(ExceptionGroup) as caught:
+        async with open_server(listen=False):
+            raise mine
+    assert mine is caught.value
+
+
+# ---- on a socket ----
+
+
+async def test_serve_realtime_starts_in_trios_idiom(judged):
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(
+            lambda task_status: serve_realtime(brain=one_two, voice=None, task_status=task_status)
+        )
+        assert f"ws://127.0.0.1:{server.port}/v1/realtime" == server.url
+        async with open_websocket(Target(url=server.url + "?model=m")) as link:
+            response = await Client(link, judged).ask("go", output_modalities=["text"])
+        assert "completed" == response["status"]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_taken_port_is_the_systems_own_error():
+    async with open_server(recogniser="none") as server:
+        with pytest.raises(OSError, match="in use"):
+            async with open_server(port=server.port, recogniser="none"):
+                raise AssertionError("opened twice")
+
+
+async def test_a_client_that_sends_rubbish_disturbs_nobody(judged):
+    async with open_server(brain=one_two, recogniser="none") as server:
+        rubbish = await trio.open_tcp_stream("127.0.0.1", server.port)
+        await rubbish.send_all(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
+        async with rubbish, open_websocket(Target(url=server.url + "?model=m")) as link:
+            assert "completed" == (await Client(link, judged).ask("go", output_modalities=["text"]))["status"]
+
+
+async def test_plain_http_gets_an_answer():
+    def fetch(url: str) -> int:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - our own server
+                return answer.status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    async with open_server(recogniser="none") as server:
+        assert 400 == await trio.to_thread.run_sync(fetch, server.base_url + "/realtime?model=m")
+
+
+def test_the_command_says_where_it_listens_and_ends_on_ctrl_c():
+    command = [sys.executable, "-m", "realtime_trio.server", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        line = process.stdout.readline()
+        assert line.startswith("listening on ws://127.0.0.1:")
+        assert line.endswith("/v1/realtime\n")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=5)
+    assert (130, "") == (process.returncode, out)
+    assert "Traceback" not in err
