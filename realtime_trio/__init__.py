@@ -36,6 +36,7 @@ from .session import NotAnEvent as NotAnEvent
 from .session import Reply as Reply
 from .session import Response as Response
 from .session import Session as Session
+from .session import SessionStatistics as SessionStatistics
 from .session import Subscription as Subscription
 from .session import ToolCall as ToolCall
 from .session import ToolFailed as ToolFailed
@@ -73,6 +74,7 @@ __all__ = [
     "ServerError",
     "Session",
     "SessionExpired",
+    "SessionStatistics",
     "Subscription",
     "Tool",
     "ToolCall",

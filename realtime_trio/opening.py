@@ -10,9 +10,16 @@ import trio
 from . import events
 from .connection import open_connection
 from .device import AudioDevice
-from .errors import ConfigurationError
 from .events import UNSET, UnsetType
-from .session import Modality, Session, ToolErrors, TranscriptionSetting, TurnDetection, session_settings
+from .session import (
+    Modality,
+    Session,
+    ToolErrors,
+    TranscriptionSetting,
+    TurnDetection,
+    check_device_formats,
+    session_settings,
+)
 from .tools import Toolbox
 from .transport import Connect, open_websocket
 
@@ -102,7 +109,8 @@ async def open_session(
         transcription=transcription,
         tools=toolbox.definitions() if toolbox else UNSET,
     )
-    _check_device(audio, settings)
+    if audio is not None:
+        check_device_formats(settings)
     async with open_connection(
         url=url,
         api_key=api_key,
@@ -140,16 +148,3 @@ def _modality(
     if configured:
         return UNSET
     return "text" if audio is None else "audio"
-
-
-def _check_device(audio: AudioDevice | None, settings: events.RealtimeSession) -> None:
-    """Refuse formats that a device cannot play yet."""
-    if audio is None or not settings.audio:
-        return
-    for direction in (settings.audio.input, settings.audio.output):
-        kind = direction.format.type if direction and direction.format else None
-        if kind not in (None, UNSET, "audio/pcm"):
-            raise ConfigurationError(
-                f"a device plays and captures audio/pcm, not {kind}: leave the format out, or append and receive the "
-                "audio yourself (no audio=...)"
-            )

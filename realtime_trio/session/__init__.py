@@ -14,9 +14,11 @@ from .responses import Reply as Reply
 from .responses import Response as Response
 from .responses import ToolCall as ToolCall
 from .session import Session as Session
+from .session import SessionStatistics as SessionStatistics
 from .settings import Modality as Modality
 from .settings import TranscriptionSetting as TranscriptionSetting
 from .settings import TurnDetection as TurnDetection
+from .settings import check_device_formats as check_device_formats
 from .settings import session_settings as session_settings
 from .subscription import Lagged as Lagged
 from .subscription import Subscription as Subscription
@@ -36,6 +38,7 @@ __all__ = [
     "Reply",
     "Response",
     "Session",
+    "SessionStatistics",
     "Subscription",
     "Tape",
     "ToolCall",
@@ -46,5 +49,6 @@ __all__ = [
     "ToolStarted",
     "TranscriptionSetting",
     "TurnDetection",
+    "check_device_formats",
     "session_settings",
 ]

@@ -7,10 +7,12 @@ ends is in `lifetime.py`; how it is put together is in `realtime_trio.opening`.
 """
 
 import logging
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, overload
 
+import attrs
 import msgspec
 import trio
 
@@ -28,18 +30,41 @@ from .interruptions import PendingInterruption
 from .lifetime import Lifetime
 from .notices import AudioDropped, NotAnEvent, Notice
 from .responses import Reply, Response
-from .settings import response_overrides, session_settings
+from .settings import check_device_formats, response_overrides, session_settings
 from .sound import Sound
 from .subscription import Subscription
 from .tool_calls import ToolCalls, ToolErrors, ToolRunner
 from .turns import Turns
 
-__all__ = ["Session"]
+__all__ = ["Session", "SessionStatistics"]
 
 _log = logging.getLogger("realtime_trio.session")
 _LARGEST_APPEND = 1 << 20  # bytes of audio in one event; the server takes 15 MiB, but a writer is freed sooner
 
 E = TypeVar("E")
+
+
+@attrs.frozen
+class SessionStatistics:
+    """A session at one moment; counts are since it was opened.
+
+    Attributes:
+        sent: Events that the writer took.
+        received: Events that came.
+        unknown_events: Those of a type that this version does not know; they were delivered as `events.UnknownEvent`.
+        malformed_events: Those that do not fit their type; they were delivered as `events.MalformedEvent`.
+        not_events: Messages that are no events; they were reported as `NotAnEvent`.
+        dropped_audio_ms: Milliseconds of microphone audio that a slow uplink cost.
+        running_tools: Tool calls without an output.
+    """
+
+    sent: int
+    received: int
+    unknown_events: int
+    malformed_events: int
+    not_events: int
+    dropped_audio_ms: int
+    running_tools: int
 
 
 class Session:
@@ -71,6 +96,7 @@ class Session:
         self._response_subscriptions: list[Subscription[Response]] = []
         self._created = trio.Event()
         self._dropped_ms = 0
+        self._not_understood = Counter[str]()
         self._sound = Sound(device, append=self._append_nowait, on_block=self._on_block)
         self._tool_calls = ToolCalls(
             tools,
@@ -368,7 +394,7 @@ class Session:
         Raises:
             ServerError: The server refused it; nothing was changed.
             NotAcknowledged: The server did not answer.
-            ConfigurationError: There is no such setting, or a value does not fit.
+            ConfigurationError: There is no such setting, or a value does not fit; nothing was sent.
 
         Cancellation:
             What was sent stays sent.
@@ -377,10 +403,26 @@ class Session:
         if "tools" in settings:
             runner = self._make_tools(settings["tools"])
             settings = {**settings, "tools": runner.definitions()}
-        await self._call("update", wire.SessionUpdate(session=session_settings(**settings)))
+        wanted = session_settings(**settings)
+        if self._sound.device is not None:
+            check_device_formats(wanted)
+        await self._call("update", wire.SessionUpdate(session=wanted))
         if runner is not None:
             self._tool_calls.runner = runner
         return self.config
+
+    def statistics(self) -> "SessionStatistics":
+        """Return counts of this moment."""
+        link = self._connection.statistics()
+        return SessionStatistics(
+            sent=link.sent,
+            received=link.received,
+            unknown_events=self._not_understood["unknown"],
+            malformed_events=self._not_understood["malformed"],
+            not_events=self._not_understood["not an event"],
+            dropped_audio_ms=round(link.dropped_audio * 1000),
+            running_tools=self._tool_calls.running,
+        )
 
     @overload
     def events(self, *, size: int = 1024) -> "Subscription[wire.ServerEvent | Notice]": ...
@@ -431,6 +473,7 @@ class Session:
             try:
                 event = await self._connection.receive()
             except RemoteProtocolError as problem:
+                self._not_understood["not an event"] += 1
                 self._publish(NotAnEvent(problem))
             else:
                 self._take(event)
@@ -443,6 +486,10 @@ class Session:
                 if isinstance(session, wire.RealtimeSession):
                     self.config = session
                 self._created.set()
+            case wire.UnknownEvent():
+                self._not_understood["unknown"] += 1
+            case wire.MalformedEvent():
+                self._not_understood["malformed"] += 1
             case wire.Error() if not self._created.is_set():
                 # before the session exists every error is final; what the server says beats the close that follows
                 self._lifetime.end(server_error(event.error))

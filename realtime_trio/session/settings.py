@@ -11,7 +11,14 @@ import msgspec
 from realtime_trio import events
 from realtime_trio.errors import ConfigurationError
 
-__all__ = ["Modality", "TranscriptionSetting", "TurnDetection", "response_overrides", "session_settings"]
+__all__ = [
+    "Modality",
+    "TranscriptionSetting",
+    "TurnDetection",
+    "check_device_formats",
+    "response_overrides",
+    "session_settings",
+]
 
 Modality: TypeAlias = Literal["audio", "text"]
 TurnDetection: TypeAlias = events.ServerVad | events.SemanticVad | Literal["server_vad", "semantic_vad"] | None
@@ -90,6 +97,23 @@ def response_overrides(fields: Mapping[str, Any]) -> events.ResponseCreateParams
         given["audio"] = {"output": {"voice": given.pop("voice")}}
     params: events.ResponseCreateParams = _convert(given, events.ResponseCreateParams, "an override of a response")
     return params
+
+
+def check_device_formats(settings: events.RealtimeSession) -> None:
+    """Refuse formats that a device cannot play or capture.
+
+    Raises:
+        ConfigurationError: A direction is set to something else than `audio/pcm`.
+    """
+    if not settings.audio:
+        return
+    for direction in (settings.audio.input, settings.audio.output):
+        kind = direction.format.type if direction and direction.format else None
+        if kind and kind != "audio/pcm":
+            raise ConfigurationError(
+                f"a device plays and captures audio/pcm, not {kind}: leave the format out, or append and receive the "
+                "audio yourself (without audio=...)"
+            )
 
 
 def _as_session(config: events.RealtimeSession | Mapping[str, Any] | None) -> events.RealtimeSession:
