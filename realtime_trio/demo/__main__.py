@@ -1,0 +1,59 @@
+"""`python -m realtime_trio.demo`: from the command line to an exit code. What is done is in `running.py`."""
+
+import io
+import logging
+import os
+import sys
+
+_INTERRUPTED = 130
+
+
+def main() -> int:
+    """Run the demo and say how it ended, in one line when it could not begin.
+
+    Returns:
+        The exit code.
+    """
+    try:
+        return _run()
+    except KeyboardInterrupt:  # before or after the talk; in it, Ctrl-C is a signal that ends the talk
+        return _INTERRUPTED
+    except BrokenPipeError:  # whoever read this has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _run() -> int:
+    # here, so that Ctrl-C is also caught while these are loaded
+    import trio
+
+    from realtime_trio.demo.arguments import parse
+    from realtime_trio.demo.lines import wants_colour
+    from realtime_trio.demo.running import Screen, run
+    from realtime_trio.errors import AudioError, ConfigurationError, RealtimeError
+
+    options = parse()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a model may say more than this screen can show
+    # what the session would log is shown as a line of the talk
+    logging.getLogger("realtime_trio.session").addHandler(logging.NullHandler())
+    logging.getLogger("realtime_trio.session").propagate = False
+
+    def write(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    terminal = sys.stdin is not None and sys.stdin.isatty()
+    screen = Screen(write=write, colour=wants_colour(sys.stdout), terminal=terminal)
+    try:
+        return trio.run(run, options, screen)
+    except (ConfigurationError, AudioError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except RealtimeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""Follows a session: what goes on becomes lines on the screen, and a record for the summary.
+
+It only listens. How lines are kept in order is in `lines.py`; what is counted at the end, in `summary.py`.
+"""
+
+import contextlib
+from collections.abc import Iterator
+
+import attrs
+import trio
+
+from realtime_trio import events
+from realtime_trio.session import (
+    AudioDropped,
+    Interrupted,
+    Interruption,
+    Lagged,
+    NotAnEvent,
+    Notice,
+    Response,
+    Session,
+    ToolFailed,
+    ToolFinished,
+    ToolStarted,
+)
+
+from .lines import Line, Lines
+
+__all__ = ["Follower", "Record", "Turn"]
+
+_PATIENCE = 3.0  # seconds that an answer's line waits for the transcript of its question
+_REPLY_LIMIT = 5.0  # seconds after a turn or a tool call from which on no answer is expected any more
+_GLANCE = 0.05  # seconds between two looks at whether it is quiet
+_SIZE = 4096  # events held for the follower, which never waits: more than come in a minute
+
+
+@attrs.define(eq=False)
+class Turn:
+    """One turn of the user, with what followed it.
+
+    Attributes:
+        said: The words, as far as they are known.
+        typed: Whether it was typed.
+        barge_in: Whether it was begun while the assistant was to be heard.
+        responses: What the assistant answered, tool calls included.
+    """
+
+    said: str = ""
+    typed: bool = False
+    barge_in: bool = False
+    responses: list[Response] = attrs.field(factory=list)
+
+    @property
+    def latency_ms(self) -> int | None:
+        """From the end of the user's speech to the first sound of the answer, where both were."""
+        ended = next((one.speech_ended_at for one in self.responses if one.speech_ended_at is not None), None)
+        sound = next((one.first_sound_at for one in self.responses if one.first_sound_at is not None), None)
+        return None if ended is None or sound is None else round((sound - ended) * 1000)
+
+
+@attrs.define(eq=False)
+class Record:
+    """What happened in a talk.
+
+    Attributes:
+        turns: The user's turns, in order.
+        responses: The assistant's responses, in order.
+        tools: The tool calls that ended, each with whether it went well.
+        interruptions: What was interrupted, and where.
+        told_ms: Where the server says that an item was cut, by item id.
+        problems: What went wrong, in words.
+    """
+
+    turns: list[Turn] = attrs.field(factory=list)
+    responses: list[Response] = attrs.field(factory=list)
+    tools: list[tuple[str, bool]] = attrs.field(factory=list)
+    interruptions: list[Interruption] = attrs.field(factory=list)
+    told_ms: dict[str, int] = attrs.field(factory=dict)
+    problems: list[str] = attrs.field(factory=list)
+
+
+class Follower:
+    """Listens to a session.
+
+    Attributes:
+        record: What happened so far.
+
+    Args:
+        session: What is followed.
+        lines: Where it is shown.
+        record: Where it is kept.
+    """
+
+    def __init__(self, session: Session, lines: Lines, record: Record) -> None:
+        self.record = record
+        self._lines = lines
+        self._events = session.events(size=_SIZE)
+        self._responses = session.responses()
+        self._user_lines: dict[str, Line] = {}  # by item id
+        self._spoken: dict[str, Turn] = {}  # by item id
+        self._answers: dict[str, Line] = {}  # by response id
+        self._calls: dict[str, ToolStarted] = {}  # those that run, by call id
+        self._speaking = False
+        self._speech_interrupts = False
+        self._reply_due = 0.0  # until when an answer is expected; 0 when none is
+        self._last = trio.current_time()
+
+    async def run(self) -> None:
+        """Follow until the session is over.
+
+        Raises:
+            ConnectionClosed: The link was lost.
+
+        Cancellation:
+            Safe; it is the usual end.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._follow_responses)
+            nursery.start_soon(self._refresh)
+            async for event in self._events:
+                self._last = trio.current_time()
+                self.handle(event)
+            nursery.cancel_scope.cancel(reason="the session is over")
+
+    def typed(self, text: str) -> None:
+        """Take note of a turn that the user typed."""
+        self.record.turns.append(Turn(said=text, typed=True))
+        self._reply_due = trio.current_time() + _REPLY_LIMIT
+        self._lines.say("you", text)
+
+    def problem(self, words: str) -> None:
+        """Take note of something that went wrong."""
+        self.record.problems.append(words)
+        self._lines.say("error", words)
+
+    async def quiet(self, seconds: float) -> None:
+        """Wait until nothing has been said, generated or played, and no tool has run, for so long.
+
+        Args:
+            seconds: How long.
+
+        Cancellation:
+            Safe.
+        """
+        while True:
+            now = trio.current_time()
+            if self._busy(now):
+                self._last = now
+            elif now - self._last >= seconds:
+                return
+            await trio.sleep(_GLANCE)
+
+    def _busy(self, now: float) -> bool:
+        unheard = any(not response.is_heard for response in self.record.responses)
+        return self._speaking or unheard or now < self._reply_due
+
+    async def _follow_responses(self) -> None:
+        async for response in self._responses:
+            if isinstance(response, Response):
+                self._reply_due = 0.0
+                self.record.responses.append(response)
+                if not self.record.turns:
+                    self.record.turns.append(Turn())
+                self.record.turns[-1].responses.append(response)
+
+    async def _refresh(self) -> None:
+        """Show the lines behind one that is late."""
+        while True:
+            await trio.sleep(_PATIENCE / 4)
+            self._lines.refresh()
+
+    # What goes on
+
+    def handle(self, event: events.ServerEvent | Notice | Lagged) -> None:
+        """Take one event of the session."""
+        match event:
+            case Interrupted(interruption=interruption):
+                self._interrupted(interruption)
+            case ToolStarted(call_id=call_id):
+                self._calls[call_id] = event
+                self._reply_due = trio.current_time() + _REPLY_LIMIT
+            case ToolFinished(call_id=call_id, output=output):
+                self._called(call_id, f"-> {output}", well=True)
+            case ToolFailed(call_id=call_id, exception=exception):
+                self._called(call_id, f"failed: {exception!r}", well=False)
+            case AudioDropped(ms=ms):
+                self.problem(f"{ms} ms of the user's sound were dropped: the link is too slow")
+            case NotAnEvent(problem=problem):
+                self.problem(str(problem))
+            case Lagged(count=count):
+                self.problem(f"{count} events were missed here")
+            case _:
+                self._handle_turns(event)
+                self._handle_words(event)
+
+    def _handle_turns(self, event: events.ServerEvent) -> None:
+        match event:
+            case events.InputAudioBufferSpeechStarted():
+                self._speaking = True
+                self._speech_interrupts = any(not one.is_heard for one in self.record.responses)
+            case events.InputAudioBufferSpeechStopped():
+                self._speaking = False
+            case events.InputAudioBufferCommitted(item_id=item_id):
+                self._reply_due = trio.current_time() + _REPLY_LIMIT
+                self._user_lines[item_id] = self._lines.begin("user", patience=_PATIENCE)
+                self._spoken[item_id] = turn = Turn(barge_in=self._speech_interrupts)
+                self.record.turns.append(turn)
+            case events.ConversationItemTruncated(item_id=item_id, audio_end_ms=audio_end_ms):
+                self.record.told_ms[item_id] = audio_end_ms
+            case events.ConversationItemDeleted(item_id=item_id):
+                self.record.told_ms[item_id] = 0
+            case events.Error(error=error):
+                self.problem(error.message)
+            case _:
+                pass
+
+    def _handle_words(self, event: events.ServerEvent) -> None:
+        match event:
+            case events.ConversationItemInputAudioTranscriptionCompleted(item_id=item_id, transcript=transcript):
+                self._said(item_id, transcript.strip() or "(nothing that could be understood)")
+            case events.ConversationItemInputAudioTranscriptionFailed(item_id=item_id, error=error):
+                self._said(item_id, f"(speech, no transcript: {error.message or 'no reason given'})")
+            case (
+                events.ResponseOutputAudioTranscriptDelta(response_id=response_id, delta=delta)
+                | events.ResponseOutputTextDelta(response_id=response_id, delta=delta)
+            ):
+                if response_id not in self._answers:
+                    self._answers[response_id] = self._lines.begin("assistant")
+                self._lines.extend(self._answers[response_id], delta)
+            case events.ResponseDone(response=response):
+                if line := self._answers.pop(response.id or "", None):
+                    self._lines.finish(line)
+                if response.status == "failed":
+                    details = response.status_details.error if response.status_details else None
+                    self.problem(f"a response failed: {(details.message if details else None) or 'no reason given'}")
+            case _:
+                pass
+
+    def _said(self, item_id: str, words: str) -> None:
+        if line := self._user_lines.pop(item_id, None):
+            self._lines.finish(line, words)
+        if turn := self._spoken.pop(item_id, None):
+            turn.said = words
+
+    def _called(self, call_id: str, words: str, *, well: bool) -> None:
+        self._reply_due = trio.current_time() + _REPLY_LIMIT
+        if call := self._calls.pop(call_id, None):  # none: its failure was told before
+            self.record.tools.append((call.name, well))
+            self._lines.say("tool", f"{call.name}({call.arguments}) {words}")
+
+    def _interrupted(self, interruption: Interruption) -> None:
+        if not interruption.parts:
+            return  # nothing of it had sounded yet
+        self.record.interruptions.append(interruption)
+        for line in self._interrupted_lines(interruption):
+            self._lines.finish(line)
+        cut, generated = interruption.cut_ms / 1000, interruption.received_ms / 1000
+        why = "the user spoke" if interruption.reason == "speech_started" else f"the reason: {interruption.reason}"
+        self._lines.say("interrupted", f"{why}; heard {cut:.2f} s of {generated:.2f} s generated, the rest was cut off")
+
+    def _interrupted_lines(self, interruption: Interruption) -> Iterator[Line]:
+        for response_id in interruption.response_ids:
+            with contextlib.suppress(KeyError):
+                yield self._answers.pop(response_id)

@@ -1,0 +1,84 @@
+"""The last words of the demo: what happened, counted. A function of the record that `follower.py` made."""
+
+import os
+from collections.abc import Iterable, Iterator
+
+from realtime_trio import events
+from realtime_trio.session import Interruption
+
+from .follower import Record, Turn
+
+__all__ = ["summary"]
+
+
+def summary(record: Record, *, recording: str | os.PathLike[str], seconds: float) -> Iterator[str]:
+    """Put a talk into a few lines.
+
+    Args:
+        record: What happened.
+        recording: The file with the sound.
+        seconds: Its length.
+
+    Yields:
+        Lines, without line ends.
+    """
+    spoken = sum(not turn.typed for turn in record.turns)
+    yield "Summary"
+    yield _row("turns", f"{len(record.turns)} of the user ({spoken} spoken, {len(record.turns) - spoken} typed)")
+    answers = [response for response in record.responses if response.text]
+    yield _row("", f"{len(answers)} of the assistant, in {len(record.responses)} responses")
+    yield from _rows("tool calls", _tools(record.tools))
+    yield from _rows("interruptions", [_interruption(one, record) for one in record.interruptions])
+    yield _row("usage", _usage(response.usage for response in record.responses))
+    yield from _rows("latency", _latencies(record.turns))
+    yield _row("", "(from the end of the user's speech to the first sound at the speaker)")
+    yield from _rows("problems", record.problems) if record.problems else ()
+    yield _row("recording", f"{recording}, {seconds:.1f} s (left: user, right: assistant)")
+
+
+def _row(name: str, text: str) -> str:
+    return f"  {name:<14} {text}"
+
+
+def _rows(name: str, texts: Iterable[str]) -> Iterator[str]:
+    texts = list(texts)
+    for index, text in enumerate(texts or ["none"]):
+        yield _row("" if index else name, text)
+
+
+def _tools(tools: Iterable[tuple[str, bool]]) -> Iterator[str]:
+    tools = list(tools)
+    for name in dict.fromkeys(name for name, _ in tools):
+        outcomes = [well for one, well in tools if one == name]
+        failed = outcomes.count(False)
+        yield f"{len(outcomes)} x {name}" + (f", {failed} failed" if failed else "")
+
+
+def _interruption(interruption: Interruption, record: Record) -> str:
+    heard, generated = interruption.cut_ms / 1000, interruption.received_ms / 1000
+    told = [record.told_ms[part.item_id] for part in interruption.parts if part.item_id in record.told_ms]
+    confirmed = f", the server confirms {sum(told) / 1000:.2f} s" if told else ""
+    return f"heard {heard:.2f} s of {generated:.2f} s generated{confirmed}"
+
+
+def _latencies(turns: Iterable[Turn]) -> Iterator[str]:
+    for number, turn in enumerate(turns, 1):
+        if turn.typed:
+            how = "typed"
+        elif turn.latency_ms is None:
+            how = "no sound"
+        else:
+            how = f"{turn.latency_ms} ms"
+        yield f"turn {number}  {how:>8}  {turn.said or '(no words)'}" + (" (spoken over)" if turn.barge_in else "")
+
+
+def _usage(usages: Iterable[events.Usage | None]) -> str:
+    known = [usage for usage in usages if usage is not None]
+    ins = [usage.input_token_details for usage in known if usage.input_token_details]
+    outs = [usage.output_token_details for usage in known if usage.output_token_details]
+    return (
+        f"input {sum(usage.input_tokens or 0 for usage in known)} tokens "
+        f"({sum(one.text_tokens or 0 for one in ins)} text, {sum(one.audio_tokens or 0 for one in ins)} audio), "
+        f"output {sum(usage.output_tokens or 0 for usage in known)} tokens "
+        f"({sum(one.text_tokens or 0 for one in outs)} text, {sum(one.audio_tokens or 0 for one in outs)} audio)"
+    )
