@@ -1,14 +1,9 @@
 """The session: what a program can ask of a conversation with the model.
 
-Theory of operation. One reader task receives; for each event it calls, as functions and in this order, the mirror, the
-calls that wait for an answer, the turns (who owns a response, who may speak, what is interrupted) and the subscribers.
-It never waits for any of them. Everything that is sent goes through the connection's writer task. When and how it all
-ends is in `lifetime.py`; how it is put together is in `realtime_trio.opening`.
+How it works inside is in `engine.py`; how it is put together, in `realtime_trio.opening`.
 """
 
-import logging
-from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar, overload
 
@@ -18,27 +13,21 @@ import trio
 
 from realtime_trio import events as wire  # the name `events` is a method here
 from realtime_trio.connection import Connection
-from realtime_trio.core.arbiter import ALREADY_ACTIVE
 from realtime_trio.core.conversation import Conversation
-from realtime_trio.core.interruption import is_benign
 from realtime_trio.device import AudioDevice
-from realtime_trio.errors import LocalProtocolError, NotAcknowledged, RemoteProtocolError, ServerError
+from realtime_trio.errors import LocalProtocolError, NotAcknowledged, ServerError
 
-from .calls import Calls, server_error
+from .engine import Engine
 from .exchanges import Exchange, Request, new_id
 from .interruptions import PendingInterruption
-from .lifetime import Lifetime
-from .notices import AudioDropped, NotAnEvent, Notice
+from .notices import Notice
 from .responses import Reply, Response
 from .settings import check_device_formats, response_overrides, session_settings
-from .sound import Sound
 from .subscription import Subscription
-from .tool_calls import ToolCalls, ToolErrors, ToolRunner
-from .turns import Turns
+from .tool_calls import ToolErrors, ToolRunner
 
 __all__ = ["Session", "SessionStatistics"]
 
-_log = logging.getLogger("realtime_trio.session")
 _LARGEST_APPEND = 1 << 20  # bytes of audio in one event; the server takes 15 MiB, but a writer is freed sooner
 
 E = TypeVar("E")
@@ -68,12 +57,7 @@ class SessionStatistics:
 
 
 class Session:
-    """A conversation with the model. Made by `realtime_trio.open_session`.
-
-    Attributes:
-        conversation: The live mirror of the conversation, in the server's order.
-        config: The configuration in effect, as the server last said it.
-    """
+    """A conversation with the model. Made by `realtime_trio.open_session`."""
 
     def __init__(
         self,
@@ -86,40 +70,28 @@ class Session:
         tool_errors: ToolErrors = "report",
         audio_limit: float = 600.0,
     ) -> None:
-        self.conversation = Conversation()
-        self.config = wire.RealtimeSession()
-        self._connection = connection
-        self._lifetime = Lifetime()
-        self._calls = Calls(ack_timeout)
-        self._make_tools = make_tools
-        self._subscriptions: list[tuple[tuple[type, ...], Subscription[Any]]] = []
-        self._response_subscriptions: list[Subscription[Response]] = []
-        self._created = trio.Event()
-        self._dropped_ms = 0
-        self._not_understood = Counter[str]()
-        self._sound = Sound(device, append=self._append_nowait, on_block=self._on_block)
-        self._tool_calls = ToolCalls(
-            tools,
-            start_soon=self._lifetime.start_soon,
-            deliver=self.create_item,
-            owe=lambda items, exchange: self._turns.owe(Request(exchange=exchange), items),
-            publish=self._publish,
-            crash=self._lifetime.end if tool_errors == "raise" else None,
-        )
-        self._turns = Turns(
-            send=connection.send_nowait,
-            sound=self._sound,
-            tool_calls=self._tool_calls,
-            conversation=self.conversation,
-            publish=self._publish,
-            publish_response=self._publish_response,
-            audio_limit=audio_limit,
+        self._engine = Engine(
+            connection,
+            tools=tools,
+            device=device,
             ack_timeout=ack_timeout,
+            tool_errors=tool_errors,
+            audio_limit=audio_limit,
         )
-        self._lifetime.on_end(self._end)
+        self._make_tools = make_tools
+
+    @property
+    def conversation(self) -> Conversation:
+        """The live mirror of the conversation, in the server's order."""
+        return self._engine.conversation
+
+    @property
+    def config(self) -> wire.RealtimeSession:
+        """The configuration in effect, as the server last said it."""
+        return self._engine.config
 
     def __repr__(self) -> str:
-        return f"<Session {self.config.id or 'not created yet'}{' over' if self._lifetime.over else ''}>"
+        return f"<Session {self.config.id or 'not created yet'}{' over' if self._engine.lifetime.over else ''}>"
 
     # Turns
 
@@ -149,12 +121,12 @@ class Session:
         exchange = Exchange()
         try:
             item = await self.create_item(wire.user_message(text))
-            self._turns.owe(Request(params, exchange), [str(item.id)])
+            self._engine.turns.owe(Request(params, exchange), [str(item.id)])
             await exchange.over.wait()
-            if self._sound.device is not None and exchange.responses:
+            if self._engine.sound.device is not None and exchange.responses:
                 await exchange.responses[-1].heard()
         except trio.Cancelled:
-            self._turns.abandon(exchange)
+            self._engine.turns.abandon(exchange)
             raise
         return exchange.reply()
 
@@ -176,7 +148,7 @@ class Session:
         """
         item = await self.create_item(wire.user_message(text))
         if respond:
-            self._turns.owe(Request(), [str(item.id)])
+            self._engine.turns.owe(Request(), [str(item.id)])
         return item
 
     async def respond(self, **overrides: Any) -> Response:
@@ -198,11 +170,12 @@ class Session:
             What was not asked for yet is forgotten; what was asked for is cancelled at the server.
         """
         request = Request(response_overrides(overrides))
-        self._turns.owe(request, ())
+        self._engine.check_open()
+        self._engine.turns.owe(request, ())
         try:
             return await request.created.wait()
         except trio.Cancelled:
-            self._turns.forget(request)
+            self._engine.turns.forget(request)
             raise
 
     def interrupt(self) -> PendingInterruption:
@@ -213,7 +186,7 @@ class Session:
         Returns:
             What can be awaited for the record of what was heard; awaiting it is not needed for the effect.
         """
-        return self._turns.interrupt("requested")
+        return self._engine.turns.interrupt("requested")
 
     async def cancel_response(self, response_id: str | None = None) -> bool:
         """Stop the generation of a response; what was received of it may still be heard (`interrupt` stops that too).
@@ -230,17 +203,17 @@ class Session:
         Cancellation:
             The response is cancelled all the same.
         """
-        response = self._turns.active(response_id)
+        response = self._engine.turns.active(response_id)
         if response is None:
             await trio.lowlevel.checkpoint()
             return False
-        self._turns.cancel(response)
-        with trio.move_on_after(self._calls.timeout):
+        self._engine.turns.cancel(response)
+        with trio.move_on_after(self._engine.calls.timeout):
             try:
                 return (await response.done()).status == "cancelled"
             except ServerError:
                 return False
-        raise NotAcknowledged(f"the server did not cancel {response.id} within {self._calls.timeout:g} s")
+        raise NotAcknowledged(f"the server did not cancel {response.id} within {self._engine.calls.timeout:g} s")
 
     def responses(self, *, size: int = 1024) -> Subscription[Response]:
         """Subscribe to every response of the conversation from now on, also those that turn detection starts.
@@ -248,9 +221,7 @@ class Session:
         Args:
             size: Responses held for a slow reader.
         """
-        subscription = Subscription[Response](size, self._response_subscriptions.remove)
-        self._response_subscriptions.append(subscription)
-        return subscription
+        return self._engine.subscribers.to_responses(size)
 
     # Audio
 
@@ -272,8 +243,8 @@ class Session:
             raise LocalProtocolError(f"{len(pcm)} bytes are not whole samples of PCM16: send an even number of bytes")
         for start in range(0, len(pcm), _LARGEST_APPEND):
             chunk = pcm[start : start + _LARGEST_APPEND]
-            self._sound.capture.append(len(chunk) // 2, trio.current_time())
-            await self._connection.send(wire.InputAudioBufferAppend(audio=chunk))
+            self._engine.sound.capture.append(len(chunk) // 2, trio.current_time())
+            await self._engine.connection.send(wire.InputAudioBufferAppend(audio=chunk))
 
     async def commit_audio(self) -> str:
         """Make the input buffer a user item, for manual turns. It starts no response: see `respond`.
@@ -288,7 +259,7 @@ class Session:
         Cancellation:
             What was sent stays sent.
         """
-        return str(await self._call("commit", wire.InputAudioBufferCommit()))
+        return str(await self._engine.call("commit", wire.InputAudioBufferCommit()))
 
     async def clear_audio(self) -> None:
         """Drop what is in the input buffer.
@@ -299,7 +270,7 @@ class Session:
         Cancellation:
             What was sent stays sent.
         """
-        await self._call("clear", wire.InputAudioBufferClear())
+        await self._engine.call("clear", wire.InputAudioBufferClear())
 
     async def drained(self) -> None:
         """Wait until nothing is being generated for the conversation and all sound that was received was heard.
@@ -307,8 +278,7 @@ class Session:
         Cancellation:
             Safe: everything goes on.
         """
-        await self._turns.idle()
-        await self._sound.drained()
+        await self._engine.drained()
 
     # Conversation and configuration
 
@@ -333,7 +303,7 @@ class Session:
             item = msgspec.structs.replace(item, id=new_id("item"))
         after = wire.UNSET if previous_item_id is None else previous_item_id
         event = wire.ConversationItemCreate(item=item, previous_item_id=after)
-        created: wire.Item = await self._call("create", event, str(item.id))
+        created: wire.Item = await self._engine.call("create", event, str(item.id))
         return created
 
     async def delete_item(self, item_id: str) -> None:
@@ -346,7 +316,7 @@ class Session:
         Cancellation:
             What was sent stays sent.
         """
-        await self._call("delete", wire.ConversationItemDelete(item_id=item_id), item_id)
+        await self._engine.call("delete", wire.ConversationItemDelete(item_id=item_id), item_id)
 
     async def retrieve_item(self, item_id: str) -> wire.Item:
         """Get an item as the server has it, audio included; a minute of audio is about 4 MB on the wire.
@@ -358,7 +328,7 @@ class Session:
         Cancellation:
             What was sent stays sent.
         """
-        item: wire.Item = await self._call("retrieve", wire.ConversationItemRetrieve(item_id=item_id), item_id)
+        item: wire.Item = await self._engine.call("retrieve", wire.ConversationItemRetrieve(item_id=item_id), item_id)
         return item
 
     async def truncate_item(self, item_id: str, audio_end_ms: int, *, content_index: int = 0) -> None:
@@ -379,7 +349,7 @@ class Session:
             What was sent stays sent.
         """
         event = wire.ConversationItemTruncate(item_id=item_id, content_index=content_index, audio_end_ms=audio_end_ms)
-        await self._call("truncate", event, item_id)
+        await self._engine.call("truncate", event, item_id)
 
     async def update(self, **settings: Any) -> wire.RealtimeSession:
         """Change the session's configuration; what is not named stays as it is.
@@ -404,24 +374,24 @@ class Session:
             runner = self._make_tools(settings["tools"])
             settings = {**settings, "tools": runner.definitions()}
         wanted = session_settings(**settings)
-        if self._sound.device is not None:
+        if self._engine.sound.device is not None:
             check_device_formats(wanted)
-        await self._call("update", wire.SessionUpdate(session=wanted))
+        await self._engine.call("update", wire.SessionUpdate(session=wanted))
         if runner is not None:
-            self._tool_calls.runner = runner
+            self._engine.tool_calls.runner = runner
         return self.config
 
     def statistics(self) -> "SessionStatistics":
         """Return counts of this moment."""
-        link = self._connection.statistics()
+        link = self._engine.connection.statistics()
         return SessionStatistics(
             sent=link.sent,
             received=link.received,
-            unknown_events=self._not_understood["unknown"],
-            malformed_events=self._not_understood["malformed"],
-            not_events=self._not_understood["not an event"],
+            unknown_events=self._engine.not_understood["unknown"],
+            malformed_events=self._engine.not_understood["malformed"],
+            not_events=self._engine.not_understood["not an event"],
             dropped_audio_ms=round(link.dropped_audio * 1000),
-            running_tools=self._tool_calls.running,
+            running_tools=self._engine.tool_calls.running,
         )
 
     @overload
@@ -435,124 +405,16 @@ class Session:
             kinds: Classes of `realtime_trio.events` or of notices; none for all.
             size: Values held for a slow reader; beyond that the oldest go, and the next one received is `Lagged(n)`.
         """
-        subscription = Subscription[Any](size, self._forget)
-        self._subscriptions.append((kinds, subscription))
-        return subscription
+        return self._engine.subscribers.to_events(kinds, size)
 
-    # What goes on inside
+    # For `open_session`, not for users
 
-    def _forget(self, subscription: Subscription[Any]) -> None:
-        self._subscriptions = [entry for entry in self._subscriptions if entry[1] is not subscription]
-
-    async def _call(self, kind: Any, event: wire.ClientEvent, item_id: str = "") -> Any:
-        self._check_open()
-        return await self._calls.make(kind, lambda: self._connection.send(event), item_id=item_id)
-
-    def _check_open(self) -> None:
-        if self._lifetime.reason is not None:
-            raise self._lifetime.reason
-        if self._lifetime.over:
-            raise trio.ClosedResourceError("the session is closed")
+    @asynccontextmanager
+    async def running(self, settings: wire.RealtimeSession, *, drain: bool) -> AsyncGenerator["Session"]:
+        """Run the session around a block; see `Engine.running`."""
+        async with self._engine.running(settings, drain=drain):
+            yield self
 
     def _input_format(self) -> str:
         audio = self.config.audio.input if self.config.audio else None
         return str((audio.format.type if audio and audio.format else "") or "")
-
-    def _append_nowait(self, pcm: bytes) -> None:
-        self._connection.send_nowait(wire.InputAudioBufferAppend(audio=pcm))
-
-    def _on_block(self, now: float) -> None:
-        self._turns.check_heard(now)
-        dropped_ms = round(self._connection.statistics().dropped_audio * 1000)
-        if dropped_ms > self._dropped_ms:
-            self._publish(AudioDropped(dropped_ms - self._dropped_ms))
-            self._dropped_ms = dropped_ms
-
-    async def _read(self) -> None:
-        while True:
-            try:
-                event = await self._connection.receive()
-            except RemoteProtocolError as problem:
-                self._not_understood["not an event"] += 1
-                self._publish(NotAnEvent(problem))
-            else:
-                self._take(event)
-
-    def _take(self, event: wire.ServerEvent) -> None:
-        now = trio.current_time()
-        self.conversation.apply(event)
-        match event:
-            case wire.SessionCreated(session=session) | wire.SessionUpdated(session=session):
-                if isinstance(session, wire.RealtimeSession):
-                    self.config = session
-                self._created.set()
-            case wire.UnknownEvent():
-                self._not_understood["unknown"] += 1
-            case wire.MalformedEvent():
-                self._not_understood["malformed"] += 1
-            case wire.Error() if not self._created.is_set():
-                # before the session exists every error is final; what the server says beats the close that follows
-                self._lifetime.end(server_error(event.error))
-        answered = self._calls.handle(event)
-        if isinstance(event, wire.Error) and not answered and not _is_expected(event.error):
-            _log.warning("the server reports: %s", server_error(event.error))
-        self._turns.handle(event, now)
-        self._publish(event)
-        self._turns.act(now)
-
-    def _publish(self, value: "wire.ServerEvent | Notice") -> None:
-        for kinds, subscription in self._subscriptions:
-            if not kinds or isinstance(value, kinds):
-                subscription.offer(value)
-
-    def _publish_response(self, response: Response) -> None:
-        for subscription in self._response_subscriptions:
-            subscription.offer(response)
-
-    def _end(self, reason: Exception | None) -> None:
-        closed = reason or trio.ClosedResourceError("the session is closed")
-        self._calls.end(closed)
-        self._turns.end(reason)
-        for _, subscription in self._subscriptions:
-            subscription.end(reason)
-        for responses in self._response_subscriptions:
-            responses.end(reason)
-
-    @asynccontextmanager
-    async def running(self, settings: wire.RealtimeSession, *, drain: bool) -> AsyncGenerator["Session"]:
-        """Run the session around a block. For `open_session`.
-
-        Args:
-            settings: The configuration to be acknowledged before the block is entered.
-            drain: Whether a normal end waits until what was generated was heard.
-        """
-        finish: Callable[[], Awaitable[object]] = (
-            self.drained if drain and self._sound.device else trio.lowlevel.checkpoint
-        )
-        async with self._lifetime.running(drain=finish, goodbye=self._goodbye):
-            self._lifetime.start_soon(self._read)
-            await self._configure(settings)
-            self._lifetime.start_soon(self._turns.run)
-            if self._sound.device is not None:
-                ready = trio.Event()
-                self._lifetime.start_soon(self._sound.run, ready)
-                await ready.wait()
-            yield self
-
-    async def _configure(self, settings: wire.RealtimeSession) -> None:
-        with trio.move_on_after(self._calls.timeout):
-            await self._created.wait()
-        if not self._created.is_set():
-            raise NotAcknowledged(f"the server sent no session.created within {self._calls.timeout:g} s")
-        await self._call("update", wire.SessionUpdate(session=settings))
-
-    async def _goodbye(self) -> None:
-        if self._sound.device is not None:
-            await self._sound.hush()
-        if self._lifetime.reason is None:
-            self._end(None)
-
-
-def _is_expected(problem: wire.ErrorDetails) -> bool:
-    """Tell whether an error is part of ordinary races: too late to matter, or asked again by the arbiter."""
-    return problem.code == ALREADY_ACTIVE or is_benign(problem)

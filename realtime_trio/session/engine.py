@@ -1,0 +1,206 @@
+"""The inside of a session: its parts, and the reader that drives them.
+
+Theory of operation. One reader task receives; for each event it calls, as functions and in this order, the mirror, the
+calls that wait for an answer, the turns (who owns a response, who may speak, what is interrupted) and the subscribers.
+It never waits for any of them. Everything that is sent goes through the connection's writer task. When and how it all
+ends is in `lifetime.py`; what a program can call is in `session.py`.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+
+from realtime_trio import events
+from realtime_trio.connection import Connection
+from realtime_trio.core.arbiter import ALREADY_ACTIVE
+from realtime_trio.core.conversation import Conversation
+from realtime_trio.core.interruption import is_benign
+from realtime_trio.device import AudioDevice
+from realtime_trio.errors import ConnectionClosed, NotAcknowledged, RemoteProtocolError
+
+from .calls import Calls, Kind, server_error
+from .exchanges import Request
+from .lifetime import Lifetime
+from .notices import AudioDropped, NotAnEvent
+from .sound import Sound
+from .subscribers import Subscribers
+from .subscription import again
+from .tool_calls import ToolCalls, ToolErrors, ToolRunner
+from .turns import Turns
+
+__all__ = ["Engine"]
+
+_log = logging.getLogger("realtime_trio.session")
+
+
+class Engine:
+    """The parts of one session, wired together.
+
+    Args:
+        connection: Events out and in.
+        tools: Runs the model's calls.
+        device: Microphone and speaker, if the session has one.
+        ack_timeout: How long each call waits for the server's answer, in seconds.
+        tool_errors: What a tool's crash does beside telling the model.
+        audio_limit: Seconds of audio that one response may have.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        tools: ToolRunner,
+        device: AudioDevice | None,
+        ack_timeout: float,
+        tool_errors: ToolErrors,
+        audio_limit: float,
+    ) -> None:
+        self.connection = connection
+        self.conversation = Conversation()
+        self.config = events.RealtimeSession()
+        self.lifetime = Lifetime()
+        self.subscribers = Subscribers()
+        self.calls = Calls(ack_timeout)
+        self.not_understood = Counter[str]()
+        self._created = trio.Event()
+        self._dropped_ms = 0
+        self.sound = Sound(device, append=self._append, on_block=self._on_block)
+        self.tool_calls = ToolCalls(
+            tools,
+            start_soon=self.lifetime.start_soon,
+            deliver=self._deliver,
+            owe=lambda items, exchange: self.turns.owe(Request(exchange=exchange), items),
+            publish=self.subscribers.publish,
+            crash=self.lifetime.end if tool_errors == "raise" else None,
+        )
+        self.turns = Turns(
+            send=self._send,
+            sound=self.sound,
+            tool_calls=self.tool_calls,
+            conversation=self.conversation,
+            publish=self.subscribers.publish,
+            publish_response=self.subscribers.publish_response,
+            audio_limit=audio_limit,
+            ack_timeout=ack_timeout,
+        )
+        self.lifetime.on_end(self._end)
+
+    def check_open(self) -> None:
+        """Raise why no call makes sense any more, if that is so."""
+        if self.lifetime.reason is not None:
+            raise again(self.lifetime.reason)
+        if self.lifetime.over:
+            raise trio.ClosedResourceError("the session is closed")
+
+    async def call(self, kind: Kind, event: events.ClientEvent, item_id: str = "") -> Any:
+        """Send an event and wait for the answer to it; see `Calls.make`."""
+        self.check_open()
+        return await self.calls.make(kind, lambda: self.connection.send(event), item_id=item_id)
+
+    @asynccontextmanager
+    async def running(self, settings: events.RealtimeSession, *, drain: bool) -> AsyncGenerator[None]:
+        """Run the services around a block, which is entered when the configuration is acknowledged.
+
+        Args:
+            settings: The configuration.
+            drain: Whether a normal end waits until what was generated was heard.
+        """
+        finish: Callable[[], Awaitable[object]] = (
+            self.drained if drain and self.sound.device is not None else trio.lowlevel.checkpoint
+        )
+        async with self.lifetime.running(drain=finish, goodbye=self._goodbye):
+            self.lifetime.start_soon(self._read)
+            await self._configure(settings)
+            self.lifetime.start_soon(self.turns.run)
+            if self.sound.device is not None:
+                ready = trio.Event()
+                self.lifetime.start_soon(self.sound.run, ready)
+                await ready.wait()
+            yield
+
+    async def drained(self) -> None:
+        """Wait until nothing is being generated and all sound was heard."""
+        await self.turns.idle()
+        await self.sound.drained()
+
+    async def _configure(self, settings: events.RealtimeSession) -> None:
+        with trio.move_on_after(self.calls.timeout):
+            await self._created.wait()
+        if not self._created.is_set():
+            raise NotAcknowledged(f"the server sent no session.created within {self.calls.timeout:g} s")
+        await self.call("update", events.SessionUpdate(session=settings))
+
+    async def _read(self) -> None:
+        while True:
+            try:
+                event = await self.connection.receive()
+            except RemoteProtocolError as problem:
+                self.not_understood["not an event"] += 1
+                self.subscribers.publish(NotAnEvent(problem))
+            else:
+                self._take(event)
+
+    def _take(self, event: events.ServerEvent) -> None:
+        now = trio.current_time()
+        self.conversation.apply(event)
+        match event:
+            case events.SessionCreated(session=session) | events.SessionUpdated(session=session):
+                if isinstance(session, events.RealtimeSession):
+                    self.config = session
+                self._created.set()
+            case events.UnknownEvent():
+                self.not_understood["unknown"] += 1
+            case events.MalformedEvent():
+                self.not_understood["malformed"] += 1
+            case events.Error() if not self._created.is_set():
+                # before the session exists every error is final; what the server says beats the close that follows
+                self.lifetime.end(server_error(event.error))
+        answered = self.calls.handle(event)
+        if isinstance(event, events.Error) and not answered and not _is_expected(event.error):
+            _log.warning("the server reports: %s", server_error(event.error))
+        self.turns.handle(event, now)
+        self.subscribers.publish(event)
+        self.turns.act(now)
+
+    def _send(self, event: events.ClientEvent) -> str:
+        """Leave an event for the writer. When the link is over nothing is sent: the reader is about to say so."""
+        try:
+            return self.connection.send_nowait(event)
+        except (ConnectionClosed, trio.ClosedResourceError):
+            return ""
+        except trio.WouldBlock:
+            self.lifetime.end(ConnectionClosed(None, "stalled: too many events wait to be sent"))
+            return ""
+
+    def _append(self, pcm: bytes) -> None:
+        self._send(events.InputAudioBufferAppend(audio=pcm))
+
+    async def _deliver(self, item: events.Item) -> Any:
+        return await self.call("create", events.ConversationItemCreate(item=item), str(getattr(item, "id", "")))
+
+    def _on_block(self, now: float) -> None:
+        self.turns.check_heard(now)
+        dropped_ms = round(self.connection.statistics().dropped_audio * 1000)
+        if dropped_ms > self._dropped_ms:
+            self.subscribers.publish(AudioDropped(dropped_ms - self._dropped_ms))
+            self._dropped_ms = dropped_ms
+
+    def _end(self, reason: Exception | None) -> None:
+        self.calls.end(reason or trio.ClosedResourceError("the session is closed"))
+        self.turns.end(reason)
+        self.subscribers.end(reason)
+
+    async def _goodbye(self) -> None:
+        if self.sound.device is not None:
+            await self.sound.hush()
+        if self.lifetime.reason is None:
+            self._end(None)
+
+
+def _is_expected(problem: events.ErrorDetails) -> bool:
+    """Tell whether an error is part of ordinary races: too late to matter, or asked again by the arbiter."""
+    return problem.code == ALREADY_ACTIVE or is_benign(problem)

@@ -1,0 +1,67 @@
+"""Who is told what happens in a session: the registered subscriptions, by kind."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from realtime_trio import events
+
+from .notices import Notice
+from .responses import Response
+from .subscription import Subscription
+
+__all__ = ["Subscribers"]
+
+
+class Subscribers:
+    """The subscriptions of one session. Once the session is over, new ones are closed from the beginning."""
+
+    def __init__(self) -> None:
+        self._events: list[tuple[tuple[type, ...], Subscription[Any]]] = []
+        self._responses: list[Subscription[Response]] = []
+        self._ended = False
+        self._reason: Exception | None = None
+
+    def to_events(self, kinds: Sequence[type], size: int) -> Subscription[Any]:
+        """Register for events and notices of these kinds; none means all."""
+
+        def forget(subscription: Subscription[Any]) -> None:
+            self._events = [entry for entry in self._events if entry[1] is not subscription]
+
+        subscription = Subscription[Any](size, forget)
+        self._events.append((tuple(kinds), subscription))
+        self._end_if_over(subscription)
+        return subscription
+
+    def to_responses(self, size: int) -> Subscription[Response]:
+        """Register for the responses of the conversation."""
+
+        def forget(subscription: Subscription[Response]) -> None:
+            self._responses = [one for one in self._responses if one is not subscription]
+
+        subscription = Subscription[Response](size, forget)
+        self._responses.append(subscription)
+        self._end_if_over(subscription)
+        return subscription
+
+    def publish(self, value: events.ServerEvent | Notice) -> None:
+        """Give an event or a notice to those who want its kind."""
+        for kinds, subscription in self._events:
+            if not kinds or isinstance(value, kinds):
+                subscription.offer(value)
+
+    def publish_response(self, response: Response) -> None:
+        """Give a new response to those who follow the conversation."""
+        for subscription in self._responses:
+            subscription.offer(response)
+
+    def end(self, reason: Exception | None) -> None:
+        """The session is over: quietly, or for a reason that each subscriber is to raise."""
+        self._ended, self._reason = True, reason
+        for _, subscription in self._events:
+            subscription.end(reason)
+        for responses in self._responses:
+            responses.end(reason)
+
+    def _end_if_over(self, subscription: Subscription[Any]) -> None:
+        if self._ended:
+            subscription.end(self._reason)
