@@ -110,6 +110,7 @@ async def test_output_latency_is_in_until(autojump_clock) -> None:
         assert after.position == Position(0, 240, pytest.approx(opened + 0.04 + 0.03 + 0.01))
 
 
+@pytest.mark.slow
 @given(
     pieces=st.lists(st.integers(0, 7200), min_size=1, max_size=8),
     cut_after_ms=st.integers(0, 400),
@@ -212,6 +213,7 @@ async def test_speaking(autojump_clock) -> None:
     assert tape.captured.rstrip(b"\0") == expected.rstrip(b"\0")
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(1, 3000), max_size=6), st.sampled_from([10, 20, 33]))
 def test_speech_is_the_same_however_it_is_cut_up(pieces: list[int], block_ms: int) -> None:
     """Neither the pieces that are said nor the length of a block change what is captured."""

@@ -83,7 +83,9 @@ class RingAgainstModel(RuleBasedStateMachine):
         assert ring.room == 7200 - ring.held
 
 
-TestRingAgainstModel = RingAgainstModel.TestCase
+@pytest.mark.slow
+class TestRingAgainstModel(RingAgainstModel.TestCase):  # type: ignore[misc]
+    """Run the machine above."""
 
 
 @given(played=st.integers(0, 3000), pending=st.integers(0, 3000))
