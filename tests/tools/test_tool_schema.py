@@ -351,3 +351,40 @@ def test_names_that_the_api_refuses(name: str) -> None:
 
     with pytest.raises(ConfigurationError, match="name"):
         read_signature(f, name=name)
+
+
+def test_a_callable_without_a_signature() -> None:
+    """Some builtins do not say what they take."""
+
+    def f() -> None: ...
+
+    f.__signature__ = "none"  # type: ignore[attr-defined]
+
+    with pytest.raises(ConfigurationError, match=r"f\(\) has no signature .* wrap it"):
+        read_signature(f)
+
+
+def test_a_docstring_that_no_manner_allows() -> None:
+    """Then all of it is the description."""
+
+    def f(x: int) -> None: ...
+
+    f.__doc__ = ":param: what"
+
+    signature = read_signature(f)
+    assert signature.description == ":param: what"
+    assert signature.parameters["properties"] == {"x": {"type": "integer"}}
+
+
+def test_annotations_that_are_no_words() -> None:
+    """Notes for other readers are passed over; what the function encloses but has not assigned yet, too."""
+
+    def outer() -> Any:
+        def f(x: "Annotated[int, 5, 'words']", y: Annotated[int, None]) -> Any:
+            return later
+
+        told = parameters_of(f)["properties"]
+        later = None
+        return told
+
+    assert outer() == {"x": {"type": "integer", "description": "words"}, "y": {"type": "integer"}}
