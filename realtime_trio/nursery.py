@@ -79,19 +79,18 @@ async def open_services(name: str = "services") -> AsyncGenerator[Services]:
     Tasks:
         Those that the caller starts.
     """
-    body_error: BaseException | None = None
+    held = _Held()
     crash: BaseException | None = None
     try:
         try:
             async with trio.open_nursery() as nursery:
                 services = Services(nursery)
-                try:
+                with held:
                     yield services
-                except BaseException as error:  # noqa: BLE001  it is raised below, when the services have ended
-                    body_error = error
                 services.end(f"the body of {name} has ended")
         except BaseExceptionGroup as group:
             crash = _plain(group, name)
+        body_error = held.error
         if crash is not None and (body_error is None or _yields_to(body_error, crash)):
             raise crash
         if body_error is not None:
@@ -100,7 +99,20 @@ async def open_services(name: str = "services") -> AsyncGenerator[Services]:
             raise body_error
     finally:
         # an exception holds its traceback, that holds this frame: no cycle for the garbage collector
-        del body_error, crash
+        held.error = body_error = crash = None
+
+
+class _Held:
+    """Keeps the body's exception until the services have ended; it is raised then."""
+
+    error: BaseException | None = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        self.error = error
+        return True
 
 
 def _yields_to(body_error: BaseException, crash: BaseException) -> bool:

@@ -2,7 +2,9 @@
 
 import os
 import pickle
+import re
 import traceback
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from realtime_trio.config import Secret, is_loopback, resolve, shown_url
 from realtime_trio.errors import ConfigurationError
 
 KEY = "sk-proj-abcdefghijklmnop"
+FILLED_IN = ["sk-filled", "https://example.org/v1", "a-model", "org", "proj"]  # in the order of .env.template
 
 
 @pytest.fixture
@@ -292,3 +295,21 @@ def test_a_secret_keeps_itself_to_itself():
 
 def test_a_url_is_shown_without_what_may_be_secret():
     assert shown_url("wss://me:pw@h:1/p?model=m&token=t#f") == "wss://h:1/p?model=m&token=…"
+
+
+def test_the_template_names_what_is_looked_for(env_file):
+    """Filled in, each line of it has its effect. The wheel does not carry it, so it is looked for beside the tests."""
+    template = Path(__file__).parent.parent / ".env.template"
+    if not template.exists():
+        pytest.skip("these tests stand alone")
+    names = re.findall(r"^#?(OPENAI_\w+)=$", template.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    env_file.write_text("".join(f"{name}={value}\n" for name, value in zip(names, FILLED_IN, strict=True)))
+
+    found = settings(env_file)
+
+    assert found.url == "wss://example.org/v1/realtime?model=a-model"
+    assert found.headers[1:] == (
+        ("Authorization", "Bearer sk-filled"),
+        ("OpenAI-Organization", "org"),
+        ("OpenAI-Project", "proj"),
+    )

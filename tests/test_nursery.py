@@ -65,6 +65,7 @@ async def test_a_crash_in_a_nursery_of_the_services_own_is_raised_plain_too(auto
     async def service():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(crash, OSError("deep"))
+            await trio.sleep_forever()
 
     with pytest.raises(OSError, match="deep"):
         await run(None, (service,))

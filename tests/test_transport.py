@@ -28,7 +28,7 @@ async def tcp_server(handler):
     """Serve raw bytes on a free port of this machine."""
     async with trio.open_nursery() as nursery:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, handler, [listener])
+        await nursery.start(trio.serve_listeners, handler, [listener])
         yield f"ws://127.0.0.1:{listener.socket.getsockname()[1]}/v1/realtime?token=hunter2"
         nursery.cancel_scope.cancel()
 

@@ -362,10 +362,12 @@ class ScriptedPeer:
                         self._scripts += 1
                         nursery.start_soon(self._play, self._script)
                     await self._read(link)
+            await wire.wait_for_hangup()
         except (ConnectError, ConnectionClosed):
             pass  # the client gave up during the handshake
         finally:
-            await wire.end()
+            with trio.move_on_after(1, shield=True):
+                await wire.lose()
             self._tell()
 
     async def _play(self, script: Script) -> None:

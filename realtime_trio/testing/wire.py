@@ -1,5 +1,7 @@
 """Byte streams that misbehave on request, and a pair of them in memory. They know just enough of WebSocket frames."""
 
+import contextlib
+
 import trio
 import trio.testing
 
@@ -43,20 +45,15 @@ class UnrulyStream(trio.abc.Stream):
         """
         await self._may_read.wait()
 
-    async def end(self) -> None:
-        """Let go of the stream; with CLOSE muted, when the other side has.
+    async def wait_for_hangup(self) -> None:
+        """Where CLOSE is muted, wait until the other side has had enough.
 
         Cancellation:
-            Lets go at once.
+            Safe.
         """
-        try:
-            if _CLOSE in self._muted:
-                while await self._stream.receive_some():
-                    pass
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
-            pass
-        finally:
-            await self.lose()
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while _CLOSE in self._muted and await self._stream.receive_some():
+                pass
 
     async def lose(self) -> None:
         """Lose the link without a word.

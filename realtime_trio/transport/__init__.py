@@ -63,6 +63,9 @@ class MessageStream(Protocol):
 
         Raises:
             ConnectionClosed: The link is over. From then on `receive_message` hands out what had arrived, and raises.
+
+        Cancellation:
+            May leave part of the message on the wire: nothing can be sent after it.
         """
 
     async def receive_message(self) -> str:
@@ -75,9 +78,14 @@ class MessageStream(Protocol):
         Cancellation:
             Safe: a cancelled call consumes nothing.
         """
+        ...
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
-        """Say goodbye and let go of everything, within a second whatever the peer does. Nothing is raised."""
+        """Say goodbye and let go of everything, within a second whatever the peer does. Nothing is raised.
+
+        Cancellation:
+            Closes all the same, and is not heard before that.
+        """
 
 
 @attrs.frozen(kw_only=True)
@@ -145,10 +153,11 @@ async def open_websocket(target: Target) -> AsyncGenerator[MessageStream]:
         One that reads, one that pings. An end of the link is raised by the stream's methods, not by this block.
     """
     deadline = trio.current_time() + target.connect_timeout
-    with trio.move_on_at(deadline) as scope:
-        stream = await _open_stream(target)
-    if scope.cancelled_caught:
-        raise _too_slow(target)
+    try:
+        with trio.fail_at(deadline):
+            stream = await _open_stream(target)
+    except trio.TooSlowError:
+        raise _too_slow(target) from None
     async with websocket_over(stream, target, deadline=deadline) as websocket:
         yield websocket
 
@@ -204,8 +213,8 @@ class Handshake:
     """The query of the URL, the last value of each name."""
     headers: tuple[tuple[str, str], ...] = attrs.field(repr=lambda pairs: repr([name for name, _ in pairs]))
     """The client's headers, names in lower case. Their values are not shown."""
-    _request: trio_websocket.WebSocketRequest = attrs.field(repr=False)
-    _wrap: Callable[[trio_websocket.WebSocketConnection], MessageStream] = attrs.field(repr=False)
+    _request: trio_websocket.WebSocketRequest = attrs.field(repr=False, alias="request")
+    _wrap: Callable[[trio_websocket.WebSocketConnection], MessageStream] = attrs.field(repr=False, alias="wrap")
 
     def header(self, name: str) -> str | None:
         """Return the first header of this name (any case), or None."""
@@ -291,6 +300,7 @@ async def receive_handshake(
                 accepted.append(_WebSocket(connection, link, reader, close_timeout))
                 return accepted[-1]
 
+            request = None
             with trio.move_on_after(timeout) as scope:
                 reader.on_end = scope.cancel
                 request = await trio_websocket.wrap_server_stream(
@@ -299,7 +309,7 @@ async def receive_handshake(
                     max_message_size=max_message_size,
                     receive_buffer_size=_RECEIVE_BYTES,
                 )
-            if scope.cancelled_caught:
+            if request is None:
                 raise ConnectError("no WebSocket handshake came" if reader.ended else "no handshake came in time")
             reader.on_end = _nothing
             link.end_handshake()
@@ -356,6 +366,7 @@ async def _shake_hands(
     """Do the client's half of the handshake."""
     parts = urllib.parse.urlsplit(target.url)
     host = f"[{target.host}]" if ":" in target.host else target.host
+    connection = None
     with trio.move_on_at(deadline) as scope:
         reader.on_end = scope.cancel
         connection = await trio_websocket.wrap_client_stream(
@@ -368,7 +379,7 @@ async def _shake_hands(
             receive_buffer_size=_RECEIVE_BYTES,
         )
     where = f"{host} port {target.port}"
-    if scope.cancelled_caught:
+    if connection is None:
         if reader.rejection is not None:
             raise refusal(where, reader.rejection.status_code, reader.rejection.headers, reader.rejection.body or b"")
         if (refused := refusal_in(where, link.handshake_bytes)) is not None:

@@ -59,11 +59,13 @@ class Link(trio.abc.Stream):
                     await self._stream.send_all(view[start : start + _PIECE])
         except trio.TooSlowError:
             self.torn = True
-            await self.give_up("stalled")
-            raise trio.BrokenResourceError("stalled") from None
         except BaseException:
             self.torn = True
             raise
+        else:
+            return
+        await self.give_up("stalled")
+        raise trio.BrokenResourceError("stalled")
 
     async def wait_send_all_might_not_block(self) -> None:
         """Wait until sending might get on.
