@@ -55,10 +55,11 @@ def lint(session: nox.Session) -> None:
     session.install(*group("lint"))
     session.run("ruff", "format", "--check", "--diff", ".")
     session.run("ruff", "check", ".")
-    # ASYNC9: a checkpoint in every path is no promise of ours; ASYNC124: interfaces ask for async
-    session.run("flake8-async", "--disable", "ASYNC9,ASYNC124", *python_files("realtime_trio", "demos", "benchmarks"))
-    # ASYNC112: a test may want a nursery round one task, to cancel it
-    session.run("flake8-async", "--disable", "ASYNC9,ASYNC124,ASYNC112", *python_files("tests"))
+    # ASYNC9: a checkpoint in every path is no promise of ours. ASYNC124: interfaces ask for async. ASYNC114: wants a
+    # list of our own names. ASYNC112 in tests: a nursery round one task, to cancel it.
+    off = "ASYNC9,ASYNC124,ASYNC114"
+    session.run("flake8-async", "--disable", off, *python_files("realtime_trio", "demos", "benchmarks"))
+    session.run("flake8-async", "--disable", f"{off},ASYNC112", *python_files("tests"))
 
 
 @nox.session

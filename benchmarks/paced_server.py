@@ -131,12 +131,8 @@ async def serve(stream):
         await send(CREATED)
         async with trio.open_nursery() as nursery:
             talking = False
-            while True:
-                opcode, payload = await take_frame(stream, buffer)
-                if opcode == CLOSE:
-                    await send(frame(CLOSE, payload[:2]))
-                    nursery.cancel_scope.cancel()
-                    return
+            while (frame_in := await take_frame(stream, buffer))[0] != CLOSE:
+                opcode, payload = frame_in
                 if opcode == PING:
                     await send(frame(PONG, payload))
                 elif b'"session.update"' in payload:
@@ -144,6 +140,8 @@ async def serve(stream):
                 elif opcode == TEXT and not talking:  # the first block of audio
                     talking = True
                     nursery.start_soon(pace)
+            nursery.cancel_scope.cancel()
+        await stream.send_all(frame(CLOSE, b"\x03\xe8"))
     except* (EOFError, trio.BrokenResourceError):
         pass
 

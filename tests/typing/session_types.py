@@ -1,0 +1,91 @@
+"""What a session looks like to a type checker. Checked by mypy and pyright (`nox -s types`), never run."""
+
+from typing import assert_type
+
+from realtime_trio import (
+    Connection,
+    Lagged,
+    Reply,
+    Response,
+    Session,
+    open_connection,
+    open_server,
+    open_session,
+    tool,
+)
+from realtime_trio.events import (
+    Error,
+    Item,
+    RealtimeSession,
+    ResponseDone,
+    ServerEvent,
+    SessionUpdate,
+    UnknownEvent,
+    UnsetType,
+    Usage,
+    user_message,
+)
+
+
+@tool
+async def get_weather(city: str) -> float:
+    return float(len(city))
+
+
+async def text() -> None:
+    async with open_session(instructions="Be brief.", tools=[get_weather], turn_detection=None) as session:
+        assert_type(session, Session)
+        reply = await session.ask("How warm is it?", temperature=0.5)
+        assert_type(reply, Reply)
+        assert_type(reply.text, str)
+        assert_type(reply.usage, Usage)
+
+
+async def voice(session: Session) -> None:
+    async with session.responses() as responses:
+        async for response in responses:
+            assert_type(response, Response | Lagged)
+            if isinstance(response, Lagged):
+                continue
+            async with response:
+                async for piece in response.transcript_deltas:
+                    assert_type(piece, str)
+                async for chunk in response.audio_chunks:
+                    assert_type(chunk, bytes)
+    await session.append_audio(b"")
+    assert_type(await session.cancel_response(), bool)
+
+
+async def subscriptions(session: Session) -> None:
+    async with session.events(ResponseDone) as done, session.events(ResponseDone, Error) as both:
+        assert_type(await done.receive(), ResponseDone | Lagged)
+        value = await both.receive()  # a union or the common base, as the checker likes it
+        if isinstance(value, Error):
+            assert_type(value.error.message, str)
+
+
+async def items(session: Session) -> None:
+    assert_type(await session.create_item(user_message("hello")), Item)
+    assert_type(await session.update(instructions="Be long."), RealtimeSession)
+
+
+async def typed_events() -> None:
+    async with open_server() as server, open_connection(url=server.url) as connection:
+        assert_type(server.url, str)
+        assert_type(connection, Connection)
+        await connection.send(SessionUpdate(session=RealtimeSession(instructions="Be brief.")))
+        event = await connection.receive()
+        assert_type(event, ServerEvent)
+        match event:
+            case ResponseDone(response=response):
+                assert_type(response.usage.total_tokens if response.usage else 0, int | UnsetType | None)
+            case UnknownEvent(type=kind):
+                assert_type(kind, str)
+            case _:
+                pass
+
+
+async def refused(session: Session) -> None:
+    await session.ask(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    await session.append_audio("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    open_session(modle="misspelt")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
