@@ -179,6 +179,7 @@ class Arbiter:
         self._active: tuple[str, float] | None = None  # the response in the slot, and when anything came of it
         self._retry_at = -math.inf
         self._committed = 0  # the last commit that announces a response and got none yet
+        self._committed_at = -math.inf
         self._acknowledged: dict[str, int] = {}
         self._echoes = False  # the server was seen to echo metadata
         self._actions: list[Action] = []
@@ -358,6 +359,7 @@ class Arbiter:
                 self._refused(error, now)
             case InputAudioBufferCommitted():
                 self._committed = self._count if self.floor.create_response else 0
+                self._committed_at = now
             case (
                 ConversationItemAdded(item=item) | ConversationItemCreated(item=item) | ConversationItemDone(item=item)
             ):
@@ -406,10 +408,11 @@ class Arbiter:
         tag = response.metadata.get(METADATA_KEY) if isinstance(response.metadata, dict) else None
         self._echoes = self._echoes or tag is not None
         asked = self._asked
-        by_order = tag is None and not self._echoes and not self.floor.is_promised(now)
+        out_of_band = response.conversation_id is None
+        by_order = not (tag is not None or out_of_band or self._echoes or self._turn_is_unanswered(now))
         own = asked is not None and (tag == asked.request.id or by_order)
-        if response.conversation_id is None and not own:
-            return  # out of band: it settles nothing and occupies nothing
+        if out_of_band and not own:
+            return  # it settles nothing and occupies nothing
         answer = self._answers[response_id] = _Answer(response_id, own)
         self._active = (response_id, now)
         self._forget_old_answers()
@@ -419,6 +422,10 @@ class Arbiter:
         elif tag is None:
             self.floor.keep_promise()
             self._answer_by_vad(answer)
+
+    def _turn_is_unanswered(self, now: float) -> bool:
+        """Whether turn detection is likely to have made a response that did not come yet."""
+        return self.floor.is_promised(now) or (self._committed > 0 and now < self._committed_at + _ANSWER_SECONDS)
 
     def _answer_ours(self, answer: _Answer, asked: _Asked) -> None:
         if asked.recalled in ("again", "forgotten"):

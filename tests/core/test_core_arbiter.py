@@ -1,0 +1,939 @@
+"""The response arbiter, rule by rule, then against a model server under a virtual clock."""
+
+import itertools
+import math
+from collections import deque
+
+import attrs
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+
+from realtime_trio.core.arbiter import (
+    METADATA_KEY,
+    Arbiter,
+    Ask,
+    CancelResponse,
+    GivenUp,
+    OwedAgain,
+    Settled,
+)
+from realtime_trio.events import (
+    UNSET,
+    AudioInput,
+    ConversationItemAdded,
+    Error,
+    ErrorDetails,
+    InputAudioBufferCleared,
+    InputAudioBufferCommitted,
+    InputAudioBufferSpeechStarted,
+    InputAudioBufferSpeechStopped,
+    InputAudioBufferTimeoutTriggered,
+    RealtimeSession,
+    Response,
+    ResponseCreated,
+    ResponseDone,
+    ResponseOutputTextDelta,
+    ServerVad,
+    SessionAudio,
+    SessionUpdated,
+    TranscriptionSession,
+    user_message,
+)
+
+ACTIVE = "conversation_already_has_active_response"
+
+
+def created(response_id, tag=None, conversation_id="conv"):
+    metadata = None if tag is None else {METADATA_KEY: tag}
+    response = Response(id=response_id, conversation_id=conversation_id, metadata=metadata, status="in_progress")
+    return ResponseCreated(event_id="e", response=response)
+
+
+def done(response_id, status="completed", conversation_id="conv"):
+    return ResponseDone(event_id="e", response=Response(id=response_id, status=status, conversation_id=conversation_id))
+
+
+def error(code, event_id=None):
+    return Error(
+        event_id="e", error=ErrorDetails(type="invalid_request_error", message="", code=code, event_id=event_id)
+    )
+
+
+def added(item_id):
+    return ConversationItemAdded(event_id="e", item=user_message("x", id=item_id))
+
+
+def speech_started():
+    return InputAudioBufferSpeechStarted(event_id="e", item_id="u", audio_start_ms=0)
+
+
+def speech_stopped():
+    return InputAudioBufferSpeechStopped(event_id="e", item_id="u", audio_end_ms=0)
+
+
+def committed():
+    return InputAudioBufferCommitted(event_id="e", item_id="u")
+
+
+def session(turn_detection):
+    audio = SessionAudio(input=AudioInput(turn_detection=turn_detection))
+    return SessionUpdated(event_id="e", session=RealtimeSession(audio=audio))
+
+
+def asked(request_id="q", *, now=0.0, items=(), overrides=False):
+    """An arbiter with one request asked for."""
+    arbiter = Arbiter()
+    arbiter.owe(request_id, items=items, overrides=overrides)
+
+    assert arbiter.deadline == -math.inf
+    assert arbiter.poll(now) == [Ask(request_id)]
+
+    arbiter.sent(request_id, "ev", now)
+    return arbiter
+
+
+def settled(request_id="q"):
+    """An arbiter with one request settled by `r1`."""
+    arbiter = asked(request_id)
+    arbiter.handle(created("r1", request_id), 0.1)
+
+    assert arbiter.poll(0.1) == [Settled(request_id, "r1")]
+
+    return arbiter
+
+
+def test_our_own_created_settles():
+    """Known by the reserved key, whatever the order."""
+    arbiter = settled()
+    arbiter.handle(done("r1"), 1.0)
+
+    assert arbiter.poll(1.0) == []
+    assert arbiter.idle
+    assert arbiter.deadline == math.inf
+
+
+def test_polling_twice_asks_once():
+    """`poll` is idempotent."""
+    arbiter = asked()
+
+    assert arbiter.poll(0.0) == []
+
+
+def test_a_name_is_used_once():
+    """Two requests of one name could not be told apart."""
+    arbiter = asked()
+
+    with pytest.raises(ValueError, match="'q'"):
+        arbiter.owe("q")
+
+
+def test_by_order_where_the_server_echoes_no_metadata():
+    """One open request and no VAD response expected: it is ours."""
+    arbiter = asked()
+    arbiter.handle(created("r1"), 0.1)
+
+    assert arbiter.poll(0.1) == [Settled("q", "r1")]
+
+
+def test_not_by_order_while_a_turn_waits_for_its_answer():
+    """The VAD response comes first, however late; then ours."""
+    arbiter = asked()
+    for event in (speech_started(), speech_stopped(), committed()):
+        arbiter.handle(event, 0.1)
+    arbiter.handle(created("vad"), 3.0)
+
+    assert arbiter.asked == "q"
+
+    arbiter.handle(done("vad"), 4.0)
+    arbiter.handle(created("r1"), 4.1)
+
+    assert arbiter.poll(4.1) == [Settled("q", "r1")]
+
+
+def test_not_by_order_once_the_server_was_seen_to_echo():
+    """Then a response without the key is another's."""
+    arbiter = settled()
+    arbiter.handle(done("r1"), 0.2)
+    arbiter.heard("r1")
+    arbiter.owe("p")
+
+    assert arbiter.poll(0.3) == [Ask("p")]
+
+    arbiter.handle(created("r2"), 0.4)
+
+    assert arbiter.poll(0.4) == []
+    assert arbiter.asked == "p"
+
+
+def test_nothing_is_asked_while_a_response_is_active():
+    """The next one goes out at its `response.done`, not at that of another."""
+    arbiter = settled()
+    arbiter.owe("p")
+
+    assert arbiter.poll(0.2) == []
+
+    arbiter.handle(done("r0"), 0.3)
+
+    assert arbiter.poll(0.3) == []
+
+    arbiter.handle(done("r1"), 0.4)
+
+    assert arbiter.poll(0.4) == [Ask("p")]
+
+
+def test_an_out_of_band_response_settles_nothing_and_occupies_nothing():
+    """Neither its created nor its done, though it comes when one request is open."""
+    arbiter = asked()
+    arbiter.handle(created("oob", conversation_id=None), 0.1)
+
+    assert arbiter.poll(0.1) == []
+    assert arbiter.active is None
+    assert arbiter.asked == "q"
+
+    arbiter.handle(created("r1", "q"), 0.2)
+    arbiter.poll(0.2)
+    arbiter.owe("p")
+    arbiter.handle(done("oob", conversation_id=None), 0.3)
+
+    assert arbiter.poll(0.3) == []
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        committed(),
+        InputAudioBufferCleared(event_id="e"),
+        session(None),
+        SessionUpdated(event_id="e", session=TranscriptionSession()),
+    ],
+)
+def test_what_frees_the_floor(event):
+    """Nothing is asked from `speech_started` to the first of these."""
+    arbiter = Arbiter()
+    arbiter.handle(speech_started(), 0.0)
+    arbiter.owe("q")
+
+    assert arbiter.poll(1.0) == []
+    assert arbiter.deadline == 60.0
+
+    arbiter.handle(event, 2.0)
+
+    assert arbiter.poll(2.0) == [Ask("q")]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [speech_stopped(), InputAudioBufferTimeoutTriggered(event_id="e", item_id="u", audio_start_ms=0, audio_end_ms=0)],
+)
+def test_after_a_turn_the_slot_is_promised_for_2_s(event):
+    """With `create_response` in effect; without it the floor is free at once."""
+    for detection, at in (
+        (ServerVad(), 4.0),
+        (ServerVad(create_response=True), 4.0),
+        (ServerVad(create_response=False), 2.0),
+    ):
+        arbiter = Arbiter()
+        arbiter.handle(session(detection), 0.0)
+        arbiter.handle(speech_started(), 1.0)
+        arbiter.handle(event, 2.0)
+        arbiter.owe("q")
+
+        assert arbiter.floor.is_promised(2.0) is (at > 2.0)
+        assert at == 2.0 or arbiter.poll(3.999) == []
+        assert arbiter.poll(at) == [Ask("q")]
+
+
+def test_the_floor_is_the_users_for_60_s_at_most():
+    """A server that never says that speech stopped does not silence us for ever."""
+    arbiter = Arbiter()
+    arbiter.take_floor(10.0)
+    arbiter.owe("q")
+
+    assert arbiter.deadline == 70.0
+    assert arbiter.poll(69.9) == []
+    assert arbiter.poll(70.0) == [Ask("q")]
+
+
+def test_the_floor_can_be_freed_by_hand():
+    """Capture lost."""
+    arbiter = Arbiter()
+    arbiter.take_floor(10.0)
+    arbiter.owe("q")
+    arbiter.free_floor()
+
+    assert arbiter.poll(10.0) == [Ask("q")]
+
+
+def test_a_vad_response_settles_what_was_acknowledged_before_its_commit():
+    """And nothing that was acknowledged later, or never, or has overrides."""
+    arbiter = Arbiter()
+    arbiter.handle(speech_started(), 0.0)
+    arbiter.owe("before", items=["a", "b"])
+    arbiter.owe("overrides", items=["a"], overrides=True)
+    arbiter.owe("never", items=["a", "c"])
+    arbiter.owe("nothing to wait for")
+    arbiter.handle(added("a"), 0.1)
+    arbiter.handle(added("b"), 0.1)
+    arbiter.handle(speech_stopped(), 1.0)
+    arbiter.handle(committed(), 1.0)
+    arbiter.owe("after", items=["d"])
+    arbiter.handle(added("d"), 1.1)
+    arbiter.handle(created("vad"), 1.2)
+
+    assert arbiter.poll(1.2) == [Settled("before", "vad"), Settled("nothing to wait for", "vad")]
+    assert arbiter.owed == ("overrides", "never", "after")
+
+
+def test_a_response_that_no_commit_announces_settles_nothing():
+    """Somebody else's response: it occupies the slot, that is all."""
+    arbiter = Arbiter()
+    arbiter.handle(speech_started(), 0.0)
+    arbiter.owe("q")
+    arbiter.handle(created("foreign"), 0.1)
+    arbiter.handle(InputAudioBufferCleared(event_id="e"), 0.2)
+
+    assert arbiter.poll(0.3) == []
+    assert arbiter.active == "foreign"
+
+
+def test_items_acknowledged_before_the_reply_was_owed():
+    """A call may have been waited for before the reply to it is owed."""
+    arbiter = Arbiter()
+    arbiter.handle(added("a"), 0.0)
+    arbiter.handle(speech_started(), 0.0)
+    arbiter.handle(speech_stopped(), 0.0)
+    arbiter.handle(committed(), 0.0)
+    arbiter.owe("q", items=["a"])
+    arbiter.handle(created("vad"), 0.1)
+
+    assert arbiter.poll(0.1) == [Settled("q", "vad")]
+
+
+def test_one_response_answers_all_that_was_owed_without_overrides_when_it_was_asked():
+    """Those whose items the server has. Later ones and those with overrides are asked for on their own."""
+    arbiter = Arbiter()
+    arbiter.take_floor(0.0)
+    arbiter.owe("one", items=["a"])
+    arbiter.owe("two", items=["b"])
+    arbiter.owe("own words", items=["c"], overrides=True)
+    arbiter.owe("not there", items=["x"])
+    arbiter.free_floor()
+
+    assert arbiter.poll(0.0) == [Ask("one")]
+
+    arbiter.owe("late")
+    for item in "abc":
+        arbiter.handle(added(item), 0.1)
+    arbiter.handle(created("r1", "one"), 0.2)
+
+    assert arbiter.poll(0.2) == [Settled("one", "r1"), Settled("two", "r1")]
+    assert arbiter.owed == ("own words", "not there", "late")
+
+
+def test_a_response_with_overrides_answers_nobody_else():
+    """Its instructions may be about something else."""
+    arbiter = Arbiter()
+    arbiter.take_floor(0.0)
+    arbiter.owe("own words", overrides=True)
+    arbiter.owe("two")
+    arbiter.free_floor()
+    arbiter.poll(0.0)
+    arbiter.handle(created("r1", "own words"), 0.2)
+
+    assert arbiter.poll(0.2) == [Settled("own words", "r1")]
+    assert arbiter.owed == ("two",)
+
+
+def test_a_rejection_never_settles_and_backs_off_when_no_response_is_known():
+    """From 0.25 s, doubling to 4 s."""
+    arbiter = asked(now=0.0)
+    now = 0.0
+    for wait in (0.25, 0.5, 1.0, 2.0, 4.0, 4.0):
+        arbiter.handle(error(ACTIVE, "ev"), now)
+
+        assert arbiter.poll(now) == []
+        assert arbiter.deadline == now + wait
+        assert arbiter.poll(math.nextafter(now + wait, 0)) == []
+
+        now += wait
+
+        assert arbiter.poll(now) == [Ask("q")]
+
+        arbiter.sent("q", "ev", now)
+
+
+def test_a_rejected_request_is_asked_again_at_the_next_response_done():
+    """No need to wait for the back-off then."""
+    arbiter = asked(now=0.0)
+    arbiter.handle(error(ACTIVE), 0.1)
+    arbiter.handle(done("unknown"), 0.2)
+
+    assert arbiter.poll(0.2) == [Ask("q")]
+
+
+def test_a_rejection_for_ever_is_reported():
+    """By a response that shows no other sign of life."""
+    arbiter = asked(now=0.0)
+    now, actions = 0.0, []
+    for _ in range(100):
+        arbiter.handle(error(ACTIVE, "ev"), now)
+        actions = arbiter.poll(now)
+        if actions:
+            break
+        now = arbiter.deadline
+
+        assert arbiter.poll(now) == [Ask("q")]
+
+        arbiter.sent("q", "ev", now)
+
+    assert [(action.request_id, action.reason) for action in actions] == [("q", "rejected")]
+    assert 120.0 <= now < 130.0
+
+
+def test_a_rejection_of_somebody_elses_create_is_not_ours():
+    """Matched by event id."""
+    arbiter = asked()
+    arbiter.handle(error(ACTIVE, "another"), 0.1)
+
+    assert arbiter.asked == "q"
+
+
+def test_a_vad_response_that_came_first_settles_ours_once_ours_is_rejected():
+    """Its turn was committed after our items: it answers them. No second reply."""
+    arbiter = asked(items=["a"])
+    arbiter.handle(added("a"), 0.1)
+    for event in (speech_started(), speech_stopped(), committed(), created("vad")):
+        arbiter.handle(event, 0.2)
+
+    assert arbiter.poll(0.2) == []
+
+    arbiter.handle(error(ACTIVE, "ev"), 0.3)
+
+    assert arbiter.poll(0.3) == [Settled("q", "vad")]
+
+    arbiter.handle(done("vad"), 0.4)
+
+    assert arbiter.poll(0.4) == []
+    assert arbiter.idle
+
+
+def test_a_vad_response_that_came_first_and_was_cancelled_does_not():
+    """It answered nobody."""
+    arbiter = asked(items=["a"])
+    arbiter.handle(added("a"), 0.1)
+    for event in (speech_started(), speech_stopped(), committed(), created("vad"), done("vad", "cancelled")):
+        arbiter.handle(event, 0.2)
+    arbiter.handle(error(ACTIVE, "ev"), 0.3)
+
+    assert Settled("q", "vad") not in arbiter.poll(10.0)
+    assert not arbiter.idle
+
+
+def test_any_other_error_to_our_create_is_given_to_the_asker():
+    """By event id only: an error that names nothing may be about anything."""
+    arbiter = asked()
+    arbiter.handle(error("invalid_value", "another"), 0.1)
+    arbiter.handle(error("invalid_value"), 0.1)
+
+    assert arbiter.poll(0.1) == []
+
+    arbiter.handle(error("invalid_value", "ev"), 0.2)
+    (action,) = arbiter.poll(0.2)
+
+    assert (action.request_id, action.reason, action.error.code) == ("q", "refused", "invalid_value")
+    assert arbiter.idle
+
+
+def test_a_create_unanswered_for_10_s_is_an_error_at_its_asker():
+    """And does not hold up the next one."""
+    arbiter = asked(now=5.0)
+    arbiter.owe("p")
+
+    assert arbiter.deadline == 15.0
+    assert arbiter.poll(14.9) == []
+    assert arbiter.poll(15.0) == [GivenUp("q", "unanswered"), Ask("p")]
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled"])
+def test_a_reply_that_came_to_nothing_is_owed_again_once_then_reported(status):
+    """The asker learns each step."""
+    arbiter = settled()
+    arbiter.handle(done("r1", status), 1.0)
+
+    assert arbiter.poll(1.0) == [OwedAgain("q", "r1", status), Ask("q")]
+
+    arbiter.handle(created("r2", "q"), 1.1)
+    arbiter.handle(done("r2", status), 2.0)
+
+    assert arbiter.poll(2.0) == [Settled("q", "r2"), GivenUp("q", status, None, "r2")]
+    assert arbiter.idle
+
+
+def test_a_reply_that_was_cancelled_after_some_of_it_was_heard_is_settled():
+    """The user interrupted it, having heard it."""
+    arbiter = settled()
+    arbiter.heard("r1")
+    arbiter.handle(done("r1", "cancelled"), 1.0)
+
+    assert arbiter.poll(1.0) == []
+    assert arbiter.idle
+
+
+@pytest.mark.parametrize("done_first", [True, False])
+def test_a_reply_that_was_generated_but_cut_before_it_was_heard_is_owed_again(done_first):
+    """Generation runs ahead of playback: `completed` does not mean heard."""
+    arbiter = settled()
+    steps = [lambda: arbiter.handle(done("r1"), 1.0), lambda: arbiter.interrupted("r1")]
+    for step in steps if done_first else reversed(steps):
+        step()
+
+    assert arbiter.poll(1.0)[0] == OwedAgain("q", "r1", "cancelled")
+
+
+def test_an_incomplete_reply_is_a_reply():
+    """Its length or a filter ended it; asking again would end the same way."""
+    arbiter = settled()
+    arbiter.handle(done("r1", "incomplete"), 1.0)
+
+    assert arbiter.poll(1.0) == []
+    assert arbiter.idle
+
+
+def test_what_is_owed_again_goes_first():
+    """Requests keep the order in which they were owed."""
+    arbiter = settled()
+    arbiter.owe("p")
+    arbiter.handle(done("r1", "failed"), 1.0)
+
+    assert arbiter.poll(1.0) == [OwedAgain("q", "r1", "failed"), Ask("q")]
+
+
+def test_forgetting_what_was_not_sent_leaves_nothing():
+    """Nobody is told."""
+    arbiter = Arbiter()
+    arbiter.owe("q")
+    arbiter.forget("q")
+    arbiter.forget("unknown")
+
+    assert arbiter.poll(0.0) == []
+    assert arbiter.idle
+
+
+def test_forgetting_what_was_sent_cancels_it_when_it_is_created():
+    """By id, not before; nobody is told that it settled."""
+    arbiter = asked()
+    arbiter.forget("q")
+
+    assert arbiter.poll(0.1) == []
+
+    arbiter.handle(created("r1", "q"), 0.2)
+
+    assert arbiter.poll(0.2) == [CancelResponse("r1")]
+
+    arbiter.handle(done("r1", "cancelled"), 0.3)
+
+    assert arbiter.poll(0.3) == []
+
+
+@pytest.mark.parametrize("last", [error(ACTIVE, "ev"), error("invalid_value", "ev"), None])
+def test_forgetting_what_is_never_created(last):
+    """No action at all, and the way is free for the next one."""
+    arbiter = asked()
+    arbiter.forget("q")
+    if last is not None:
+        arbiter.handle(last, 0.1)
+    arbiter.owe("p")
+
+    assert arbiter.poll(10.0) == [Ask("p")]
+
+
+def test_forgetting_what_is_being_answered_cancels_it():
+    """Unless others want the same response, or turn detection made it."""
+    arbiter = settled()
+    arbiter.forget("q")
+
+    assert arbiter.poll(0.2) == [CancelResponse("r1")]
+
+    arbiter = Arbiter()
+    arbiter.take_floor(0.0)
+    arbiter.owe("one")
+    arbiter.owe("two")
+    arbiter.free_floor()
+    arbiter.poll(0.0)
+    arbiter.handle(created("r1", "one"), 0.2)
+    arbiter.poll(0.2)
+    arbiter.forget("one")
+
+    assert arbiter.poll(0.3) == []
+
+    arbiter.forget("two")
+
+    assert arbiter.poll(0.3) == [CancelResponse("r1")]
+
+    arbiter = Arbiter()
+    arbiter.handle(speech_started(), 0.0)
+    arbiter.owe("q")
+    for event in (speech_stopped(), committed(), created("vad")):
+        arbiter.handle(event, 0.1)
+    arbiter.poll(0.1)
+    arbiter.forget("q")
+
+    assert arbiter.poll(0.2) == []
+
+
+def test_recalled_by_the_program():
+    """Cancelled on its created and settled with that response: the program said stop."""
+    arbiter = asked()
+
+    assert arbiter.recall(again=False) == "q"
+
+    arbiter.handle(created("r1", "q"), 0.1)
+
+    assert arbiter.poll(0.1) == [Settled("q", "r1"), CancelResponse("r1")]
+
+    arbiter.handle(done("r1", "cancelled"), 0.2)
+
+    assert arbiter.poll(0.2) == []
+    assert arbiter.idle
+    assert arbiter.recall(again=False) is None
+
+
+def test_recalled_by_the_program_and_rejected():
+    """It is not asked for again."""
+    arbiter = asked()
+    arbiter.recall(again=False)
+    arbiter.handle(error(ACTIVE, "ev"), 0.1)
+    (action,) = arbiter.poll(0.1)
+
+    assert (action.request_id, action.reason) == ("q", "interrupted")
+
+
+def test_being_recalled_by_the_user_does_not_count():
+    """Owed again any number of times: it never had a chance."""
+    arbiter = asked()
+    now = 0.0
+    for n in range(5):
+        arbiter.recall(again=True)
+        arbiter.handle(created(f"r{n}", "q"), now)
+
+        assert arbiter.poll(now) == [CancelResponse(f"r{n}")]
+
+        arbiter.handle(done(f"r{n}", "cancelled"), now)
+
+        assert arbiter.poll(now) == [Ask("q")]
+
+
+def test_a_response_of_which_nothing_comes_for_30_s_does_not_hold_the_slot():
+    """A lost `response.done` must not silence us for ever. Any sign of life counts."""
+    arbiter = settled()
+    arbiter.owe("p")
+    delta = ResponseOutputTextDelta(
+        event_id="e", response_id="r1", item_id="i", output_index=0, content_index=0, delta="x"
+    )
+    arbiter.handle(delta, 20.0)
+
+    assert arbiter.poll(49.9) == []
+    assert arbiter.poll(50.0) == [Ask("p")]
+
+
+def test_a_new_connection_owes_again_what_was_in_progress():
+    """Asked and being answered; nothing of it comes from the new server."""
+    arbiter = settled()
+    arbiter.owe("p")
+    arbiter.take_floor(0.2)
+    arbiter.reconnected()
+
+    assert arbiter.poll(0.3) == [Ask("q")]
+
+    arbiter.reconnected()
+
+    assert arbiter.poll(0.4) == [Ask("q")]
+
+
+def test_malformed_and_unknown_values_do_not_raise():
+    """Responses without id, metadata of any kind, errors about nothing."""
+    arbiter = Arbiter()
+    arbiter.handle(ResponseCreated(event_id="e", response=Response()), 0.0)
+    arbiter.handle(ResponseDone(event_id="e", response=Response()), 0.0)
+    arbiter.handle(error(UNSET, UNSET), 0.0)
+    arbiter.handle(created("r1", "a request that nobody made"), 0.0)
+    arbiter.handle(created("r1"), 0.0)
+    arbiter.handle(done("r1", UNSET), 0.0)
+    arbiter.handle(SessionUpdated(event_id="e", session=RealtimeSession()), 0.0)
+
+    assert arbiter.poll(0.0) == []
+    assert arbiter.floor.create_response
+
+
+def test_answers_are_bounded():
+    """A program that never tells what was heard does not fill the memory."""
+    arbiter = Arbiter()
+    for n in range(500):
+        arbiter.owe(f"q{n}")
+        arbiter.poll(0.0)
+        arbiter.handle(created(f"r{n}", f"q{n}"), 0.0)
+        arbiter.handle(done(f"r{n}"), 0.0)
+        arbiter.handle(added(f"i{n}"), 0.0)
+        arbiter.handle(added(f"j{n}"), 0.0)
+        arbiter.handle(added(f"k{n}"), 0.0)
+
+    assert len(arbiter._answers) <= 65
+    assert len(arbiter._requests) <= 65
+    assert len(arbiter._acknowledged) <= 1024
+
+
+@attrs.define
+class ModelServer:
+    """The default conversation's slot and the input buffer, as API.md section 4 has them. Knows what each response saw."""
+
+    echoes: bool
+    create_response: bool
+    interrupt_response: bool
+    out: deque = attrs.Factory(deque)
+    items: set = attrs.Factory(set)
+    active: str | None = None
+    speaking: bool = False
+    saw: dict = attrs.Factory(dict)  # response id -> the items that were there when it was made
+    tags: dict = attrs.Factory(dict)  # response id -> our request, None for turn detection's
+    statuses: dict = attrs.Factory(dict)
+    counter: itertools.count = attrs.Factory(itertools.count)
+
+    def create(self, tag, *, out_of_band=False):
+        response_id = f"r{next(self.counter)}"
+        self.saw[response_id] = set() if out_of_band else set(self.items)
+        self.tags[response_id] = tag
+        if not out_of_band:
+            self.active = response_id
+        self.out.append(
+            created(response_id, tag if self.echoes else None, conversation_id=None if out_of_band else "conv")
+        )
+        if out_of_band:
+            self.out.append(done(response_id, conversation_id=None))
+
+    def end(self, status):
+        response_id, self.active = self.active, None
+        self.statuses[response_id] = status
+        self.out.append(done(response_id, status))
+
+    def receive(self, message):
+        match message:
+            case ("item", item_id):
+                self.items.add(item_id)
+                self.out.append(added(item_id))
+            case ("create", request_id, event_id):
+                if self.active is not None:
+                    self.out.append(error(ACTIVE, event_id))
+                else:
+                    self.create(request_id)
+            case ("cancel", response_id):
+                if self.active == response_id:
+                    self.end("cancelled")
+                else:
+                    self.out.append(error("response_cancel_not_active"))
+
+    def speech(self):
+        self.speaking = not self.speaking
+        if self.speaking:
+            self.out.append(speech_started())
+            if self.active is not None and self.interrupt_response:
+                self.end("cancelled")
+            return
+        self.out.append(speech_stopped())
+        self.out.append(committed())
+        if self.create_response and self.active is None:
+            self.create(None)
+
+
+class ArbiterMachine(RuleBasedStateMachine):
+    """Any interleaving of requests, turns, messages in flight, failures and time."""
+
+    @initialize(
+        config=st.sampled_from(
+            [(True, True, True), (True, True, False), (True, False, True), (True, False, False), (False, None, None)]
+        )
+    )
+    def start(self, config):
+        echoes, create_response, interrupt_response = config
+        self.server = ModelServer(echoes, bool(create_response), bool(interrupt_response))
+        self.manual = create_response is None  # without metadata, only the order tells: no turn detection beside it
+        self.arbiter = Arbiter()
+        self.to_server = deque()
+        self.now = 0.0
+        self.names = itertools.count()
+        self.requests = {}  # id -> (items, overrides)
+        self.fate = {}  # id -> the response that settles it, or "given up", or "forgotten"
+        self.open = None
+        self.users = self.promise = False
+        self.seen_active = None
+        self.rejections = {}
+        detection = (
+            None if self.manual else ServerVad(create_response=create_response, interrupt_response=interrupt_response)
+        )
+        self.arbiter.handle(session(detection), self.now)
+        if echoes:  # as seen before; without this knowledge the two kinds cannot always be told apart
+            self.arbiter.handle(created("first", "an earlier request"), self.now)
+            self.arbiter.handle(done("first"), self.now)
+
+    # the program
+
+    @rule(items=st.integers(0, 2), overrides=st.booleans())
+    def owe(self, items, overrides):
+        name = f"q{next(self.names)}"
+        ids = [f"{name}.{n}" for n in range(items)]
+        self.to_server.extend(("item", item_id) for item_id in ids)
+        self.requests[name] = (set(ids), overrides)
+        self.arbiter.owe(name, items=ids, overrides=overrides)
+        self.act()
+
+    @precondition(lambda self: self.requests)
+    @rule(data=st.data())
+    def forget(self, data):
+        name = data.draw(st.sampled_from(sorted(self.requests)))
+        self.arbiter.forget(name)
+        self.fate[name] = "forgotten"
+        self.act()
+
+    @precondition(lambda self: self.seen_active is not None)
+    @rule()
+    def heard(self):
+        self.arbiter.heard(self.seen_active)
+
+    @rule(again=st.booleans())
+    def recall(self, again):
+        self.arbiter.recall(again=again)
+
+    # the server
+
+    @rule()
+    def the_server_reads(self):
+        if self.to_server:
+            self.server.receive(self.to_server.popleft())
+
+    @rule()
+    def the_client_reads(self):
+        if self.server.out:
+            self.read()
+
+    @precondition(lambda self: not self.manual)
+    @rule()
+    def the_user_begins_or_stops(self):
+        self.server.speech()
+
+    @precondition(lambda self: self.server.active is not None)
+    @rule(status=st.sampled_from(["completed", "completed", "incomplete", "failed"]))
+    def a_response_ends(self, status):
+        self.server.end(status)
+
+    @precondition(lambda self: self.server.echoes)
+    @rule()
+    def out_of_band(self):
+        self.server.create(None, out_of_band=True)
+
+    @precondition(lambda self: self.to_server and self.to_server[0][0] == "create")
+    @rule()
+    def a_create_is_lost(self):
+        self.to_server.popleft()
+
+    # without metadata, an answer that is late by more than 10 s cannot be told from the answer to the next request
+    @precondition(lambda self: not self.manual or not (self.to_server or self.server.out))
+    @rule(seconds=st.sampled_from([0.01, 0.3, 1.0, 5.0]))
+    def time_passes(self, seconds):
+        self.now += seconds
+        self.act()
+
+    # what holds all the time
+
+    def read(self):
+        event = self.server.out.popleft()
+        match event:
+            case InputAudioBufferSpeechStarted():
+                self.users = True
+            case InputAudioBufferSpeechStopped():
+                self.users, self.promise = False, self.server.create_response
+                self.promised_at = self.now
+            case ResponseCreated(response=response) if response.conversation_id is not None:
+                self.seen_active, self.seen_at = response.id, self.now
+                self.promise = self.promise and self.server.tags[response.id] is not None
+                self.open = None if self.open == self.server.tags[response.id] else self.open
+            case ResponseDone(response=response) if response.id == self.seen_active:
+                self.seen_active = None
+        if isinstance(event, Error) and event.error.event_id:
+            self.open = None
+        self.arbiter.handle(event, self.now)
+        self.act()
+
+    def act(self):
+        for action in self.arbiter.poll(self.now):
+            match action:
+                case Ask(name):
+                    self.check_asking(name)
+                    self.open, self.open_at = name, self.now
+                    self.to_server.append(("create", name, f"ev_{name}"))
+                    self.arbiter.sent(name, f"ev_{name}", self.now)
+                case Settled(name, response_id):
+                    self.check_settling(name, response_id)
+                    self.fate[name] = response_id
+                case OwedAgain(name, response_id):
+                    assert self.fate[name] == response_id
+                    assert self.server.statuses[response_id] in ("failed", "cancelled")
+                    del self.fate[name]
+                case GivenUp(name, reason):
+                    assert reason in ("unanswered", "interrupted", "failed", "cancelled")
+                    assert self.fate.get(name) != "forgotten"
+                    self.fate[name] = "given up"
+                    self.open = None if self.open == name else self.open
+                case CancelResponse(response_id):
+                    assert self.server.tags[response_id] is not None
+                    self.to_server.append(("cancel", response_id))
+        assert self.arbiter.poll(self.now) == []
+
+    def check_asking(self, name):
+        """One at a time, never into the user's turn, a promise or a known response, and never what is over."""
+        assert self.open is None or self.now >= self.open_at + 10.0
+        assert not self.users or self.now >= 60.0
+        assert not self.promise or self.now >= self.promised_at + 2.0
+        assert self.seen_active is None or self.now >= self.seen_at + 30.0
+        assert name in self.requests
+        assert name not in self.fate
+
+    def check_settling(self, name, response_id):
+        """The response knew all the items, and is the request's own if it has overrides."""
+        items, overrides = self.requests[name]
+
+        assert items <= self.server.saw[response_id]
+        assert not overrides or self.server.tags[response_id] == name
+        assert name not in self.fate
+
+    def teardown(self):
+        """When everybody behaves and time goes on, every owed reply is settled or given up: no deadlock."""
+        if not hasattr(self, "server"):
+            return
+        if self.server.speaking:
+            self.server.speech()
+        for _ in range(2000):
+            while self.to_server or self.server.out or self.server.active:
+                if self.to_server:
+                    self.server.receive(self.to_server.popleft())
+                elif self.server.out:
+                    self.read()
+                else:
+                    self.arbiter.heard(self.server.active)
+                    self.server.end("completed")
+            deadline = self.arbiter.deadline
+            if deadline == math.inf:
+                break
+            self.now = max(self.now, deadline)
+            self.act()
+
+        assert self.arbiter.idle
+        assert set(self.fate) == set(self.requests)
+        for fate in self.fate.values():
+            assert fate in ("given up", "forgotten") or self.server.statuses[fate] != "failed"
+
+
+TestArbiterMachine = ArbiterMachine.TestCase
+TestArbiterMachine.settings = settings(
+    max_examples=200, stateful_step_count=50, deadline=None, report_multiple_bugs=False
+)
