@@ -59,7 +59,7 @@ class ItemOrder:
         if previous is None or previous == "root":
             parent = self._root
         elif isinstance(previous, str) and previous != item_id:
-            parent = self._nodes.get(previous) or self._mention(previous, last)
+            parent = self._nodes.get(previous) or self._mention(previous)
         else:
             parent = last
         if node is None:
@@ -82,9 +82,10 @@ class ItemOrder:
             self._size -= 1
             self._visible = None
 
-    def _mention(self, item_id: str, last: _Node) -> _Node:
-        node = self._nodes[item_id] = _Node(item_id)
-        self._hang(node, last)
+    def _mention(self, item_id: str) -> _Node:
+        # the oldest child of the root is read last, so it stands at the end, and hangs on no item that may follow it
+        node = self._nodes[item_id] = _Node(item_id, self._root)
+        self._root.children.insert(0, node)
         return node
 
     def _hang(self, node: _Node, parent: _Node) -> None:

@@ -686,7 +686,7 @@ def test_answers_are_bounded():
 
 @attrs.define
 class ModelServer:
-    """The default conversation's slot and the input buffer, as API.md section 4 has them. Knows what each response saw."""
+    """The default conversation's slot and the input buffer, as the API has them. Knows what each response saw."""
 
     echoes: bool
     create_response: bool
