@@ -635,6 +635,45 @@ async def test_nothing_is_left_behind(autojump_clock):
     assert [thing for thing in gc.get_objects() if isinstance(thing, Connection)] == []
 
 
+def test_cancelled_at_any_step_it_leaves_a_whole_wire_and_nothing_behind():
+    """One conversation, cancelled after each of its steps: the peer sees whole events and a goodbye, or no connection."""
+
+    async def talk(connect):
+        async with open_connection(connect=connect) as connection:
+            assert (await connection.receive()).type == "session.created"
+            for number in range(3):
+                connection.send_nowait(append(200))
+                await connection.send(events.ConversationItemCreate(item=events.user_message(str(number))))
+            connection.send_nowait(events.ResponseCreate())
+
+    async def main(steps):
+        async with open_scripted_peer(greet=True) as peer:
+            await trio.testing.wait_all_tasks_blocked()
+            before = trio.lowlevel.current_statistics().tasks_living
+            async with trio.open_nursery() as nursery:
+
+                async def cancel_later():
+                    for _ in range(steps):
+                        await trio.lowlevel.checkpoint()
+                    nursery.cancel_scope.cancel()
+
+                nursery.start_soon(talk, peer.connect)
+                nursery.start_soon(cancel_later)
+            await trio.testing.wait_all_tasks_blocked()
+            assert trio.lowlevel.current_statistics().tasks_living == before
+            assert peer.closed is None or peer.closed.code in {1000, 1006}
+            types = [event["type"] for event in peer.received]
+            assert "not JSON" not in types
+            return types
+
+    seen = [trio.run(main, steps, clock=trio.testing.MockClock(autojump_threshold=0)) for steps in range(80)]
+
+    assert seen[0] == []
+    assert seen[-1][-1] == "response.create"
+    assert len(seen[-1]) == 7
+    assert [len(types) for types in seen] == sorted(len(types) for types in seen)
+
+
 def test_the_statistics_are_plain_values():
     connection = Connection(stream=None)
     found = connection.statistics()
