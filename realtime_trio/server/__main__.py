@@ -1,7 +1,6 @@
 """`python -m realtime_trio.server`: runs the offline server until Ctrl-C. What it serves is in `serving`."""
 
 import argparse
-import math
 import sys
 
 import trio
@@ -32,7 +31,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     ) as server:
         print(f"listening on {server.url}", flush=True)
         print(server.description, file=sys.stderr, flush=True)
-        await trio.sleep(math.inf)
+        await trio.sleep_forever()
 
 
 def main() -> int:

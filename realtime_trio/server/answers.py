@@ -70,7 +70,8 @@ class Answers:
         if len(self._runs) >= MAXIMUM_RESPONSES:
             raise problems.too_many_responses(MAXIMUM_RESPONSES)
         settings = self._config.for_response(overrides, voice_locked=self.voice_locked)
-        context = list(self._conversation) if overrides.get("input") is None else self._context(overrides["input"])
+        own_input = overrides.get("input")
+        context = list(self._conversation) if own_input is None else self._context(own_input)
         run = ResponseRun(
             outbox=self._outbox,
             conversation=None if out_of_band else self._conversation,
@@ -85,9 +86,10 @@ class Answers:
         run.begin()
         if not guesses.RATE_LIMITS_AFTER_DONE:
             self._tell_limits(None)
-        for item in context:
-            if item not in self._conversation:  # an item of its own input, which nobody has heard
-                self._hearing.begin(item, None)
+        if own_input is not None:
+            for item in context:
+                if item not in self._conversation:  # nobody has heard it
+                    self._hearing.begin(item, None)
         hear_first = tuple(item.id for item in context if item.id in self._hearing.pending)
         self._outbox.do(StartResponse(run.id, run.modality, run.voice, run.speed, hear_first))
 
@@ -135,9 +137,7 @@ class Answers:
             self._tell_limits(run)
 
     def _tell_limits(self, run: ResponseRun | None) -> None:
-        usage = run.wire().usage if run else None
-        if isinstance(usage, events.Usage) and isinstance(usage.total_tokens, int):
-            self._tokens_left = max(0, self._tokens_left - usage.total_tokens)
+        self._tokens_left = max(0, self._tokens_left - (run.total_tokens if run else 0))
         self._requests_left = max(0, self._requests_left - 1)
         self._outbox.send(
             events.RateLimitsUpdated(

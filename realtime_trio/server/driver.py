@@ -35,6 +35,9 @@ _logger = logging.getLogger("realtime_trio.server")
 _MOST_QUEUED = 4 * 2**20
 """Characters on their way to a client that does not take them; then nothing more is read or said."""
 
+_BRAIN_GOODBYE = 1.0
+"""Seconds that a brain has to clean up when its response ends early."""
+
 
 class SessionDriver:
     """One client's session, from the accepted handshake to the end of the link."""
@@ -194,7 +197,8 @@ class SessionDriver:
                     break
         finally:
             if (aclose := getattr(pieces, "aclose", None)) is not None:
-                await aclose()
+                with trio.move_on_after(_BRAIN_GOODBYE, shield=True):
+                    await aclose()
 
     async def _hear(self, wanted: Recognise) -> None:
         transcript, problem = None, "This server has no recogniser."

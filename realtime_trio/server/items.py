@@ -140,8 +140,9 @@ class Item:
 
     def tokens(self) -> tuple[int, int]:
         """Count text tokens and audio tokens."""
-        text = text_tokens(self.name) + text_tokens(self.arguments) + text_tokens(self.output)
-        audio = 0
+        if self.type != "message":
+            return text_tokens(self.name) + text_tokens(self.arguments) + text_tokens(self.output), 0
+        text = audio = 0
         for part in self.parts:
             part_text, part_audio = part.tokens()
             text, audio = text + part_text, audio + part_audio
@@ -216,6 +217,8 @@ def _history(items: list[Item], names: dict[str, str]) -> Iterator[HistoryItem]:
 
 
 def _said(item: Item) -> Said:
+    if len(item.parts) == 1 and item.parts[0].type in ("input_text", "output_text"):
+        return Said(role=item.role, text=item.parts[0].text)  # nearly all of a long typed conversation
     sound = [part for part in item.parts if part.type == "input_audio"]
     words = [part.understood for part in item.parts if part.type != "input_image"]
     known = [word for word in words if word is not None]

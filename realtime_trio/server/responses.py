@@ -36,6 +36,7 @@ class ResponseRun:
         ended: Whether `response.done` was sent; every later input is ignored.
         status: `in_progress`, or how it ended.
         audio_ms: How much sound it has sent.
+        total_tokens: What it cost; 0 until it has ended.
     """
 
     def __init__(
@@ -58,11 +59,17 @@ class ResponseRun:
         self._format = FORMATS[settings["output"]["format"]["type"]]
         self._items: list[Item] = []
         self._details: dict[str, Any] | None = None
+        self._usage: events.Usage | None = None
 
     @property
     def ended(self) -> bool:
         """Whether it is over."""
         return self.status != "in_progress"
+
+    @property
+    def total_tokens(self) -> int:
+        """What it cost."""
+        return (self._usage.total_tokens or 0) if self._usage else 0
 
     @property
     def modality(self) -> Literal["audio", "text"]:
@@ -119,6 +126,7 @@ class ResponseRun:
         self._close_item("completed" if status == "completed" else guesses.CANCELLED_ITEM_STATUS)
         self.status = status
         self._details = None if status == "completed" and not details else {"type": status, **(details or {})}
+        self._usage = self._count()
         self._outbox.send(events.ResponseDone(event_id=self._outbox.event_id(), response=self.wire()))
 
     def wire(self) -> events.Response:
@@ -134,11 +142,12 @@ class ResponseRun:
             "max_output_tokens": self._settings["max_output_tokens"],
             "audio": {"output": {"format": output["format"], "voice": output["voice"]}},
             "metadata": self._overrides.get("metadata"),
-            "usage": self._usage() if self.ended else None,
+            "usage": None,
             "output": [],
         }
         response = msgspec.convert(told, events.Response)
-        return msgspec.structs.replace(response, output=[item.wire() for item in self._items] if self.ended else [])
+        output_items = [item.wire() for item in self._items] if self.ended else []
+        return msgspec.structs.replace(response, output=output_items, usage=self._usage)
 
     # ---- what the brain says ----
 
@@ -368,7 +377,7 @@ class ResponseRun:
         self.end("incomplete", {"reason": "max_output_tokens"})
         return False
 
-    def _usage(self) -> dict[str, Any]:
+    def _count(self) -> events.Usage:
         text = text_tokens(self._settings["instructions"])
         text += sum(text_tokens(json.dumps(tool)) for tool in self._settings["tools"])
         audio = 0
@@ -377,19 +386,19 @@ class ResponseRun:
             text, audio = text + item_text, audio + item_audio
         out_text = sum(item.tokens()[0] for item in self._items)
         out_audio = sum(item.tokens()[1] for item in self._items)
-        return {
-            "total_tokens": text + audio + out_text + out_audio,
-            "input_tokens": text + audio,
-            "output_tokens": out_text + out_audio,
-            "input_token_details": {
-                "text_tokens": text,
-                "audio_tokens": audio,
-                "image_tokens": 0,
-                "cached_tokens": 0,
-                "cached_tokens_details": {"text_tokens": 0, "audio_tokens": 0, "image_tokens": 0},
-            },
-            "output_token_details": {"text_tokens": out_text, "audio_tokens": out_audio},
-        }
+        return events.Usage(
+            total_tokens=text + audio + out_text + out_audio,
+            input_tokens=text + audio,
+            output_tokens=out_text + out_audio,
+            input_token_details=events.InputTokenDetails(
+                text_tokens=text,
+                audio_tokens=audio,
+                image_tokens=0,
+                cached_tokens=0,
+                cached_tokens_details=events.CachedTokenDetails(text_tokens=0, audio_tokens=0, image_tokens=0),
+            ),
+            output_token_details=events.OutputTokenDetails(text_tokens=out_text, audio_tokens=out_audio),
+        )
 
 
 def _event_part(part: Part, *, whole: bool) -> events.ContentPart:

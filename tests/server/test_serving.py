@@ -354,7 +354,7 @@ async def test_a_speed_of_zero_is_refused():
 
 async def test_the_bodys_own_exception_comes_out_plain(autojump_clock):
     mine = ExceptionGroup("mine", [ValueError()])
-    with pytest.raises(ExceptionGroup) as caught:
+    with pytest.RaisesGroup(ValueError) as caught:
         async with open_server(listen=False):
             raise mine
     assert mine is caught.value
