@@ -114,12 +114,15 @@ class Lifetime:
             # Services do not raise and the body is caught above: this is Ctrl-C while the nursery closed, or our
             # mistake.
             failure = failure or _single(group)
-        if failure is not None:
-            if self.reason is not None and not isinstance(failure, trio.Cancelled):
-                failure.add_note(f"the session had ended as well: {self.reason!r}")
-            raise failure
-        if self.reason is not None:
-            raise self.reason
+        try:
+            if failure is not None:
+                if self.reason is not None and not isinstance(failure, trio.Cancelled):
+                    failure.add_note(f"the session had ended as well: {self.reason!r}")
+                raise failure
+            if self.reason is not None:
+                raise self.reason
+        finally:
+            del failure  # it holds this frame, which would hold it: a cycle
 
 
 def _single(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -242,7 +242,8 @@ class Turns:
             case events.ResponseOutputAudioDelta(delta=pcm):
                 self._extend_audio(response, event, pcm)
             case events.ResponseOutputAudioDone():
-                self.sound.ledger.finish(_part(event))
+                if self._is_played(response):
+                    self.sound.ledger.finish(_part(event))
             case _:
                 return
         if self.sound.device is None or isinstance(event, events.ResponseOutputTextDelta):
@@ -251,11 +252,14 @@ class Turns:
     def _extend_audio(self, response: Response, event: events.ResponseOutputAudioDelta, pcm: bytes) -> None:
         response.audio_chunks.append(pcm)
         response.audio_bytes += len(pcm)
-        if self.sound.device is not None and not response.out_of_band:
+        if self._is_played(response):
             self.sound.ledger.receive(_part(event), pcm)
             self.sound.wake()
         if response.audio_bytes > self.audio_limit * _BYTES_PER_SECOND and not response.interrupted:
             self._interrupt("audio_limit", response_ids=[response.id])
+
+    def _is_played(self, response: Response) -> bool:
+        return self.sound.device is not None and not response.out_of_band
 
     def _done(self, event: events.ResponseDone) -> None:
         response = self.live.get(event.response.id or "")

@@ -320,3 +320,22 @@ async def test_update_returns_the_whole_configuration(autojump_clock, open_talk)
         assert config.tool_choice == "none"
         assert config.audio.input.turn_detection is None
         assert talk.session.config is config
+
+
+async def test_audio_without_a_device_is_delivered_and_the_exchange_ends(autojump_clock, open_talk):
+    """The program has the chunks and the transcript; nothing waits for a speaker that is not there."""
+    async with open_talk(modality="audio") as talk, trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            await talk.acknowledge()
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            await talk.audio("resp_1", "AQIDBA==")
+            await talk.audio("resp_1", "BQY=")
+            await talk.audio_done("resp_1")
+            await talk.done("resp_1")
+
+        nursery.start_soon(answer)
+        reply = await talk.session.ask("Hello?")
+
+        assert [chunk async for chunk in reply.responses[0].audio_chunks] == [b"\1\2\3\4", b"\5\6"]
+        await reply.responses[0].heard()
