@@ -25,7 +25,6 @@ What is not obvious:
 
 import math
 from collections.abc import Collection
-from typing import TypeAlias
 
 import attrs
 
@@ -42,6 +41,7 @@ from realtime_trio.events import (
     ServerEvent,
 )
 
+from .actions import METADATA_KEY, Action, Ask, CancelResponse, GivenUp, OwedAgain, Settled
 from .floor import Floor
 
 __all__ = [
@@ -56,9 +56,6 @@ __all__ = [
     "Settled",
 ]
 
-METADATA_KEY = "realtime_trio"
-"""The reserved key of `response.create`'s metadata; its value is the request's id."""
-
 ALREADY_ACTIVE = "conversation_already_has_active_response"
 """The code of the error that a user never gets to see."""
 
@@ -69,60 +66,6 @@ _QUIET_SECONDS = 30.0
 _REJECTED_SECONDS = 120.0  # rejected for so long by a response that shows no other sign of life
 _MAX_ANSWERS = 64
 _MAX_ACKNOWLEDGED = 1024
-
-
-@attrs.frozen
-class Ask:
-    """Send `response.create` for this request now, with its id under `METADATA_KEY`, then call `Arbiter.sent`."""
-
-    request_id: str
-
-
-@attrs.frozen
-class Settled:
-    """This response is the reply. It may yet come to nothing: then `OwedAgain` or `GivenUp` follows its `done`."""
-
-    request_id: str
-    response_id: str
-
-
-@attrs.frozen
-class OwedAgain:
-    """The settling response came to nothing; the request will be asked for once more, then settled or given up.
-
-    Attributes:
-        reason: `"failed"` or `"cancelled"` (before any of it was heard).
-    """
-
-    request_id: str
-    response_id: str
-    reason: str
-
-
-@attrs.frozen
-class GivenUp:
-    """There will be no reply. The request is forgotten.
-
-    Attributes:
-        reason: `"unanswered"` (no answer to the create for 10 s), `"refused"` (`error` says why), `"rejected"` (for
-            120 s, by a response that nobody knows), `"interrupted"` (recalled before the server took it), `"failed"` or
-            `"cancelled"` (twice; `response_id` is the last one).
-    """
-
-    request_id: str
-    reason: str
-    error: ErrorDetails | None = None
-    response_id: str | None = None
-
-
-@attrs.frozen
-class CancelResponse:
-    """Send `response.cancel` with this id: nobody wants the response any more. Play nothing of it."""
-
-    response_id: str
-
-
-Action: TypeAlias = Ask | Settled | OwedAgain | GivenUp | CancelResponse
 
 
 @attrs.define(eq=False)
@@ -275,7 +218,8 @@ class Arbiter:
         """
         if self._asked is None or self._asked.recalled == "forgotten":
             return None
-        self._asked.recalled = "again" if again else "drop"
+        if self._asked.recalled != "drop":  # once the program said stop, the user's speech does not change that
+            self._asked.recalled = "again" if again else "drop"
         return self._asked.request.id
 
     # what became of responses, apart from events
@@ -306,7 +250,7 @@ class Arbiter:
 
     def take_floor(self, now: float) -> None:
         """Give the floor to the user (push-to-talk pressed), until an event frees it or for 60 s."""
-        self.floor.take(now)
+        self.floor.take(now, by_key=True)
 
     def free_floor(self) -> None:
         """Take the floor from the user for a reason that no event tells (capture lost)."""

@@ -45,6 +45,7 @@ class Floor:
         self.interrupt_response = True
         self._taken_until = -math.inf
         self._promised_until = -math.inf
+        self._by_key = False
 
     def is_users(self, now: float) -> bool:
         """Whether the user has the floor."""
@@ -59,9 +60,15 @@ class Floor:
         """From when on it is nobody's, if no event comes; -inf if nothing was said about it."""
         return max(self._taken_until, self._promised_until)
 
-    def take(self, now: float) -> None:
-        """Give the floor to the user, from now for 60 s at most."""
+    def take(self, now: float, *, by_key: bool = False) -> None:
+        """Give the floor to the user, from now for 60 s at most.
+
+        Args:
+            now: The time.
+            by_key: The user pressed a key to speak; then a configuration without turn detection changes nothing.
+        """
         self._taken_until = now + FLOOR_SECONDS
+        self._by_key = by_key
 
     def free(self) -> None:
         """Take the floor from the user."""
@@ -105,7 +112,7 @@ class Floor:
             flags = detection if isinstance(detection, ServerVad | SemanticVad) else None
             self.create_response = self.turn_detection and (flags is None or flags.create_response is not False)
             self.interrupt_response = self.turn_detection and (flags is None or flags.interrupt_response is not False)
-        if not self.turn_detection:
-            self.free()
+        if not self.turn_detection and not self._by_key:
+            self.free()  # nobody will tell when the speech ends
         if not self.create_response:
             self.keep_promise()

@@ -21,131 +21,13 @@ import math
 from collections import deque
 from collections.abc import Collection
 
-import attrs
+from .runs import SAMPLE_RATE, SAMPLES_PER_MS, WIDTH, Chunk, Generation, Part, PartKey
 
 __all__ = ["SAMPLES_PER_MS", "SAMPLE_RATE", "PartKey", "PlayoutLedger"]
 
-SAMPLE_RATE = 24_000
-"""Samples per second of everything in the ledger: mono PCM16."""
-
-SAMPLES_PER_MS = 24
-
-_WIDTH = 2  # bytes per sample
-_GRAIN = 1e-3  # of a sample: what floating point may be off by
-_MARK_SECONDS = 10.0  # marks this much older than the newest one are folded; no output latency comes near it
-_MAX_MARKS = 2048  # for devices whose clock stands still
 _MAX_PARTS = 1024  # settled parts beyond this are forgotten, the oldest first
 _MAX_GENERATIONS = 64
 _MAX_BLOCKED = 4096
-
-
-@attrs.frozen
-class PartKey:
-    """Where a piece of audio belongs.
-
-    Attributes:
-        response_id: The response that made it.
-        item_id: The item in the conversation.
-        content_index: The content part in that item.
-    """
-
-    response_id: str
-    item_id: str
-    content_index: int
-
-
-@attrs.define(eq=False)
-class _Span:
-    """A run of one part's samples inside one generation."""
-
-    generation: int
-    start: int
-    length: int
-
-
-@attrs.define(eq=False)
-class _Part:
-    key: PartKey
-    received: int = 0  # stragglers included: this is what the server has
-    done: bool = False
-    queue: deque[bytes] = attrs.Factory(deque)  # not taken yet
-    queued: int = 0
-    spans: list[_Span] = attrs.Factory(list)
-    carry: bytes = b""  # half a sample, when a delta ended in the middle of one
-
-    def append(self, generation: int, start: int, length: int) -> None:
-        last = self.spans[-1] if self.spans else None
-        if last is not None and last.generation == generation and last.start + last.length == start:
-            last.length += length
-        else:
-            self.spans.append(_Span(generation, start, length))
-
-    def give_back(self, length: int) -> None:
-        while length:
-            last = self.spans[-1]
-            step = min(length, last.length)
-            last.length -= step
-            length -= step
-            if not last.length:
-                self.spans.pop()
-
-
-@attrs.define(eq=False)
-class _Chunk:
-    """Taken samples that the device has not handed over yet; `data` is None once they are not wanted back."""
-
-    start: int
-    length: int
-    part: _Part
-    data: bytes | None
-
-
-@attrs.define(eq=False)
-class _Generation:
-    """What the device said about one generation."""
-
-    number: int
-    taken: int = 0
-    handed: int = 0
-    fixed: bool = False  # its end is known: nothing more of it will be handed over
-    base: int = 0  # samples that left the speaker before the oldest mark
-    marks: deque[tuple[int, float]] = attrs.Factory(deque)  # (samples, when the last of them leaves the speaker)
-    in_flight: deque[_Chunk] = attrs.Factory(deque)
-
-    def hand_over(self, samples: int, until: float) -> None:
-        if samples <= self.handed:
-            return
-        self.handed = samples
-        while self.marks and self.marks[-1][1] > until:
-            self.marks.pop()  # the newer word counts: an older sample cannot come out later than this one
-        self.marks.append((samples, until))
-        while len(self.marks) > _MAX_MARKS or self.marks[0][1] < until - _MARK_SECONDS:
-            self.base = self.marks.popleft()[0]
-        while self.in_flight and self.in_flight[0].start + self.in_flight[0].length <= samples:
-            self.in_flight.popleft()
-
-    def heard(self, now: float) -> int:
-        floor, block = self.base, None
-        for mark in reversed(self.marks):
-            if mark[1] <= now:
-                floor = mark[0]
-                break
-            block = mark
-        if block is None:
-            return floor
-        samples, until = block
-        return max(floor, samples - math.ceil((until - now) * SAMPLE_RATE - _GRAIN))
-
-    def heard_at(self, samples: int) -> float:
-        """When the sample before position `samples` leaves the speaker; inf if it was not handed over yet."""
-        if samples <= self.base:
-            return -math.inf
-        before = -math.inf
-        for position, until in self.marks:
-            if position >= samples:
-                return max(before, until - (position - samples) / SAMPLE_RATE)
-            before = until
-        return math.inf
 
 
 class PlayoutLedger:
@@ -156,10 +38,10 @@ class PlayoutLedger:
 
     def __init__(self) -> None:
         self._generation = 0
-        self._logs: dict[int, _Generation] = {0: _Generation(0)}
-        self._parts: dict[PartKey, _Part] = {}  # in order of first audio
-        self._current: _Part | None = None  # begun: it has the voice until it is over
-        self._waiting: deque[_Part] = deque()  # not begun, each with something to play
+        self._logs: dict[int, Generation] = {0: Generation(0)}
+        self._parts: dict[PartKey, Part] = {}  # in order of first audio
+        self._current: Part | None = None  # begun: it has the voice until it is over
+        self._waiting: deque[Part] = deque()  # not begun, each with something to play
         self._blocked: dict[str, None] = {}
         self._ended: dict[str, None] = {}
 
@@ -186,14 +68,14 @@ class PlayoutLedger:
             False if that response was cut or discarded: this is a straggler, of which only the length is noted.
         """
         record = self._record(part)
-        pcm = record.carry + pcm
-        samples = len(pcm) // _WIDTH
-        record.carry = pcm[samples * _WIDTH :]
+        pcm = record.carry + pcm if record.carry else pcm
+        samples = len(pcm) // WIDTH
+        record.carry = pcm[samples * WIDTH :]
         record.received += samples
         if part.response_id in self._blocked:
             return False
         if samples:
-            record.queue.append(pcm[: samples * _WIDTH])
+            record.queue.append(memoryview(pcm)[: samples * WIDTH])  # pieces of it are taken without copying the rest
             record.queued += samples
             if record is not self._current and record not in self._waiting:
                 self._waiting.append(record)
@@ -225,16 +107,16 @@ class PlayoutLedger:
         log = self._logs[self._generation]
         if any(chunk.data is not None for old in self._open_cuts() for chunk in old.in_flight):
             return b""
-        pieces: list[bytes] = []
+        pieces: list[memoryview] = []
         while samples > 0 and (part := self._voice()) is not None:
             data = part.queue.popleft()
-            length = min(samples, len(data) // _WIDTH)
-            if length * _WIDTH < len(data):
-                part.queue.appendleft(data[length * _WIDTH :])
-                data = data[: length * _WIDTH]
+            length = min(samples, len(data) // WIDTH)
+            if length * WIDTH < len(data):
+                part.queue.appendleft(data[length * WIDTH :])
+                data = data[: length * WIDTH]
             part.queued -= length
             part.append(log.number, log.taken, length)
-            log.in_flight.append(_Chunk(log.taken, length, part, data))
+            log.in_flight.append(Chunk(log.taken, length, part, data))
             log.taken += length
             samples -= length
             pieces.append(data)
@@ -278,7 +160,7 @@ class PlayoutLedger:
             if chunk.part.key.response_id in self._blocked:
                 chunk.data = None
         self._generation += 1
-        self._logs[self._generation] = _Generation(self._generation)
+        self._logs[self._generation] = Generation(self._generation)
         if log.handed == log.taken:
             self._fix(log, log.taken, None)  # nothing was pending: the cut cannot fall anywhere else
         for number in list(self._logs)[:-_MAX_GENERATIONS]:
@@ -410,12 +292,12 @@ class PlayoutLedger:
 
     # inside
 
-    def _record(self, key: PartKey) -> _Part:
+    def _record(self, key: PartKey) -> Part:
         record = self._parts.get(key)
         if record is None:
             if len(self._parts) >= _MAX_PARTS:
                 self._forget_oldest()
-            record = self._parts[key] = _Part(key)
+            record = self._parts[key] = Part(key)
         return record
 
     def _forget_oldest(self) -> None:
@@ -424,11 +306,11 @@ class PlayoutLedger:
                 del self._parts[key]
                 return
 
-    def _in_order(self) -> list[_Part]:
+    def _in_order(self) -> list[Part]:
         """The parts that have something to play, in the order in which they will be."""
         return [part for part in (self._current, *self._waiting) if part is not None]
 
-    def _voice(self) -> _Part | None:
+    def _voice(self) -> Part | None:
         current = self._current
         if current is not None:
             if current.queue:
@@ -440,12 +322,12 @@ class PlayoutLedger:
             self._current = self._waiting.popleft()
         return self._current
 
-    def _over(self, part: _Part) -> bool:
+    def _over(self, part: Part) -> bool:
         """Whether nothing more of this part is to be expected. A response makes its parts one after the other."""
         response_id = part.key.response_id
         return part.done or response_id in self._ended or any(p.key.response_id == response_id for p in self._waiting)
 
-    def _in_flight(self, part: _Part) -> bool:
+    def _in_flight(self, part: Part) -> bool:
         """Whether samples of this part are in the device and were neither handed over nor cut."""
         for span in part.spans:
             log = self._logs.get(span.generation)
@@ -453,20 +335,20 @@ class PlayoutLedger:
                 return True
         return False
 
-    def _open_cuts(self) -> list[_Generation]:
+    def _open_cuts(self) -> list[Generation]:
         """Older generations of which it is not known yet where the cut fell."""
         return [log for log in self._logs.values() if not log.fixed and log.number < self._generation]
 
-    def _fix(self, log: _Generation, samples: int, until: float | None) -> None:
+    def _fix(self, log: Generation, samples: int, until: float | None) -> None:
         """End an old generation at a position; put back what the device threw away of responses that were spared."""
         end = min(max(samples, log.handed), log.taken)
-        returned: list[tuple[_Part, bytes]] = []
+        returned: list[tuple[Part, memoryview]] = []
         for chunk in log.in_flight:
             keep = min(chunk.length, max(0, end - chunk.start))
             if keep < chunk.length:
                 chunk.part.give_back(chunk.length - keep)
                 if chunk.data is not None and chunk.part.key.response_id not in self._blocked:
-                    returned.append((chunk.part, chunk.data[keep * _WIDTH :]))
+                    returned.append((chunk.part, chunk.data[keep * WIDTH :]))
         if end > log.handed:
             if until is None:  # the rest follows the last that was reported, without a gap
                 until = log.marks[-1][1] + (end - log.handed) / SAMPLE_RATE if log.marks else -math.inf
@@ -477,7 +359,7 @@ class PlayoutLedger:
         if returned:
             for part, data in reversed(returned):
                 part.queue.appendleft(data)
-                part.queued += len(data) // _WIDTH
+                part.queued += len(data) // WIDTH
             order = dict.fromkeys([part for part, _ in returned] + self._in_order())
             self._current = None
             self._waiting = deque(part for part in order if part.queue)

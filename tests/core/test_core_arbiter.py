@@ -256,6 +256,21 @@ def test_the_floor_is_the_users_for_60_s_at_most():
     assert arbiter.poll(70.0) == [Ask("q")]
 
 
+def test_a_pressed_key_outlasts_an_update_of_the_session():
+    """Push-to-talk has no turn detection: an update that says so again is no word about the key."""
+    arbiter = Arbiter()
+    arbiter.handle(session(None), 0.0)
+    arbiter.take_floor(1.0)
+    arbiter.owe("q")
+    arbiter.handle(session(None), 2.0)
+
+    assert arbiter.poll(2.0) == []
+
+    arbiter.handle(committed(), 3.0)
+
+    assert arbiter.poll(3.0) == [Ask("q")]
+
+
 def test_the_floor_can_be_freed_by_hand():
     """Capture lost."""
     arbiter = Arbiter()
@@ -610,6 +625,16 @@ def test_recalled_by_the_program_and_rejected():
     assert (action.request_id, action.reason) == ("q", "interrupted")
 
 
+def test_a_stop_outlasts_a_barge_in():
+    """The program said stop, then the user spoke: it is not asked for again."""
+    arbiter = asked()
+    arbiter.recall(again=False)
+    arbiter.recall(again=True)
+    arbiter.handle(created("r1", "q"), 0.1)
+
+    assert arbiter.poll(0.1) == [Settled("q", "r1"), CancelResponse("r1")]
+
+
 def test_being_recalled_by_the_user_does_not_count():
     """Owed again any number of times: it never had a chance."""
     arbiter = asked()
@@ -764,6 +789,7 @@ class ArbiterMachine(RuleBasedStateMachine):
         self.names = itertools.count()
         self.requests = {}  # id -> (items, overrides)
         self.fate = {}  # id -> the response that settles it, or "given up", or "forgotten"
+        self.stopped = set()  # the program said so; then a failed response is the end of it
         self.open = None
         self.users = self.promise = False
         self.seen_active = None
@@ -802,7 +828,9 @@ class ArbiterMachine(RuleBasedStateMachine):
 
     @rule(again=st.booleans())
     def recall(self, again):
-        self.arbiter.recall(again=again)
+        name = self.arbiter.recall(again=again)
+        if not again:
+            self.stopped.add(name)
 
     # the server
 
@@ -929,8 +957,8 @@ class ArbiterMachine(RuleBasedStateMachine):
 
         assert self.arbiter.idle
         assert set(self.fate) == set(self.requests)
-        for fate in self.fate.values():
-            assert fate in ("given up", "forgotten") or self.server.statuses[fate] != "failed"
+        for name, fate in self.fate.items():
+            assert name in self.stopped or fate in ("given up", "forgotten") or self.server.statuses[fate] != "failed"
 
 
 TestArbiterMachine = ArbiterMachine.TestCase
