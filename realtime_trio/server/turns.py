@@ -53,7 +53,7 @@ class Turns:
         """Follow the session's configuration."""
         vad = self._config.vad
         self._buffer.configure(FORMATS[self._config.input_format], vad)
-        if vad is None:
+        if not self._buffer.detector.speaking:  # a change of format, or of who finds the turns, forgets an open turn
             self._open = None
 
     # ---- what the client does ----

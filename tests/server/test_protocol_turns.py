@@ -129,6 +129,14 @@ def test_turning_detection_off_in_a_turn_leaves_a_buffer_to_commit(bench, types_
     assert 600 * 48 == len(bench.of_kind(Recognise)[0].pcm)
 
 
+def test_a_change_of_format_forgets_the_open_turn(bench):
+    (started,) = bench.append(300, SpeechStarted(0))
+    bench.update(audio={"input": {"format": {"type": "audio/pcmu"}}})
+    assert not bench.detector.speaking
+    bench.send("input_audio_buffer.append", audio=base64.b64encode(bytes(1600)).decode())
+    assert started["item_id"] != bench.send("input_audio_buffer.commit")[0]["item_id"]
+
+
 def test_the_timeline_counts_audio_that_the_detector_did_not_hear(bench):
     manual(bench)
     bench.append(2000)
