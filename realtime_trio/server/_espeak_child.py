@@ -6,10 +6,9 @@ in a program of its own, and spoken to over pipes.
 
 Arguments: the library's path, the data directory (together with what espeak-ng appends at most 160 characters, else
 it is silently not found).
-Messages: a line of JSON `{"text", "voice", "rate", "pitch"}` in; a line of JSON `{"bytes", "words"}` out, then as many
-bytes of PCM16. `words` are pairs: where the word begins in the text (characters), where in the sound (samples).
-The first line out is `{"sample_rate"}`. Any failure is a line `{"error"}` and the end of the process. End of input is
-the end, too: so no child outlives its parent.
+Messages (as `child` says): `{"text", "voice", "rate", "pitch"}` in; `{"words"}` out and PCM16 behind it.
+`words` are pairs: where the word begins in the text (characters), where in the sound (samples). The first line out is
+`{"sample_rate"}`. Any failure is a line `{"error"}` and the end of the process.
 """
 
 import ctypes
@@ -99,7 +98,9 @@ def _main() -> None:
         engine = _Engine(*sys.argv[1:])
         _say({"sample_rate": engine.sample_rate})
         for line in sys.stdin.buffer:
-            words, pcm = engine.speak(**json.loads(line))
+            request = json.loads(line)
+            request.pop("bytes")  # nothing follows a text
+            words, pcm = engine.speak(**request)
             _say({"words": words, "bytes": len(pcm)}, pcm)
     except BrokenPipeError:
         pass  # the parent is gone

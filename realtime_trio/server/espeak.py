@@ -8,23 +8,20 @@ and its `exit()` away from this program. It starts when the voice is opened, ans
 import contextlib
 import functools
 import importlib.util
-import json
 import re
-import subprocess
 import sys
 import tempfile
 import zlib
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
-from typing import Any
 
-import attrs
 import numpy as np
 import soxr  # type: ignore[import-untyped]
 import trio
 
 from realtime_trio.errors import AudioError
 
+from .child import Child, try_child
 from .seams import SAMPLE_RATE, Source, Speech, SpokenWord, Voice
 
 __all__ = ["EspeakVoice", "espeak_source", "why_no_espeak"]
@@ -33,8 +30,6 @@ _CHILD = Path(__file__).with_name("_espeak_child.py")
 _LONGEST_DATA_PATH = 140  # it fails beyond 160 with the file names that it appends
 _NORMAL_RATE = 165  # words a minute at speed 1
 _SLOWEST_RATE, _FASTEST_RATE = 80, 450  # what espeak-ng accepts
-_GOODBYE = 0.5  # seconds for the process to end by itself
-_ANSWER_LIMIT = 30.0  # seconds; a text of an hour takes 3
 
 _TIMBRES = (
     # espeak-ng voice, pitch 0..100
@@ -97,66 +92,9 @@ def why_no_espeak() -> str | None:
     try:
         library, data = _files()
         with _short_path(data) as path:
-            done = subprocess.run(  # noqa: S603 - our own file and interpreter
-                _command(library, path), input=b"", capture_output=True, timeout=10, check=False
-            )
-        return None if "sample_rate" in json.loads(done.stdout) else str(json.loads(done.stdout)["error"])
-    except (AudioError, OSError, subprocess.SubprocessError, ValueError) as error:
+            return try_child(_command(library, path))
+    except AudioError as error:
         return str(error)
-
-
-@attrs.define(eq=False)
-class _Child:
-    """One running process: requests and answers, in turn."""
-
-    _process: trio.Process
-    _received: bytearray = attrs.field(factory=bytearray, init=False)
-
-    async def _receive(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101 - opened with a pipe
-        data = await self._process.stdout.receive_some()
-        if not data:
-            raise trio.BrokenResourceError("espeak-ng's process ended")
-        self._received += data
-
-    async def answer(self) -> tuple[dict[str, Any], bytes]:
-        """Receive one message: its header and its sound."""
-        while (end := self._received.find(b"\n")) < 0:
-            await self._receive()
-        header: dict[str, Any] = json.loads(self._received[:end])
-        del self._received[: end + 1]
-        if "error" in header:
-            raise AudioError(f"espeak-ng: {header['error']}")
-        size = header.get("bytes", 0)
-        while len(self._received) < size:
-            await self._receive()
-        pcm = bytes(self._received[:size])
-        del self._received[:size]
-        return header, pcm
-
-    async def ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """Send a request and wait for its answer."""
-        assert self._process.stdin is not None  # noqa: S101 - opened with a pipe
-        await self._process.stdin.send_all(json.dumps(request).encode() + b"\n")
-        return await self.answer()
-
-    async def aclose(self) -> None:
-        """End the process: by itself if it does so in time, else by force. Takes at most about half a second."""
-        with trio.CancelScope(shield=True):
-            assert self._process.stdin is not None  # noqa: S101 - opened with a pipe
-            await self._process.stdin.aclose()
-            with trio.move_on_after(_GOODBYE):
-                await self._process.wait()
-            await self.kill()
-
-    async def kill(self) -> None:
-        """End the process now, also under cancellation."""
-        with trio.CancelScope(shield=True):
-            self._process.kill()  # nothing happens if it is over
-            await self._process.wait()
-            for pipe in (self._process.stdin, self._process.stdout):
-                if pipe is not None:
-                    await pipe.aclose()
 
 
 def _words(text: str, events: list[tuple[int, int]], samples: int, rate: int) -> tuple[SpokenWord, ...]:
@@ -171,13 +109,14 @@ def _words(text: str, events: list[tuple[int, int]], samples: int, rate: int) ->
 
 
 class EspeakVoice:
-    """A `Voice` that speaks English with espeak-ng. Made by `open`."""
+    """A `Voice` that speaks English with espeak-ng. Made by `open`.
 
-    def __init__(self, library: str, data: str) -> None:
-        self._command = _command(library, data)
-        self._child: _Child | None = None
-        self._rate = 0
-        self._lock = trio.Lock()
+    Args:
+        child: The process that speaks.
+    """
+
+    def __init__(self, child: Child) -> None:
+        self._child = child
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -192,43 +131,9 @@ class EspeakVoice:
         """
         library, data = _files()
         with _short_path(data) as path:
-            self = cls(library, path)
-            try:
-                await self._start()
-                yield self
-            finally:
-                if self._child is not None:
-                    await self._child.aclose()
-
-    async def _start(self) -> _Child:
-        process = await trio.lowlevel.open_process(
-            self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-        )
-        child = _Child(process)
-        try:
-            with trio.fail_after(_ANSWER_LIMIT):
-                header, _ = await child.answer()
-        except (trio.TooSlowError, trio.BrokenResourceError, ValueError) as error:
-            await child.kill()
-            raise AudioError("espeak-ng's process does not start") from error
-        except BaseException:
-            await child.kill()
-            raise
-        self._rate, self._child = header["sample_rate"], child
-        return child
-
-    async def _ask(self, request: dict[str, Any]) -> tuple[dict[str, Any], bytes]:
-        """Ask the process, or a new one. It is kept only if it answered: otherwise it may be out of step."""
-        child = self._child or await self._start()
-        self._child = None
-        try:
-            with trio.fail_after(_ANSWER_LIMIT):
-                answer = await child.ask(request)
-        except BaseException:
-            await child.kill()
-            raise
-        self._child = child
-        return answer
+            child = Child("espeak-ng", _command(library, path))
+            async with child.running():
+                yield cls(child)
 
     async def speak(self, text: str, *, voice: str, speed: float = 1.0) -> Speech:
         """Render a piece of text.
@@ -239,7 +144,7 @@ class EspeakVoice:
             speed: 1 is normal. espeak-ng does not go below about half of it.
 
         Raises:
-            AudioError: espeak-ng failed over this text twice.
+            AudioError: espeak-ng failed.
 
         Cancellation:
             Safe: the process is ended, and started again for the next text.
@@ -250,17 +155,8 @@ class EspeakVoice:
         name, pitch = _timbre(voice)
         rate = min(max(round(_NORMAL_RATE * speed), _SLOWEST_RATE), _FASTEST_RATE)
         request = {"text": text.replace("\0", " "), "voice": name, "rate": rate, "pitch": pitch}
-        async with self._lock:
-            try:
-                header, pcm = await self._ask(request)
-            except (trio.BrokenResourceError, trio.ClosedResourceError):  # it had died; another gets the same text
-                try:
-                    header, pcm = await self._ask(request)
-                except (trio.BrokenResourceError, trio.TooSlowError) as error:
-                    raise AudioError("espeak-ng's process died twice over a text") from error
-            except trio.TooSlowError as error:
-                raise AudioError(f"espeak-ng did not answer in {_ANSWER_LIMIT:g} s") from error
-            espeak_rate = self._rate
+        header, pcm = await self._child.ask(request)
+        espeak_rate = self._child.ready["sample_rate"]
         sound = soxr.resample(np.frombuffer(pcm, dtype="<i2"), espeak_rate, SAMPLE_RATE)
         return Speech(sound.astype("<i2").tobytes(), _words(text, header["words"], len(sound), espeak_rate))
 
