@@ -3,7 +3,10 @@
 Small on purpose: every word more makes all others harder to tell apart.
 """
 
-__all__ = ["CITIES", "GRAMMAR"]
+import functools
+import re
+
+__all__ = ["CITIES", "GRAMMAR", "in_grammar"]
 
 CITIES = (
     "amsterdam",
@@ -27,9 +30,7 @@ CITIES = (
 
 GRAMMAR = f"""#JSGF V1.0;
 grammar turn;
-public <turn> = [<lead>] <question> [<tail>] | <remark>;
-<lead> = please | okay | hello | hey;
-<tail> = please;
+public <turn> = [please] <question> | <remark>;
 <question> = <time> | <date> | <weather> | <count> | <sum> | <repeat>;
 <remark> = hello [there] | hi [there] | good morning | good afternoon | good evening | goodbye | good night
   | thank you [very much] | thanks | how are you [today] | who are you | what are you | what is your name
@@ -46,8 +47,29 @@ public <turn> = [<lead>] <question> [<tail>] | <remark>;
 <repeat> = repeat after me <phrase>;
 <phrase> = hello world | good morning | one two three | testing one two three | the quick brown fox
   | the rain in spain | i am a stand in;
-<number> = <digit> | <teen> | <tens> [<digit>] | (a | one) hundred;
+<number> = <digit> | <teen> | <tens> [<digit>] | one hundred;
 <digit> = zero | one | two | three | four | five | six | seven | eight | nine;
 <teen> = ten | eleven | twelve | thirteen | fourteen | fifteen | sixteen | seventeen | eighteen | nineteen;
 <tens> = twenty | thirty | forty | fifty | sixty | seventy | eighty | ninety;
 """
+
+
+@functools.cache
+def _pattern() -> re.Pattern[str]:
+    """Translate the grammar to a regular expression over words that each have a space behind them."""
+    rules = dict(re.findall(r"<(\w+)> = ([^;]+);", GRAMMAR))
+
+    def expression(rule: str) -> str:
+        return "".join(translate(sign) for sign in re.findall(r"<\w+>|[\[\]()|]|[^\s<>\[\]()|]+", rule))
+
+    def translate(sign: str) -> str:
+        if sign.startswith("<"):
+            return f"(?:{expression(rules[sign[1:-1]])})"
+        return {"[": "(?:", "]": ")?", "(": "(?:", ")": ")", "|": "|"}.get(sign, re.escape(sign) + " ")
+
+    return re.compile(expression(rules["turn"]))
+
+
+def in_grammar(text: str) -> bool:
+    """Tell whether lower case words are a whole sentence of the grammar: a decoder may also give the start of one."""
+    return _pattern().fullmatch(" ".join(text.split()) + " ") is not None
