@@ -33,7 +33,8 @@ _COUNTED_AT_A_TIME = 5  # so that speech begins early and still has the melody o
 _LAST_WORDS = r"(?:[\s,]*(?:for )?(?:today|now|right now|tomorrow|please|at the moment|like|this \w+))*[\s?.!]*$"
 
 _COUNT = re.compile(
-    r"\bcount\b(?:\s+(?P<down>down|backwards))?(?:\s+(?:up|from\s+(?P<first>.+?)))?(?:\s+to\s+(?P<last>.+))?$"
+    r"\bcount\b(?:\s+(?P<down>down|backwards))?(?:\s+(?:up|from\s+(?P<first>.+?)))?(?:\s+to\s+(?P<last>.+?))?"
+    r"(?:[\s,]+(?:please|for me|now|again|slowly|quickly|fast|out loud|aloud))*$"
 )
 _TIME = re.compile(
     r"\b(?:what(?:'s| is)? (?:the )?time|what time\b|tell me the time|the time(?: please| now)?$|time is it)"
