@@ -160,6 +160,34 @@ def test_a_pause_loses_no_sample():
     assert ledger.cut_ms(A) is None
 
 
+@pytest.mark.parametrize("end", [PlayoutLedger.discard, lambda ledger, response_id: ledger.cut({response_id})])
+def test_a_response_that_ends_during_a_pause_does_not_come_again(end):
+    """What the pause spared is refused by the time that the device reports the cut."""
+    ledger = PlayoutLedger()
+    ledger.receive(A, seconds(1))
+    ledger.take(4800)
+    ledger.cut(())
+    end(ledger, "resp_1")
+    ledger.cut_report(0, 1200)
+
+    assert ledger.take(24_000) == b""
+    assert ledger.queued == 0
+    assert ledger.cut_ms(A) == 50
+
+
+def test_a_cut_never_falls_before_what_was_handed_over_or_behind_what_was_taken():
+    """A device that says otherwise is wrong: heard never shrinks, and nothing is truncated past what was received."""
+    for said, expected in ((0, 100), (99_999, 200)):
+        ledger = PlayoutLedger()
+        ledger.receive(A, seconds(1))
+        ledger.take(4800)
+        ledger.report(0, 2400, until=10.0)
+        ledger.cut()
+        ledger.cut_report(0, said)
+
+        assert ledger.cut_ms(A) == ledger.heard_ms(A, now=99.0) == expected
+
+
 def test_one_voice_at_a_time():
     """A part that runs dry while it is generated is not replaced by another response, until it is known to be over."""
     ledger = PlayoutLedger()
