@@ -204,6 +204,17 @@ def test_words_grow_by_deltas_and_the_whole_replaces_them():
     assert item.response_id == "r1"
 
 
+def test_a_delta_after_the_whole_item_is_not_added():
+    """The item's own `done` has all the words."""
+    conversation = mirror(
+        *begun(),
+        ConversationItemDone(**E, item=assistant(status="completed", content=[OutputAudio(transcript="One two")])),
+        ResponseOutputAudioTranscriptDelta(**in_response("a"), delta=" two"),
+    )
+
+    assert conversation.get("a").transcript == "One two"
+
+
 def test_truncation_keeps_the_words_here():
     """The server forgets its transcript; the program may still want to show it, marked."""
     conversation = mirror(
@@ -259,6 +270,7 @@ def test_an_out_of_band_response_never_touches_the_mirror():
     conversation = mirror(
         ResponseCreated(**E, response=Response(id="r1", conversation_id=None, status="in_progress")),
         ResponseOutputItemAdded(**E, response_id="r1", output_index=0, item=assistant()),
+        ConversationItemAdded(**E, item=assistant()),  # no server should, but it would be wrong to believe it
         ResponseOutputTextDelta(**in_response("a"), delta="x"),
         ResponseOutputItemDone(**E, response_id="r1", output_index=0, item=assistant()),
         ResponseDone(**E, response=Response(id="r1", conversation_id=None, status="completed", output=[assistant()])),
