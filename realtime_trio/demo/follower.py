@@ -30,6 +30,7 @@ __all__ = ["Follower", "Record", "Turn"]
 
 _PATIENCE = 3.0  # seconds that an answer's line waits for the transcript of its question
 _REPLY_LIMIT = 5.0  # seconds after a turn or a tool call from which on no answer is expected any more
+_REASONS = {"speech_started": "the user spoke", "requested": "a line was typed"}
 _GLANCE = 0.05  # seconds between two looks at whether it is quiet
 _SIZE = 4096  # events held for the follower, which never waits: more than come in a minute
 
@@ -255,7 +256,7 @@ class Follower:
         for line in self._interrupted_lines(interruption):
             self._lines.finish(line)
         cut, generated = interruption.cut_ms / 1000, interruption.received_ms / 1000
-        why = "the user spoke" if interruption.reason == "speech_started" else f"the reason: {interruption.reason}"
+        why = _REASONS.get(interruption.reason, interruption.reason)
         self._lines.say("interrupted", f"{why}; heard {cut:.2f} s of {generated:.2f} s generated, the rest was cut off")
 
     def _interrupted_lines(self, interruption: Interruption) -> Iterator[Line]:

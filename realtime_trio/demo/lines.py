@@ -5,7 +5,7 @@ What becomes a line is decided in `follower.py`.
 Theory of operation. Each line has its place from the moment it is begun. The first one that is not finished is shown
 as far as it has come; those after it wait. So the words of an answer appear as they come, and the transcript of a
 question, which may arrive when its answer has begun, still stands above it. A line that is waited for longer than its
-patience is left behind, and what comes for it later becomes a line of its own.
+patience, by others that have words, is left behind, and what comes for it later becomes a line of its own.
 """
 
 import math
@@ -113,7 +113,8 @@ class Lines:
         """Show what can be shown by now."""
         while self._lines:
             line = self._lines[0]
-            if not (line.over or line.words) and self._now() >= line.late_at:
+            waited_for = not (line.over or line.words) and any(other.words for other in self._lines)
+            if waited_for and self._now() >= line.late_at:
                 line.words, line.over = _NO_WORDS, True
             self._show(line)
             if not line.over:

@@ -145,6 +145,8 @@ class _Demo:
         return 0
 
     async def _run(self, live: str | None) -> None:
+        # before the device is opened: so that the recording begins with the device's first sample
+        recording = self.device.speak(self.recording) if self.options.input is not None else None
         async with self._user_voice() as voice, self._session(live, voice) as session:
             self._began_at = trio.current_time()
             follower = Follower(session, self.lines, self.record)
@@ -154,7 +156,7 @@ class _Demo:
                     services.start_soon(self._take_lines, session, follower)
                 else:
                     self._no_more_lines.set()
-                await self._talk(session, follower, voice)
+                await self._talk(session, follower, voice, recording)
 
     # Who talks to whom
 
@@ -213,11 +215,13 @@ class _Demo:
 
     # When it is over
 
-    async def _talk(self, session: Session, follower: Follower, voice: UserVoice | None) -> None:
+    async def _talk(
+        self, session: Session, follower: Follower, voice: UserVoice | None, recording: Utterance | None
+    ) -> None:
         if voice is not None:
             await self._scripted(session, follower, voice)
-        elif self.options.input is not None:
-            await self._recorded(session, follower)
+        elif recording is not None:
+            await self._recorded(session, follower, recording)
         if self.options.typed or self._typed.is_set():
             if self.screen.terminal:
                 self.screen.write("Type a line to talk; Ctrl-D ends it.\n")
@@ -242,9 +246,8 @@ class _Demo:
             with trio.move_on_after(_LINGER):
                 await _either(self._typed, self._no_more_lines)
 
-    async def _recorded(self, session: Session, follower: Follower) -> None:
-        said: Utterance = self.device.speak(self.recording)
-        await said.captured()
+    async def _recorded(self, session: Session, follower: Follower, recording: Utterance) -> None:
+        await recording.captured()
         with trio.move_on_after(_TALK_LIMIT) as limit:
             await follower.quiet(_QUIET_AFTER_RECORDING)
         if limit.cancelled_caught:

@@ -16,6 +16,7 @@ import trio
 from realtime_trio.server import Source, Transcript, Voice
 from realtime_trio.server.babble import babble_source
 from realtime_trio.server.espeak import espeak_source, why_no_espeak
+from realtime_trio.server.recogniser import why_no_sphinx
 
 __all__ = ["ASSISTANT_VOICE", "ToldRecogniser", "UserVoice", "open_user_voice"]
 
@@ -85,7 +86,7 @@ async def open_user_voice() -> AsyncGenerator[UserVoice]:
         Safe: no process is left behind.
     """
     intelligible = await trio.to_thread.run_sync(why_no_espeak) is None
-    understood = False
+    understood = intelligible and await trio.to_thread.run_sync(why_no_sphinx) is None
     source: Source[Voice] = espeak_source() if intelligible else babble_source()
     async with source.open() as voice:
         yield UserVoice(source.description, None if understood else ToldRecogniser(), voice)

@@ -79,6 +79,19 @@ def test_nobody_waits_longer_than_their_patience():
     ]
 
 
+def test_nobody_who_has_no_words_yet_is_kept_waiting():
+    """A slow transcript is only left behind for the sake of an answer."""
+    screen = Screen()
+
+    question = screen.lines.begin("user", patience=3)
+    screen.lines.begin("assistant")
+    screen.time = 10.0
+    screen.lines.refresh()
+    screen.lines.finish(question, "what time is it")
+
+    assert screen.said == ["user what time is it"]
+
+
 def test_a_line_without_words_is_not_shown():
     screen = Screen()
 

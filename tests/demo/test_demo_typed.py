@@ -9,15 +9,17 @@ from realtime_trio.demo.typed import read_lines
 
 async def lines_of(stdin: int) -> list[str]:
     send, receive = trio.open_memory_channel[str](0)
+    lines: list[str] = []
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read_lines, send, stdin)
-        return [line async for line in receive]
+        lines += [line async for line in receive]
+    return lines
 
 
 async def test_lines_from_a_pipe_come_whole_and_the_last_needs_no_end():
     reading, writing = os.pipe()
     try:
-        os.write(writing, "what time is it\n\ncount to tw".encode())
+        os.write(writing, b"what time is it\n\ncount to tw")
         os.write(writing, "enty\r\nvielen Dank für".encode())
         os.close(writing)
 
