@@ -1,58 +1,89 @@
 """Chooses the voice and the recogniser of a server: what its maker gave, else the best that is installed.
 
-The fillings themselves are in `babble`, `espeak` and `recogniser`.
+What the best is, is in `speech`; the fillings themselves are in `babble`, `espeak` and `recogniser`.
 """
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Literal, TypeVar
 
+import attrs
 import trio
 
 from realtime_trio.server.babble import babble_source
-from realtime_trio.server.espeak import espeak_source, why_no_espeak
 from realtime_trio.server.seams import Recogniser, Source, Voice
+from realtime_trio.server.speech import default_recogniser, default_voice
 
 _T = TypeVar("_T")
 
-__all__ = ["choose_recogniser", "choose_voice"]
+__all__ = ["choose_fittings"]
 
 
-async def choose_voice(given: Voice | Source[Voice] | None, *, in_process: bool) -> Source[Voice]:
-    """Choose a voice.
+async def choose_fittings(
+    voice: Voice | Source[Voice] | None,
+    recogniser: Recogniser | Source[Recogniser] | Literal["none"] | None,
+    *,
+    in_process: bool,
+) -> tuple[Source[Voice], Source[Recogniser | None]]:
+    """Choose both.
 
     Args:
-        given: The maker's; None for a default.
-        in_process: Whether the default may use no other process.
+        voice: The maker's; None for a default.
+        recogniser: The maker's; `"none"` for none, None for a default.
+        in_process: Whether the defaults may use no other process.
+
+    Returns:
+        A source of the voice, and one of the recogniser or of None.
 
     Cancellation:
         Safe.
+
+    Tasks:
+        Two for a moment: to try whether a default works takes a process of its own, and a while.
     """
-    if isinstance(given, Source):
+    choice = _Choice(_given_voice(voice), _given_recogniser(recogniser))
+    async with trio.open_nursery() as nursery:
+        if not in_process:
+            nursery.start_soon(choice.find_voice)
+            nursery.start_soon(choice.find_recogniser)
+    return choice.voice or babble_source(), choice.recogniser or _nobody("")
+
+
+@attrs.define
+class _Choice:
+    voice: Source[Voice] | None
+    recogniser: Source[Recogniser | None] | None
+
+    async def find_voice(self) -> None:
+        self.voice = self.voice or await trio.to_thread.run_sync(default_voice)
+
+    async def find_recogniser(self) -> None:
+        if self.recogniser is None:
+            found = await trio.to_thread.run_sync(default_recogniser)
+            advice = " (for one: pip install 'realtime_trio[offline]')"
+            self.recogniser = _nobody(advice) if found is None else Source(found.description, found.open)
+
+
+def _nobody(advice: str) -> Source[Recogniser | None]:
+    return Source("no recogniser, so nobody understands speech" + advice, lambda: _lend(None))
+
+
+def _given_voice(given: Voice | Source[Voice] | None) -> Source[Voice] | None:
+    if given is None or isinstance(given, Source):
         return given
-    if given is not None:
-        return Source(f"voice: {type(given).__name__}", lambda: _lend(given))
-    if in_process or await trio.to_thread.run_sync(why_no_espeak) is not None:
-        return babble_source()
-    return espeak_source()
+    return Source(f"voice: {type(given).__name__}", lambda: _lend(given))
 
 
-def choose_recogniser(
-    given: Recogniser | Source[Recogniser] | Literal["none"] | None, *, in_process: bool
-) -> Source[Recogniser | None]:
-    """Choose a recogniser, or none.
-
-    Args:
-        given: The maker's; `"none"` for none, None for a default.
-        in_process: Whether the default may use no thread.
-    """
+def _given_recogniser(
+    given: Recogniser | Source[Recogniser] | Literal["none"] | None,
+) -> Source[Recogniser | None] | None:
+    if given is None:
+        return None
+    if isinstance(given, str):
+        return _nobody("")
     if isinstance(given, Source):
         return Source(given.description, given.open)
-    if not isinstance(given, str) and given is not None:
-        return Source(f"recogniser: {type(given).__name__}", lambda: _lend(given))
-    if given == "none" or in_process:
-        return Source("no recogniser: nobody understands speech", lambda: _lend(None))
-    return Source("no recogniser: nobody understands speech", lambda: _lend(None))
+    return Source(f"recogniser: {type(given).__name__}", lambda: _lend(given))
 
 
 @asynccontextmanager

@@ -20,7 +20,7 @@ from realtime_trio.nursery import Services, open_services
 from realtime_trio.server.admission import PATH, Admission, subprotocol
 from realtime_trio.server.brain import RulesBrain
 from realtime_trio.server.driver import SessionDriver
-from realtime_trio.server.fittings import choose_recogniser, choose_voice
+from realtime_trio.server.fittings import choose_fittings
 from realtime_trio.server.protocol import RealtimeProtocol
 from realtime_trio.server.seams import Brain, Recogniser, Source, TurnDetector, Voice
 from realtime_trio.server.turn_detection import EnergyTurnDetector
@@ -29,6 +29,7 @@ from realtime_trio.transport import Handshake, MessageStream, Target, receive_ha
 __all__ = ["Server", "open_server", "serve_realtime"]
 
 _logger = logging.getLogger("realtime_trio.server")
+_GOODBYE = 1.0  # seconds
 _BETA_GONE = "The Realtime beta API is no longer supported. Please use the GA API."
 
 
@@ -59,8 +60,8 @@ class Server:
     base_url: str
     port: int
     description: str
-    _fittings: _Fittings = attrs.field(repr=False)
-    _services: Services = attrs.field(repr=False)
+    _fittings: _Fittings = attrs.field(repr=False, alias="fittings")
+    _services: Services = attrs.field(repr=False, alias="services")
     _open: bool = attrs.field(default=True, init=False, repr=False)
 
     def close(self) -> None:
@@ -140,8 +141,7 @@ async def open_server(
     """
     if not speed > 0:
         raise ConfigurationError(f"speed={speed!r}: it must be above 0 (math.inf for as fast as it goes)")
-    voices = await choose_voice(voice, in_process=not listen)
-    recognisers = choose_recogniser(recogniser, in_process=not listen)
+    voices, recognisers = await choose_fittings(voice, recogniser, in_process=not listen)
     async with AsyncExitStack() as stack:
         fittings = _Fittings(
             brain=brain or RulesBrain(),
@@ -276,7 +276,11 @@ async def _serve_handshake(fittings: _Fittings, handshake: Handshake) -> None:
         recogniser=fittings.recogniser,
         speed=fittings.speed,
     )
-    await driver.run()
+    try:
+        await driver.run()
+    finally:
+        with trio.move_on_after(_GOODBYE, shield=True):
+            await link.aclose(1001, "the server has ended")  # nothing happens if the client has gone before
 
 
 async def _say_that_beta_is_gone(link: MessageStream) -> None:

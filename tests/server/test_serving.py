@@ -17,7 +17,10 @@ import trio
 import trio.testing
 
 from realtime_trio.errors import ConfigurationError, ConnectError, ConnectionClosed, Refused
-from realtime_trio.server import Speech, SpokenWord, Transcript, open_server, serve_realtime
+from realtime_trio.server import RealtimeProtocol, Speech, SpokenWord, Transcript, open_server, serve_realtime
+from realtime_trio.server.babble import BabbleVoice
+from realtime_trio.server.driver import SessionDriver
+from realtime_trio.server.turn_detection import EnergyTurnDetector
 from realtime_trio.transport import Target, open_websocket
 
 URL = "ws://localhost/v1/realtime?model=m"
@@ -214,6 +217,36 @@ async def test_a_failing_brain_fails_its_response_and_nothing_else(autojump_cloc
         for each in (client, other):
             assert "completed" == (await each.ask("again", output_modalities=["text"]))["status"]
     assert "KeyError" in caplog.text
+
+
+async def test_a_brain_without_words_can_be_cancelled(autojump_clock, client_of):
+    async def silent(request):
+        while True:
+            yield ""
+
+    async with open_server(listen=False, brain=silent) as server, client_of(server) as client:
+        await client.send("response.create")
+        await client.until("response.created")
+        await client.send("response.cancel")
+        assert "cancelled" == (await client.until("response.done"))[-1]["response"]["status"]
+
+
+async def test_a_server_that_ends_says_so_to_its_clients(judged):
+    closed = []
+
+    async def stay(url: str) -> None:
+        async with open_websocket(Target(url=url + "?model=m")) as link:
+            await link.receive_message()
+            ready.set()
+            with pytest.raises(ConnectionClosed) as caught:
+                await link.receive_message()
+            closed.append(caught.value.code)
+
+    ready = trio.Event()
+    async with trio.open_nursery() as nursery, open_server(recogniser="none") as server:
+        nursery.start_soon(stay, server.url)
+        await ready.wait()
+    assert [1001] == closed
 
 
 @pytest.mark.parametrize("nonsense", [5, b"\0\0"])
@@ -413,3 +446,28 @@ def test_the_command_says_where_it_listens_and_ends_on_ctrl_c():
         out, err = process.communicate(timeout=5)
     assert (130, "") == (process.returncode, out)
     assert "Traceback" not in err
+
+
+async def test_a_client_that_takes_nothing_is_not_read_for_ever(autojump_clock):
+    class Deaf:
+        """Sends for ever, takes nothing."""
+
+        sent = 0
+
+        async def send_message(self, message: str) -> None:
+            await trio.sleep_forever()
+
+        async def receive_message(self) -> str:
+            await trio.lowlevel.checkpoint()
+            self.sent += 1
+            return json.dumps({"type": "session.update", "session": {"type": "realtime", "instructions": "x" * 2**16}})
+
+        async def aclose(self, code: int = 1000, reason: str = "") -> None:
+            pass
+
+    link = Deaf()
+    protocol = RealtimeProtocol(turn_detector=EnergyTurnDetector(), now=trio.current_time())
+    driver = SessionDriver(link, protocol, brain=one_two, voice=BabbleVoice(), recogniser=None, speed=4.0)
+    with trio.move_on_after(1000):
+        await driver.run()
+    assert 60 <= link.sent <= 70  # 4 MiB of answers
