@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import attrs
 
-from .number_words import read_number
+from realtime_trio.server.number_words import read_number
 
 __all__ = ["Calculation", "calculate", "figures"]
 

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import trio
 
-from .seams import SAMPLE_RATE, Source, Speech, SpokenWord, Voice
+from realtime_trio.server.seams import SAMPLE_RATE, Source, Speech, SpokenWord, Voice
 
 __all__ = ["BabbleVoice", "babble_source"]
 

@@ -11,10 +11,10 @@ from datetime import datetime
 
 import trio
 
-from .arithmetic import calculate, figures
-from .number_words import in_words, read_number
-from .seams import BrainRequest, Said, ToolAnswered, ToolCall, ToolCalled, ToolSpec, Utterance
-from .tool_talk import asked_calls, fill_arguments, say_output, takes_a_place, weather_tool
+from realtime_trio.server.arithmetic import calculate, figures
+from realtime_trio.server.number_words import in_words, read_number
+from realtime_trio.server.seams import BrainRequest, Said, ToolAnswered, ToolCall, ToolCalled, ToolSpec, Utterance
+from realtime_trio.server.tool_talk import asked_calls, fill_arguments, say_output, takes_a_place, weather_tool
 
 __all__ = ["SUGGESTIONS", "RulesBrain"]
 

@@ -20,9 +20,8 @@ import soxr  # type: ignore[import-untyped]
 import trio
 
 from realtime_trio.errors import AudioError
-
-from .child import Child, try_child
-from .seams import SAMPLE_RATE, Source, Speech, SpokenWord, Voice
+from realtime_trio.server.child import Child, try_child
+from realtime_trio.server.seams import SAMPLE_RATE, Source, Speech, SpokenWord, Voice
 
 __all__ = ["EspeakVoice", "espeak_source", "why_no_espeak"]
 

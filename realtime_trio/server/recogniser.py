@@ -18,10 +18,9 @@ import soxr  # type: ignore[import-untyped]
 import trio
 
 from realtime_trio.errors import AudioError
-
-from .child import Child, try_child
-from .grammar import GRAMMAR, in_grammar
-from .seams import SAMPLE_RATE, Recogniser, Source, Transcript
+from realtime_trio.server.child import Child, try_child
+from realtime_trio.server.grammar import GRAMMAR, in_grammar
+from realtime_trio.server.seams import SAMPLE_RATE, Recogniser, Source, Transcript
 
 __all__ = ["SphinxRecogniser", "sphinx_source", "why_no_sphinx"]
 

@@ -1,9 +1,9 @@
 """Picks the voice and the recogniser from what is installed, and says which; they stand in modules of their own."""
 
-from .babble import babble_source
-from .espeak import espeak_source, why_no_espeak
-from .recogniser import sphinx_source, why_no_sphinx
-from .seams import Recogniser, Source, Voice
+from realtime_trio.server.babble import babble_source
+from realtime_trio.server.espeak import espeak_source, why_no_espeak
+from realtime_trio.server.recogniser import sphinx_source, why_no_sphinx
+from realtime_trio.server.seams import Recogniser, Source, Voice
 
 __all__ = ["default_recogniser", "default_voice"]
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .seams import ToolCall, ToolSpec
+from realtime_trio.server.seams import ToolCall, ToolSpec
 
 __all__ = ["asked_calls", "fill_arguments", "say_output", "takes_a_place", "weather_tool"]
 

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import attrs
 import numpy as np
 
-from .seams import SAMPLE_RATE, SpeechStarted, SpeechStopped
+from realtime_trio.server.seams import SAMPLE_RATE, SpeechStarted, SpeechStopped
 
 __all__ = ["FRAME_SAMPLES", "EnergyTurnDetector"]
 
