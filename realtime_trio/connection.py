@@ -98,7 +98,6 @@ class Connection:
         self._work = trio.lowlevel.ParkingLot()
         self._idle = trio.Event()
         self._idle.set()
-        self._writing = False
         self._end: ConnectionClosed | None = None
         self._told = False
         self._lost_events = 0
@@ -150,7 +149,6 @@ class Connection:
         except BaseException:
             if not sender.taken:
                 self._queue.remove(entry)
-                self._settle()
             raise
         finally:
             self._senders.pop(entry, None)
@@ -296,12 +294,10 @@ class Connection:
     async def _write(self) -> None:
         """Send what is queued, for ever. The one task that sends: nobody else's cancellation can tear a frame."""
         while True:
-            self._writing = False
             while not self._queue:
-                self._settle()
+                self._idle.set()
                 await self._work.park()
             entry = self._queue.take()
-            self._writing = True
             self._sent += 1
             if (sender := self._senders.get(entry)) is not None:
                 sender.taken = True
@@ -336,11 +332,6 @@ class Connection:
         if self._idle.is_set():
             self._idle = trio.Event()
         self._work.unpark()
-
-    def _settle(self) -> None:
-        """Tell those in `flush`, when nothing waits and the writer is not at work."""
-        if not self._queue and not self._writing:
-            self._idle.set()
 
     def _note_format(self, session: object) -> None:
         """Learn how long a byte of input audio is."""

@@ -515,6 +515,32 @@ async def test_a_slow_send_that_gets_on_is_no_dead_link(autojump_clock):
             assert trio.current_time() > 39
 
 
+async def test_after_half_a_frame_nothing_more_is_said(autojump_clock):
+    """The peer would take the CLOSE for the rest of the frame, and never come to its end."""
+    client, server = trio.testing.memory_stream_pair()
+    seen = []
+
+    async def serve():
+        async with receive_handshake(server) as handshake:
+            seen.append((await receive_all(await handshake.accept()))[1].code)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        async with websocket_over(client, Target(url="ws://h")) as stream:
+            at_once = client.send_stream.send_all_hook
+
+            async def slowly():
+                await at_once()
+                await trio.sleep(3)
+
+            client.send_stream.send_all_hook = slowly
+            with trio.move_on_after(1):
+                await stream.send_message("x" * 100_000)
+            start = trio.current_time()
+    assert seen == [1006]
+    assert trio.current_time() == start
+
+
 async def test_a_link_without_pongs_is_dead(peer, autojump_clock):
     async with peer.connect(Target(url="ws://h")) as stream:
         await peer.connected()

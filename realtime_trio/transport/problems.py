@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from realtime_trio.errors import ConnectError, Refused, redact
+from realtime_trio.errors import ConnectError, Refused
 
 __all__ = ["refusal", "refusal_in", "tcp_problem", "tls_problem"]
 
@@ -99,7 +99,7 @@ def _message_in(text: str) -> str:
         # a page for a browser says nothing in its first line
         message, code = ("" if text.startswith("<") else text.partition("\n")[0]), None
     words = message if isinstance(message, str) else ""
-    return redact(f"{words} ({code})" if isinstance(code, str) and code not in words else words)[:500]
+    return (f"{words} ({code})" if isinstance(code, str) and code not in words else words)[:500]
 
 
 def _seconds(value: str | None, now: float) -> float | None:
