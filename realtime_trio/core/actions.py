@@ -32,10 +32,11 @@ class Settled:
 
 @attrs.frozen
 class OwedAgain:
-    """The settling response came to nothing; the request will be asked for once more, then settled or given up.
+    """The response is not the reply after all; the request will be asked for again, then settled or given up.
 
     Attributes:
-        reason: `"failed"` or `"cancelled"` (before any of it was heard).
+        reason: `"failed"`, `"cancelled"` (before any of it was heard), or `"rejected"` (it was taken for ours by order,
+            and an error to our request told that it is another's; this does not count).
     """
 
     request_id: str

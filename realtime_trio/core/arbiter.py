@@ -118,6 +118,7 @@ class Arbiter:
         self._requests: dict[str, _Request] = {}
         self._waiting: list[_Request] = []
         self._asked: _Asked | None = None
+        self._guess: tuple[_Asked, _Answer] | None = None  # the last that was settled by order alone
         self._answers: dict[str, _Answer] = {}
         self._active: tuple[str, float] | None = None  # the response in the slot, and when anything came of it
         self._retry_at = -math.inf
@@ -362,6 +363,7 @@ class Arbiter:
         self._forget_old_answers()
         if asked is not None and own:
             self._asked = None
+            self._guess = (asked, answer) if by_order else None
             self._answer_ours(answer, asked)
         elif tag is None:
             self.floor.keep_promise()
@@ -409,19 +411,23 @@ class Arbiter:
             self._judge(answer)
 
     def _refused(self, error: ErrorDetails, now: float) -> None:
+        if self._retract(error):
+            return
         asked = self._asked
         if asked is None:
             return
         named = isinstance(error.event_id, str) and asked.event_id is not None
         if named and error.event_id != asked.event_id:
             return  # it answers something else
-        if error.code != ALREADY_ACTIVE:
-            if named:
-                self._asked = None
-                if asked.recalled != "forgotten":
-                    self._give_up(asked.request, "refused", error)
-            return
-        self._asked = None
+        if error.code == ALREADY_ACTIVE:
+            self._asked = None
+            self._rejected(asked, error, now)
+        elif named:
+            self._asked = None
+            if asked.recalled != "forgotten":
+                self._give_up(asked.request, "refused", error)
+
+    def _rejected(self, asked: _Asked, error: ErrorDetails, now: float) -> None:
         if asked.recalled == "drop":
             self._give_up(asked.request, "interrupted", error)
         elif not self._settle_by_rival(asked):
@@ -436,6 +442,20 @@ class Arbiter:
                 self._retry_at = now + min(_LAST_BACKOFF, _FIRST_BACKOFF * 2.0**request.rejections)
                 request.rejections += 1
             self._put_back(asked)
+
+    def _retract(self, error: ErrorDetails) -> bool:
+        """Take back what was settled by order alone, when an error to our create tells that it is another's."""
+        if self._guess is None or not isinstance(error.event_id, str) or error.event_id != self._guess[0].event_id:
+            return False
+        (asked, answer), self._guess = self._guess, None
+        requests, answer.requests = answer.requests, []
+        for request in requests:
+            if request is asked.request and error.code != ALREADY_ACTIVE:
+                self._give_up(request, "refused", error)
+            else:
+                self._actions.append(OwedAgain(request.id, answer.id, "rejected"))
+                self._wait(request)
+        return True
 
     def _settle_by_rival(self, asked: _Asked) -> bool:
         rival = asked.rival

@@ -152,6 +152,30 @@ def test_not_by_order_while_a_turn_waits_for_its_answer():
     assert arbiter.poll(4.1) == [Settled("q", "r1")]
 
 
+def test_what_was_taken_by_order_is_given_back_when_our_create_is_rejected():
+    """The error tells that the response is another's. This does not count as a try."""
+    arbiter = asked()
+    for n in range(3):
+        arbiter.handle(created(f"foreign{n}"), 0.1)
+        arbiter.poll(0.1)
+        arbiter.handle(error(ACTIVE, "ev"), 0.2)
+
+        assert arbiter.poll(0.2) == [OwedAgain("q", f"foreign{n}", "rejected")]
+
+        arbiter.handle(done(f"foreign{n}"), 0.3)
+
+        assert arbiter.poll(0.3) == [Ask("q")]
+
+        arbiter.sent("q", "ev", 0.3)
+
+    arbiter.handle(created("foreign"), 0.4)
+    arbiter.poll(0.4)
+    arbiter.handle(error("invalid_value", "ev"), 0.5)
+
+    assert [action.reason for action in arbiter.poll(0.5)] == ["refused"]
+    assert arbiter.idle
+
+
 def test_not_by_order_once_the_server_was_seen_to_echo():
     """Then a response without the key is another's."""
     arbiter = settled()
