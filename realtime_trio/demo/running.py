@@ -269,9 +269,9 @@ class _Demo:
                 if not (text := line.strip()):
                     continue
                 self._typed.set()
-                if self.screen.terminal:
-                    session.interrupt()  # as speaking would
                 follower.typed(text)
+                if self.screen.terminal:
+                    await session.interrupt()  # as speaking would; then it is known what was heard
                 try:
                     await session.send_text(text)
                 except ServerError as error:

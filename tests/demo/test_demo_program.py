@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import wave
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,15 +15,25 @@ import pytest
 
 TORONTO = Path(__file__).parents[1] / "data" / "toronto.wav"
 COMMAND = [sys.executable, "-m", "realtime_trio.demo"]
+# as installed without [offline]: neither can be found
+WITHOUT_SPEECH = [
+    sys.executable,
+    "-c",
+    """
+import runpy, sys
+sys.modules["pocketsphinx"] = sys.modules["espeakng_loader"] = None
+runpy.run_module("realtime_trio.demo", run_name="__main__", alter_sys=True)
+""",
+]
 RATE = 24_000
 LIMIT = 120  # seconds: far beyond the longest, on a machine that has much else to do
 
 pytestmark = pytest.mark.slow
 
 
-def run(folder, *arguments, stdin="", **environment):
+def run(folder, *arguments, stdin="", command=COMMAND, **environment):
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)],
+        [*command, *map(str, arguments)],
         cwd=folder,
         input=stdin,
         capture_output=True,
@@ -56,12 +67,29 @@ def stretches(channel, silence):
 
 
 @pytest.fixture(scope="module")
-def talk(tmp_path_factory):
-    """The whole talk, once."""
-    folder = tmp_path_factory.mktemp("talk")
-    began = time.monotonic()
-    done = run(folder)
-    return done, folder, time.monotonic() - began
+def long_runs(tmp_path_factory):
+    """Whatever takes half a minute, once and side by side: each a future of (what it said, its folder, seconds)."""
+    wanted = {
+        "talk": (COMMAND, ()),
+        "talk without speech": (WITHOUT_SPEECH, ()),
+        "recording": (COMMAND, ("--input", TORONTO)),
+        "recording without speech": (WITHOUT_SPEECH, ("--input", TORONTO)),
+    }
+
+    def timed(command, arguments):
+        folder = tmp_path_factory.mktemp("run", numbered=True)
+        began = time.monotonic()
+        done = run(folder, *arguments, command=command)
+        return done, folder, time.monotonic() - began
+
+    with ThreadPoolExecutor(len(wanted)) as threads:
+        yield {name: threads.submit(timed, *what) for name, what in wanted.items()}
+
+
+@pytest.fixture(scope="module")
+def talk(long_runs):
+    """The whole talk."""
+    return long_runs["talk"].result()
 
 
 def test_the_talk_runs_from_an_empty_directory_and_ends_by_itself(talk):
@@ -161,13 +189,29 @@ def test_latencies_are_what_the_recording_shows(talk):
     assert [] == [(ms, seen) for ms, seen in zip(said, measured, strict=True) if abs(ms - seen) > 250]
 
 
-def test_a_recording_of_a_person_is_one_turn_and_is_answered(tmp_path):
-    done = run(tmp_path, "--input", TORONTO, "--record", "out.wav")
+def test_the_talk_goes_the_same_way_without_the_extra_and_says_what_is_scripted(long_runs):
+    done, folder, took = long_runs["talk without speech"].result()
 
-    assert done.stderr == ""
-    assert done.returncode == 0
+    assert (done.returncode, done.stderr) == (0, "")
+    assert took < 60
+    head = done.stdout.partition("\n\n")[0]
+    assert "babble voice" in head
+    assert "scripted recogniser" in head
+    assert "pip install 'realtime_trio[offline]'" in head
+    lines = lines_of(done.stdout)
+    assert [who for who, _ in lines].count("interrupted") == 1
+    assert lines[-1] == ("assistant", "12 times 3 is 36.")
+    assert len(stretches(channels(folder / "conversation.wav")[1], silence=1.0)) == 4
+
+
+@pytest.mark.parametrize("name", ["recording", "recording without speech"])
+def test_a_recording_of_a_person_is_one_turn_and_is_answered(long_runs, name):
+    """With a recogniser, which understands some of it, and without."""
+    done, folder, _ = long_runs[name].result()
+
+    assert (done.returncode, done.stderr) == (0, "")
     assert [who for who, _ in lines_of(done.stdout)] == ["user", "assistant"]
-    user, assistant = channels(tmp_path / "out.wav")
+    user, assistant = channels(folder / "conversation.wav")
     with wave.open(str(TORONTO)) as file:
         original = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
     assert np.array_equal(user[: len(original)], original), "the left channel is the recording, sample for sample"
