@@ -20,6 +20,7 @@ from .session import (
     check_device_formats,
     session_settings,
 )
+from .session.engine import Engine
 from .tools import Toolbox
 from .transport import Connect, open_websocket
 
@@ -122,17 +123,16 @@ async def open_session(
         allow_insecure=allow_insecure,
         connect=connect,
     ) as connection:
-        session = Session(
+        engine = Engine(
             connection,
             tools=toolbox,
-            make_tools=Toolbox,
             device=audio,
             ack_timeout=ack_timeout,
             tool_errors=tool_errors,
             audio_limit=audio_limit,
         )
-        async with session.running(settings, drain=drain):
-            yield session
+        async with engine.running(settings, drain=drain):
+            yield Session(engine, Toolbox)
 
 
 def _modality(

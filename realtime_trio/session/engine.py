@@ -108,6 +108,9 @@ class Engine:
         Args:
             settings: The configuration.
             drain: Whether a normal end waits until what was generated was heard.
+
+        Cancellation:
+            The block first; then the sound fades out, and the services leave.
         """
         finish: Callable[[], Awaitable[object]] = (
             self.drained if drain and self.sound.device is not None else trio.lowlevel.checkpoint

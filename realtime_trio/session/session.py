@@ -3,8 +3,7 @@
 How it works inside is in `engine.py`; how it is put together, in `realtime_trio.opening`.
 """
 
-from collections.abc import AsyncGenerator, Callable, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, overload
 
 import attrs
@@ -12,9 +11,7 @@ import msgspec
 import trio
 
 from realtime_trio import events as wire  # the name `events` is a method here
-from realtime_trio.connection import Connection
 from realtime_trio.core.conversation import Conversation
-from realtime_trio.device import AudioDevice
 from realtime_trio.errors import LocalProtocolError, NotAcknowledged, ServerError
 
 from .engine import Engine
@@ -24,7 +21,7 @@ from .notices import Notice
 from .responses import Reply, Response
 from .settings import check_device_formats, response_overrides, session_settings
 from .subscription import Subscription
-from .tool_calls import ToolErrors, ToolRunner
+from .tool_calls import ToolRunner
 
 __all__ = ["Session", "SessionStatistics"]
 
@@ -59,25 +56,8 @@ class SessionStatistics:
 class Session:
     """A conversation with the model. Made by `realtime_trio.open_session`."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        *,
-        tools: ToolRunner,
-        make_tools: Callable[[Iterable[Any]], ToolRunner],
-        device: AudioDevice | None = None,
-        ack_timeout: float = 10.0,
-        tool_errors: ToolErrors = "report",
-        audio_limit: float = 600.0,
-    ) -> None:
-        self._engine = Engine(
-            connection,
-            tools=tools,
-            device=device,
-            ack_timeout=ack_timeout,
-            tool_errors=tool_errors,
-            audio_limit=audio_limit,
-        )
+    def __init__(self, engine: Engine, make_tools: Callable[[Iterable[Any]], ToolRunner]) -> None:
+        self._engine = engine
         self._make_tools = make_tools
 
     @property
@@ -406,14 +386,6 @@ class Session:
             size: Values held for a slow reader; beyond that the oldest go, and the next one received is `Lagged(n)`.
         """
         return self._engine.subscribers.to_events(kinds, size)
-
-    # For `open_session`, not for users
-
-    @asynccontextmanager
-    async def running(self, settings: wire.RealtimeSession, *, drain: bool) -> AsyncGenerator["Session"]:
-        """Run the session around a block; see `Engine.running`."""
-        async with self._engine.running(settings, drain=drain):
-            yield self
 
     def _input_format(self) -> str:
         audio = self.config.audio.input if self.config.audio else None
