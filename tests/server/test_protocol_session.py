@@ -56,6 +56,14 @@ def test_turn_detection_of_the_same_type_merges_and_another_starts_afresh(bench)
     assert guesses.SEMANTIC_SILENCE_MS["high"] == bench.detector.settings["silence_duration_ms"]
 
 
+def test_noise_reduction_keeps_a_strength_that_is_not_named(bench):
+    bench.update(audio={"input": {"noise_reduction": {"type": "near_field", "strength": 0.5}}})
+    session = bench.update(audio={"input": {"noise_reduction": {"type": "far_field"}}})
+    assert {"type": "far_field", "strength": 0.5} == session["audio"]["input"]["noise_reduction"]
+    session = bench.update(audio={"input": {"noise_reduction": None}})
+    assert session["audio"]["input"]["noise_reduction"] is None
+
+
 def test_the_detector_gets_the_settings(bench):
     bench.update(
         audio={

@@ -202,6 +202,16 @@ def test_a_transcript_comes_in_pieces_and_whole(bench):
     assert "what time is it" == part["transcript"]
 
 
+def test_an_item_is_transcribed_once(bench):
+    item_id = commit_with_transcription(bench, "whisper-1")
+    bench.protocol.heard(item_id, Transcript("first"))
+    bench.take()
+    bench.protocol.heard(item_id, Transcript("second"))
+    assert [] == bench.take()
+    (said,) = bench.protocol.brain_request(bench.respond()).history
+    assert "first" == said.text
+
+
 def test_whisper_is_billed_by_the_second_and_comes_in_one_piece(bench):
     item_id = commit_with_transcription(bench, "whisper-1")
     bench.protocol.heard(item_id, Transcript("hello there"))
