@@ -40,6 +40,7 @@ class Interruptions:
         publish: Takes notices.
         live: The live responses by id.
         generated_text: Looks up the transcript of a part.
+        set_heard: Notes how many milliseconds of an item were heard.
     """
 
     sound: Sound
@@ -47,6 +48,7 @@ class Interruptions:
     publish: Callable[[Notice], None]
     live: Mapping[str, Response]
     generated_text: Callable[[PartKey], str]
+    set_heard: Callable[[str, int], None]
     _interrupter: Interrupter = attrs.field(init=False)
     _pending: list[tuple[InterruptionPlan, PendingInterruption]] = attrs.field(factory=list, init=False)
 
@@ -108,6 +110,8 @@ class Interruptions:
         for plan, pending in [entry for entry in self._pending if self._interrupter.settled(entry[0])]:
             self._pending.remove((plan, pending))
             record = self._interrupter.record(plan, self.generated_text)
+            for part in record.parts:
+                self.set_heard(part.item_id, part.cut_ms)  # what came out will have been heard
             for response_id in plan.response_ids:
                 if response := self.live.get(response_id):
                     response.finish_interruption(record)

@@ -68,7 +68,9 @@ class Turns:
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._interruptions = Interruptions(self.sound, self.send, self.publish, self.live, self._generated_text)
+        self._interruptions = Interruptions(
+            self.sound, self.send, self.publish, self.live, self._generated_text, self.conversation.set_heard
+        )
 
     # What is asked for
 
@@ -151,11 +153,18 @@ class Turns:
                 case GivenUp():
                     self._give_up(action)
                 case CancelResponse(response_id=response_id):
-                    self.send(events.ResponseCancel(response_id=response_id))
-                    if response := self.live.get(response_id):
-                        self._interruptions.drop(response)
+                    self._abandon(response_id, now)
         self._retire()
         self._wake()
+
+    def _abandon(self, response_id: str, now: float) -> None:
+        """Stop a response that nobody wants any more."""
+        if self.sound.ledger.parts(response_id):
+            self._interruptions.begin("abandoned", now=now, server_cancels=False, response_ids=[response_id])
+            return
+        self.send(events.ResponseCancel(response_id=response_id))
+        if response := self.live.get(response_id):
+            self._interruptions.drop(response)
 
     def _settle(self, request_id: str, response_id: str) -> None:
         request, response = self._requests.get(request_id), self.live.get(response_id)

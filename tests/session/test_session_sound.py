@@ -225,6 +225,26 @@ async def test_ask_returns_cancelled_when_it_is_interrupted(autojump_clock, open
         assert 900 < reply.interruption.cut_ms < 1100
 
 
+async def test_cancelling_ask_cuts_what_it_was_saying(autojump_clock, open_voice):
+    """Nobody wants the answer any more: its sound stops at once, not when the device's ring is empty."""
+    async with open_voice(drain=False) as talk, trio.open_nursery() as nursery:
+
+        async def answer():
+            await talk.acknowledge()
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            await talk.audio("resp_1", tone(5000))
+            await talk.peer.expect("response.cancel", response_id="resp_1")
+            truncate = await talk.peer.expect("conversation.item.truncate", item_id="item_a")
+            assert truncate["audio_end_ms"] == pytest.approx(played_ms(talk.device), abs=1)
+
+        nursery.start_soon(answer)
+        with trio.move_on_after(1):
+            await talk.session.ask("Speak for five seconds.")
+        await trio.sleep(0.5)
+
+        assert played_ms(talk.device) < 1020
+
+
 async def test_a_normal_end_lets_what_was_generated_be_heard(autojump_clock, open_voice):
     """The block takes as long as the sound, and the sound is whole."""
     async with open_voice() as talk:
