@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
 from datetime import datetime
+from urllib.parse import urlsplit
 
 import attrs
 import trio
@@ -101,7 +102,9 @@ def _read_input(options: Options) -> bytes:
 def _live_server() -> str:
     """Check that there is a key, before anything is opened or overwritten, and name the server."""
     settings = resolve()
-    return f"{shown_url(settings.url)}: the real model, which costs money"
+    host = urlsplit(settings.url).hostname or ""
+    whose = "OpenAI's real model; this costs money" if host.endswith("openai.com") else "named by OPENAI_BASE_URL"
+    return f"{shown_url(settings.url)} ({whose})"
 
 
 @attrs.define(eq=False)

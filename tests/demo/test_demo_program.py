@@ -321,6 +321,34 @@ def test_live_without_a_key_is_one_clear_line(tmp_path):
     assert (tmp_path / "conversation.wav").read_bytes() == b"precious"
 
 
+def test_live_with_a_key_goes_where_the_environment_says(tmp_path):
+    """Proved with a stand-in at another address: the key arrives, and is not on the screen."""
+    script = (
+        "import trio\nfrom realtime_trio import open_server\n"
+        "async def main():\n"
+        "    async with open_server(api_key='sk-secret', voice=None, recogniser='none') as server:\n"
+        "        print(server.url, flush=True)\n"
+        "        await trio.sleep_forever()\n"
+        "trio.run(main)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            url = server.stdout.readline().strip()
+            there = {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "sk-secret"}
+            done = run(tmp_path, "--live", "--typed", stdin="what is two plus two\n", **there)
+            refused = run(tmp_path, "--live", "--typed", **there | {"OPENAI_API_KEY": "sk-wrong"})
+        finally:
+            server.kill()
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert url in done.stdout
+    assert "stand-in" not in done.stdout.partition("\n\n")[0]
+    assert lines_of(done.stdout)[-1] == ("assistant", "2 plus 2 is 4.")
+    assert refused.returncode == 1
+    assert re.fullmatch(r"error: .*401.*\n", refused.stderr)
+    assert "sk-" not in done.stdout + refused.stdout + refused.stderr
+
+
 def test_what_cannot_begin_says_so_in_one_line(tmp_path):
     (tmp_path / "no.wav").write_text("words", encoding="utf-8")
     (tmp_path / "me.wav").write_bytes(TORONTO.read_bytes())

@@ -1,0 +1,102 @@
+"""Every program in demos/ runs against the offline server, as a person would start it, and says what it promises."""
+
+import subprocess
+import sys
+import wave
+from pathlib import Path
+
+import pytest
+
+DEMOS = Path(__file__).parents[2] / "demos"
+TORONTO = Path(__file__).parents[1] / "data" / "toronto.wav"
+LONGEST = 60  # lines
+
+pytestmark = pytest.mark.slow
+
+
+def run(folder, name, *arguments):
+    done = subprocess.run(
+        [sys.executable, str(DEMOS / f"{name}.py"), *map(str, arguments)],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    lines = done.stdout.splitlines()
+    assert "(rules, not the real model)" in lines[0], "each says first that it talks to a stand-in"
+    return lines
+
+
+def test_there_are_five_and_each_is_short_and_says_how_to_run_it():
+    programs = sorted(DEMOS.glob("*.py"))
+
+    assert len(programs) == 5
+    for program in programs:
+        text = program.read_text(encoding="utf-8")
+        assert len(text.splitlines()) <= LONGEST, program.name
+        assert f"python demos/{program.name}" in text.split('"""')[1], program.name
+
+
+def test_a_text_turn(tmp_path):
+    lines = run(tmp_path, "text_turn", "what", "is", "two", "plus", "two")
+
+    assert lines[1:3] == ["you:       what is two plus two", "assistant: 2 plus 2 is 4."]
+    assert lines[3].endswith("tokens, completed)")
+
+
+def test_tools(tmp_path):
+    lines = run(tmp_path, "tools")
+
+    assert lines[2] == 'tool:      get_weather({"city": "Lima"}) -> {"celsius":21.5}'
+    assert "21.5 degrees Celsius in Lima" in lines[3]
+
+
+def test_a_tool_can_refuse_in_its_own_words(tmp_path):
+    lines = run(tmp_path, "tools", "What is the weather in Atlantis?")
+
+    assert "nothing is known of Atlantis" in lines[2]
+    assert "nothing is known of Atlantis" in lines[3]
+
+
+def test_typed_events(tmp_path):
+    lines = run(tmp_path, "typed_events")
+
+    kinds = [line.split()[1] for line in lines[1:]]
+    assert kinds[0] == "session.created"
+    assert kinds[-1] == "response.done"
+    assert "".join(line.split("'")[1] for line in lines if "_text.delta" in line) == "12 times 3 is 36."
+
+
+def test_a_brain_of_ones_own(tmp_path):
+    assert run(tmp_path, "own_brain")[1:] == [
+        "you:    Good morning! What is there?",
+        "waiter: We have tea and coffee. What would you like?",
+        "you:    A coffee, please.",
+        "waiter: That will be 3.2 euros, please.",
+    ]
+
+
+def test_voice_from_a_file(tmp_path):
+    lines = run(tmp_path, "voice_from_wav", TORONTO)
+
+    assert lines[1], "the words of the answer"
+    assert lines[-1].startswith("answer.wav has the sound; it began ")
+    with wave.open(str(tmp_path / "answer.wav")) as file:
+        assert file.getframerate() == 24_000
+        sound = file.readframes(file.getnframes())
+    assert file.getnframes() > 7 * 24_000
+    assert any(sound[6 * 48_000 :]), "something was said after the question"
+    assert not any(sound[: 5 * 48_000]), "and nothing during it"
+
+
+def test_voice_needs_a_file(tmp_path):
+    done = subprocess.run(
+        [sys.executable, str(DEMOS / "voice_from_wav.py")], cwd=tmp_path, capture_output=True, text=True, check=False,
+        timeout=60,
+    )  # fmt: skip
+
+    assert done.returncode == 1
+    assert "python demos/voice_from_wav.py question.wav" in done.stderr
