@@ -5,48 +5,49 @@ for the API. Events and the wire's shapes are in `realtime_trio.events`, devices
 `realtime_trio.errors`, helpers for tests in `realtime_trio.testing`.
 """
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
-from .connection import Connection as Connection
-from .connection import open_connection as open_connection
-from .errors import AudioError as AudioError
-from .errors import ConfigurationError as ConfigurationError
-from .errors import ConnectError as ConnectError
-from .errors import ConnectionClosed as ConnectionClosed
-from .errors import DeviceUnavailable as DeviceUnavailable
-from .errors import InternalError as InternalError
-from .errors import LocalProtocolError as LocalProtocolError
-from .errors import NotAcknowledged as NotAcknowledged
-from .errors import ProtocolError as ProtocolError
-from .errors import RealtimeError as RealtimeError
-from .errors import Refused as Refused
-from .errors import RemoteProtocolError as RemoteProtocolError
-from .errors import ResponseFailed as ResponseFailed
-from .errors import ServerError as ServerError
-from .errors import SessionExpired as SessionExpired
-from .errors import ToolError as ToolError
-from .events import UNSET as UNSET
-from .opening import open_session as open_session
-from .session import AudioDropped as AudioDropped
-from .session import Interrupted as Interrupted
-from .session import Interruption as Interruption
-from .session import Lagged as Lagged
-from .session import NotAnEvent as NotAnEvent
-from .session import Reply as Reply
-from .session import Response as Response
-from .session import Session as Session
-from .session import SessionStatistics as SessionStatistics
-from .session import Subscription as Subscription
-from .session import ToolCall as ToolCall
-from .session import ToolFailed as ToolFailed
-from .session import ToolFinished as ToolFinished
-from .session import ToolStarted as ToolStarted
-from .tools import Tool as Tool
-from .tools import tool as tool
 
 if TYPE_CHECKING:
+    from .connection import Connection as Connection
+    from .connection import open_connection as open_connection
+    from .errors import AudioError as AudioError
+    from .errors import ConfigurationError as ConfigurationError
+    from .errors import ConnectError as ConnectError
+    from .errors import ConnectionClosed as ConnectionClosed
+    from .errors import DeviceUnavailable as DeviceUnavailable
+    from .errors import InternalError as InternalError
+    from .errors import LocalProtocolError as LocalProtocolError
+    from .errors import NotAcknowledged as NotAcknowledged
+    from .errors import ProtocolError as ProtocolError
+    from .errors import RealtimeError as RealtimeError
+    from .errors import Refused as Refused
+    from .errors import RemoteProtocolError as RemoteProtocolError
+    from .errors import ResponseFailed as ResponseFailed
+    from .errors import ServerError as ServerError
+    from .errors import SessionExpired as SessionExpired
+    from .errors import ToolError as ToolError
+    from .events import UNSET as UNSET
+    from .opening import open_session as open_session
     from .server import open_server as open_server
+    from .session import AudioDropped as AudioDropped
+    from .session import Interrupted as Interrupted
+    from .session import Interruption as Interruption
+    from .session import Lagged as Lagged
+    from .session import NotAnEvent as NotAnEvent
+    from .session import Reply as Reply
+    from .session import Response as Response
+    from .session import Session as Session
+    from .session import SessionStatistics as SessionStatistics
+    from .session import Subscription as Subscription
+    from .session import ToolCall as ToolCall
+    from .session import ToolFailed as ToolFailed
+    from .session import ToolFinished as ToolFinished
+    from .session import ToolStarted as ToolStarted
+    from .tools import Tool as Tool
+    from .tools import tool as tool
 
 __all__ = [
     "UNSET",
@@ -89,11 +90,59 @@ __all__ = [
     "tool",
 ]
 
+# Where each name comes from. A module loads when one of its names is asked for, so that whoever wants the events only
+# does not wait for Trio, and whoever wants a session not for the server. `import realtime_trio` itself costs nothing.
+_HOMES = {
+    "connection": ["Connection", "open_connection"],
+    "errors": [
+        "AudioError",
+        "ConfigurationError",
+        "ConnectError",
+        "ConnectionClosed",
+        "DeviceUnavailable",
+        "InternalError",
+        "LocalProtocolError",
+        "NotAcknowledged",
+        "ProtocolError",
+        "RealtimeError",
+        "Refused",
+        "RemoteProtocolError",
+        "ResponseFailed",
+        "ServerError",
+        "SessionExpired",
+        "ToolError",
+    ],
+    "events": ["UNSET"],
+    "opening": ["open_session"],
+    "session": [
+        "AudioDropped",
+        "Interrupted",
+        "Interruption",
+        "Lagged",
+        "NotAnEvent",
+        "Reply",
+        "Response",
+        "Session",
+        "SessionStatistics",
+        "Subscription",
+        "ToolCall",
+        "ToolFailed",
+        "ToolFinished",
+        "ToolStarted",
+    ],
+    "tools": ["Tool", "tool"],
+    "server": ["open_server"],
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-def __getattr__(name: str) -> Any:
-    # The server brings numpy along; whoever only talks to one does not wait for it.
-    if name == "open_server":
-        from .server import open_server
 
-        return open_server
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:  # a type checker that saw this would take every misspelt name for something
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOME:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
