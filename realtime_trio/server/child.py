@@ -129,7 +129,7 @@ class Child:
             yield
         finally:
             if self._pipe is not None:
-                await self._pipe.goodbye()
+                await self._pipe.goodbye()  # noqa: ASYNC102 - shields itself, and takes a bounded time
 
     async def _start(self) -> _Pipe:
         process = await trio.lowlevel.open_process(
@@ -140,10 +140,10 @@ class Child:
             with trio.fail_after(self._limit):
                 self.ready = self._checked(await pipe.answer())[0]
         except (trio.TooSlowError, trio.BrokenResourceError, ValueError) as error:
-            await pipe.kill()
+            await pipe.kill()  # noqa: ASYNC120 - shields itself
             raise AudioError(f"the process of {self._name} does not start") from error
         except BaseException:
-            await pipe.kill()
+            await pipe.kill()  # noqa: ASYNC102 - shields itself, and takes a moment
             raise
         self._pipe = pipe
         return pipe
@@ -179,10 +179,10 @@ class Child:
             with trio.fail_after(self._limit):
                 answer = self._checked(await pipe.ask(request, body))
         except trio.TooSlowError as error:
-            await pipe.kill()
+            await pipe.kill()  # noqa: ASYNC120 - shields itself
             raise AudioError(f"{self._name} did not answer within {self._limit:g} s") from error
         except BaseException:
-            await pipe.kill()
+            await pipe.kill()  # noqa: ASYNC102 - shields itself, and takes a moment
             raise
         self._pipe = pipe
         return answer

@@ -100,7 +100,7 @@ class Lifetime:
                     with self._body:
                         yield
                         await drain()
-                except BaseException as error:  # noqa: BLE001 re-raised below, once the services are gone
+                except BaseException as error:  # noqa: BLE001, ASYNC103 re-raised below, once the services are gone
                     failure = error
                 self.over = True
                 try:
