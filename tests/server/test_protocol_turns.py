@@ -119,6 +119,8 @@ def test_a_commit_in_the_middle_of_a_turn_uses_the_announced_item(bench, types_o
     assert COMMIT == types_of(sent)
     assert started["item_id"] == sent[0]["item_id"]
     assert not bench.detector.speaking
+    bench.append(300)
+    assert started["item_id"] != bench.send("input_audio_buffer.commit")[0]["item_id"]
 
 
 def test_turning_detection_off_in_a_turn_leaves_a_buffer_to_commit(bench, types_of):

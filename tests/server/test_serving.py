@@ -1,6 +1,7 @@
 """The server around the protocol: sockets and memory, admission, pacing, failures, and its command line."""
 
 import base64
+import functools
 import itertools
 import json
 import math
@@ -444,12 +445,18 @@ async def test_plain_http_gets_an_answer():
 
 def test_the_command_says_where_it_listens_and_ends_on_ctrl_c():
     command = [sys.executable, "-m", "realtime_trio.server", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    # The tests may run in the background of a shell, which makes all that it starts there deaf to Ctrl-C.
+    hear = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=hear)  # noqa: PLW1509
+    with process:
         line = process.stdout.readline()
-        assert line.startswith("listening on ws://127.0.0.1:")
-        assert line.endswith("/v1/realtime\n")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=5)
+        try:
+            out, err = process.communicate(timeout=10)
+        finally:
+            process.kill()
+    assert line.startswith("listening on ws://127.0.0.1:")
+    assert line.endswith("/v1/realtime\n")
     assert (130, "") == (process.returncode, out)
     assert "Traceback" not in err
 
