@@ -61,6 +61,7 @@ class Sound:
             nursery.start_soon(self._plays, self._stream)
             ready.set()
 
+    @trio.lowlevel.enable_ki_protection  # a task of its own starts without: Ctrl-C belongs to the body
     async def _captures(self, stream: AudioStream) -> None:
         while True:
             block = await stream.receive_block()
@@ -77,6 +78,7 @@ class Sound:
             self._cut_seen.set()
         self.ledger.report(block.position.generation, block.position.samples, block.position.until)
 
+    @trio.lowlevel.enable_ki_protection
     async def _plays(self, stream: AudioStream) -> None:
         async for _ in self._wake_receive:
             pcm = self.ledger.take(stream.room)

@@ -1,0 +1,144 @@
+"""A session under a server that says anything in any order: it lives, and everything it says is the protocol."""
+
+import base64
+import json
+
+import trio
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from trio.testing import MockClock
+
+from realtime_trio import RealtimeError, events, open_session, tool
+from realtime_trio.testing import FakeDevice, open_scripted_peer
+
+RESPONSES = st.sampled_from(["resp_1", "resp_2", "resp_3"])
+ITEMS = st.sampled_from(["item_1", "item_2", "item_3"])
+SOUND = base64.b64encode(b"\1\2" * 2400).decode()  # 100 ms
+
+
+def an_event(type: str, **fields: object) -> st.SearchStrategy[dict]:
+    values = {name: value if isinstance(value, st.SearchStrategy) else st.just(value) for name, value in fields.items()}
+    return st.fixed_dictionaries({"type": st.just(type), **values})
+
+
+def part(type: str, **fields: object) -> st.SearchStrategy[dict]:
+    """An event about one part of one response."""
+    return an_event(
+        type, response_id=RESPONSES, item_id=ITEMS, output_index=0, content_index=st.integers(0, 1), **fields
+    )
+
+
+CALLS = st.fixed_dictionaries(
+    {
+        "type": st.just("function_call"),
+        "id": ITEMS,
+        "call_id": st.sampled_from(["call_1", "call_2"]),
+        "name": st.sampled_from(["note", "nothing"]),
+        "arguments": st.sampled_from(['{"text": "x"}', "{", "{}"]),
+        "status": st.sampled_from(["completed", "incomplete"]),
+    }
+)
+RESPONSE = st.fixed_dictionaries(
+    {
+        "id": RESPONSES,
+        "status": st.sampled_from(["in_progress", "completed", "cancelled", "failed", "incomplete", "puzzled"]),
+        "conversation_id": st.sampled_from(["conv_1", None]),
+        "output": st.lists(CALLS, max_size=2),
+        "metadata": st.sampled_from([None, {}, {"realtime_trio": "req_of_somebody_else"}]),
+    }
+)
+MESSAGE = st.fixed_dictionaries(
+    {"type": st.just("message"), "id": ITEMS, "role": st.sampled_from(["user", "assistant"]), "content": st.just([])}
+)
+ERRORS = st.fixed_dictionaries(
+    {
+        "type": st.just("invalid_request_error"),
+        "message": st.sampled_from(["item_1 does not exist", "no active response", "?"]),
+        "code": st.sampled_from([None, "conversation_already_has_active_response", "response_cancel_not_active", "x"]),
+    }
+)
+EVENTS = st.one_of(
+    an_event("response.created", response=RESPONSE),
+    an_event("response.done", response=RESPONSE),
+    an_event("response.output_item.added", response_id=RESPONSES, output_index=0, item=MESSAGE | CALLS),
+    an_event("conversation.item.added", item=MESSAGE | CALLS, previous_item_id=ITEMS | st.none()),
+    an_event("conversation.item.done", item=MESSAGE | CALLS, previous_item_id=ITEMS | st.none()),
+    an_event("conversation.item.deleted", item_id=ITEMS),
+    an_event("conversation.item.truncated", item_id=ITEMS, content_index=st.integers(0, 9), audio_end_ms=5),
+    an_event("conversation.item.input_audio_transcription.completed", item_id=ITEMS, content_index=0, transcript="x"),
+    an_event("input_audio_buffer.speech_started", item_id=ITEMS, audio_start_ms=st.integers(0, 10**6)),
+    an_event("input_audio_buffer.speech_stopped", item_id=ITEMS, audio_end_ms=st.integers(0, 10**6)),
+    an_event("input_audio_buffer.committed", item_id=ITEMS, previous_item_id=ITEMS | st.none()),
+    an_event("input_audio_buffer.cleared"),
+    an_event("session.updated", session=st.just({"type": "realtime", "audio": {"input": {"turn_detection": None}}})),
+    an_event("error", error=ERRORS),
+    part("response.content_part.added", part=st.just({"type": "audio", "transcript": ""})),
+    part("response.output_text.delta", delta="word "),
+    part("response.output_audio.delta", delta=st.sampled_from([SOUND, "AQID", "no base64!"])),
+    part("response.output_audio.done"),
+    part("response.output_audio_transcript.delta", delta="word "),
+    an_event("response.telepathy", thought=st.none()),
+)
+STEPS = st.lists(EVENTS | st.sampled_from(["ask", "interrupt", "cancel", "respond", "wait"]), max_size=40)
+
+
+@tool
+async def note(text: str) -> None:
+    """Note something."""
+    await trio.sleep(0.05)
+
+
+async def play(steps: list) -> list[dict]:
+    """Let a server and a program do these steps, and check that the session still answers afterwards."""
+    device = FakeDevice(output_latency_ms=30)
+    async with open_scripted_peer(greet=True) as peer, trio.open_nursery() as background:
+        background.start_soon(device.run)
+        peer.ignored.add("input_audio_buffer.append")
+        async with (
+            open_session(
+                connect=peer.connect, url=peer.url, audio=device, tools=[note], ack_timeout=1, drain=False
+            ) as session,
+            trio.open_nursery() as users,
+        ):
+
+            async def quietly(call, *arguments):
+                try:
+                    await call(*arguments)
+                except RealtimeError:
+                    pass  # refused, failed, unanswered: this server is like that
+
+            for step in steps:
+                match step:
+                    case "ask":
+                        users.start_soon(quietly, session.ask, "Well?")
+                    case "respond":
+                        users.start_soon(quietly, session.respond)
+                    case "cancel":
+                        users.start_soon(quietly, session.cancel_response)
+                    case "interrupt":
+                        session.interrupt()
+                    case "wait":
+                        await trio.sleep(0.3)
+                    case _:
+                        await peer.send(step)
+            await trio.sleep(0.5)
+            peer.answer(
+                "conversation.item.delete",
+                lambda event: [{"type": "conversation.item.deleted", "item_id": event["item_id"]}],
+            )
+            await session.delete_item("item_of_the_end")
+            users.cancel_scope.cancel()
+        background.cancel_scope.cancel()
+    return peer.received
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(STEPS)
+def test_any_order_of_events_leaves_the_session_alive(steps):
+    """No crash, no hang, no growth without end; and every event it sent is one."""
+    received = trio.run(play, steps, clock=MockClock(autojump_threshold=0))
+
+    for event in received:
+        assert type(events.decode_client(json.dumps(event))) in events.CLIENT_EVENTS["realtime"]
+    truncated = [(event["item_id"], event["content_index"]) for event in received if event["type"].endswith("truncate")]
+    assert len(truncated) == len(set(truncated))
