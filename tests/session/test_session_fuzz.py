@@ -12,7 +12,7 @@ from trio.testing import MockClock
 from realtime_trio import RealtimeError, events, open_session, tool
 from realtime_trio.testing import FakeDevice, open_scripted_peer
 
-RESPONSES = st.sampled_from(["resp_1", "resp_2", "resp_3"])
+RESPONSES = st.sampled_from(["resp_1", "resp_2"])
 ITEMS = st.sampled_from(["item_1", "item_2", "item_3"])
 SOUND = base64.b64encode(b"\1\2" * 2400).decode()  # 100 ms
 
@@ -43,7 +43,7 @@ RESPONSE = st.fixed_dictionaries(
     {
         "id": RESPONSES,
         "status": st.sampled_from(["in_progress", "completed", "cancelled", "failed", "incomplete", "puzzled"]),
-        "conversation_id": st.sampled_from(["conv_1", None]),
+        "conversation_id": st.sampled_from(["conv_1", "conv_1", None]),
         "output": st.lists(CALLS, max_size=2),
         "metadata": st.sampled_from([None, {}, {"realtime_trio": "req_of_somebody_else"}]),
     }
@@ -80,7 +80,16 @@ EVENTS = st.one_of(
     part("response.output_audio_transcript.delta", delta="word "),
     an_event("response.telepathy", thought=st.none()),
 )
-STEPS = st.lists(EVENTS | st.sampled_from(["ask", "interrupt", "cancel", "respond", "wait"]), max_size=40)
+# most of what happens is about a response that speaks
+SPEECH = st.one_of(
+    an_event("response.created", response=RESPONSE),
+    part("response.output_audio.delta", delta=SOUND),
+    part("response.output_audio.done"),
+    an_event("input_audio_buffer.speech_started", item_id=ITEMS, audio_start_ms=0),
+)
+STEPS = st.lists(
+    SPEECH | EVENTS | st.sampled_from(["ask", "interrupt", "cancel", "respond", "wait"]), min_size=10, max_size=60
+)
 
 
 @tool
