@@ -30,7 +30,7 @@ def _run() -> int:
     from realtime_trio.demo.arguments import parse
     from realtime_trio.demo.lines import wants_colour
     from realtime_trio.demo.running import Screen, run
-    from realtime_trio.errors import AudioError, ConfigurationError, RealtimeError
+    from realtime_trio.errors import AudioError, ConfigurationError, InternalError, RealtimeError
 
     options = parse()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -50,6 +50,8 @@ def _run() -> int:
     except (ConfigurationError, AudioError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except InternalError:
+        raise  # with its traceback: to be reported
     except RealtimeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

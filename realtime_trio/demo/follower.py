@@ -4,12 +4,14 @@ It only listens. How lines are kept in order is in `lines.py`; what is counted a
 """
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Iterator
 
 import attrs
 import trio
 
 from realtime_trio import events
+from realtime_trio.errors import RealtimeError
 from realtime_trio.session import (
     AudioDropped,
     Interrupted,
@@ -32,6 +34,8 @@ _PATIENCE = 3.0  # seconds that an answer's line waits for the transcript of its
 _REPLY_LIMIT = 5.0  # seconds after a turn or a tool call from which on no answer is expected any more
 _REASONS = {"speech_started": "the user spoke", "requested": "a line was typed"}
 _GLANCE = 0.05  # seconds between two looks at whether it is quiet
+_BYTES_PER_MS = 48  # of PCM16 at 24 kHz
+_LONGEST_QUOTE = 8  # words
 _SIZE = 4096  # events held for the follower, which never waits: more than come in a minute
 
 
@@ -100,6 +104,8 @@ class Follower:
         self._user_lines: dict[str, Line] = {}  # by item id
         self._spoken: dict[str, Turn] = {}  # by item id
         self._answers: dict[str, Line] = {}  # by response id
+        self._received_ms: defaultdict[str, float] = defaultdict(float)  # sound, by item id
+        self._spoken_words: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)  # and where words are in it
         self._calls: dict[str, ToolStarted] = {}  # those that run, by call id
         self._speaking = False
         self._speech_interrupts = False
@@ -107,10 +113,7 @@ class Follower:
         self._last = trio.current_time()
 
     async def run(self) -> None:
-        """Follow until the session is over.
-
-        Raises:
-            ConnectionClosed: The link was lost.
+        """Follow until the session is over. Why it is over is the session's to say, where its block ends.
 
         Cancellation:
             Safe; it is the usual end.
@@ -118,9 +121,10 @@ class Follower:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._follow_responses)
             nursery.start_soon(self._refresh)
-            async for event in self._events:
-                self._last = trio.current_time()
-                self.handle(event)
+            with contextlib.suppress(RealtimeError):
+                async for event in self._events:
+                    self._last = trio.current_time()
+                    self.handle(event)
             nursery.cancel_scope.cancel(reason="the session is over")
 
     def typed(self, text: str) -> None:
@@ -156,13 +160,17 @@ class Follower:
         return self._speaking or unheard or now < self._reply_due
 
     async def _follow_responses(self) -> None:
-        async for response in self._responses:
-            if isinstance(response, Response):
-                self._reply_due = 0.0
-                self.record.responses.append(response)
-                if not self.record.turns:
-                    self.record.turns.append(Turn())
-                self.record.turns[-1].responses.append(response)
+        with contextlib.suppress(RealtimeError):
+            async for response in self._responses:
+                if isinstance(response, Response):
+                    self._follow_response(response)
+
+    def _follow_response(self, response: Response) -> None:
+        self._reply_due = 0.0
+        self.record.responses.append(response)
+        if not self.record.turns:
+            self.record.turns.append(Turn())
+        self.record.turns[-1].responses.append(response)
 
     async def _refresh(self) -> None:
         """Show the lines behind one that is late."""
@@ -192,6 +200,7 @@ class Follower:
                 self.problem(f"{count} events were missed here")
             case _:
                 self._handle_turns(event)
+                self._note_sound(event)
                 self._handle_words(event)
 
     def _handle_turns(self, event: events.ServerEvent) -> None:
@@ -237,6 +246,16 @@ class Follower:
             case _:
                 pass
 
+    def _note_sound(self, event: events.ServerEvent) -> None:
+        """Note how much sound had come when words came: that is about where they are spoken."""
+        match event:
+            case events.ResponseOutputAudioDelta(item_id=item_id, delta=pcm):
+                self._received_ms[item_id] += len(pcm) / _BYTES_PER_MS
+            case events.ResponseOutputAudioTranscriptDelta(item_id=item_id, delta=words):
+                self._spoken_words[item_id].append((self._received_ms[item_id], words))
+            case _:
+                pass
+
     def _said(self, item_id: str, words: str) -> None:
         if line := self._user_lines.pop(item_id, None):
             self._lines.finish(line, words)
@@ -256,10 +275,33 @@ class Follower:
         for line in self._interrupted_lines(interruption):
             self._lines.finish(line)
         cut, generated = interruption.cut_ms / 1000, interruption.received_ms / 1000
+        heard, unheard = self._words_heard(interruption)
         why = _REASONS.get(interruption.reason, interruption.reason)
-        self._lines.say("interrupted", f"{why}; heard {cut:.2f} s of {generated:.2f} s generated, the rest was cut off")
+        self._lines.say(
+            "interrupted",
+            f"{why}; heard {cut:.2f} s of {generated:.2f} s generated, about "
+            f'"{_ending(heard)}"; cut off: {_count(len(unheard), "word")}',
+        )
+
+    def _words_heard(self, interruption: Interruption) -> tuple[list[str], list[str]]:
+        """Divide the words of an interrupted answer. About: a transcript says nothing of when a word is spoken."""
+        heard: list[str] = []
+        unheard: list[str] = []
+        for part in interruption.parts:
+            for begins_ms, words in self._spoken_words.pop(part.item_id, []):
+                (heard if begins_ms < part.cut_ms else unheard).extend(words.split())
+        return heard, unheard
 
     def _interrupted_lines(self, interruption: Interruption) -> Iterator[Line]:
         for response_id in interruption.response_ids:
             with contextlib.suppress(KeyError):
                 yield self._answers.pop(response_id)
+
+
+def _ending(words: list[str]) -> str:
+    """Give the last words of what was heard."""
+    return ("… " if len(words) > _LONGEST_QUOTE else "") + " ".join(words[-_LONGEST_QUOTE:])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

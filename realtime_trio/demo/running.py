@@ -6,7 +6,7 @@ The parts are the other modules of this package. Nothing here is more than any p
 import math
 import signal
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from urllib.parse import urlsplit
 
@@ -16,7 +16,14 @@ import trio
 from realtime_trio.audio import ClockedDevice, StereoRecorder, Utterance, read_wav
 from realtime_trio.audio.pcm import ms_from_samples, samples_in
 from realtime_trio.config import resolve, shown_url
-from realtime_trio.errors import ConfigurationError, RealtimeError, ServerError
+from realtime_trio.errors import (
+    ConfigurationError,
+    ConnectionClosed,
+    InternalError,
+    NotAcknowledged,
+    RealtimeError,
+    ServerError,
+)
 from realtime_trio.nursery import open_services
 from realtime_trio.opening import open_session
 from realtime_trio.server import Recogniser, Source, open_server
@@ -81,10 +88,13 @@ async def run(options: Options, screen: Screen) -> int:
     server = _live_server() if options.live else None
     demo = _Demo(options, screen, recording)
     with StereoRecorder(options.record) as recorder:
+        screen.write("realtime_trio demo (Ctrl-C ends it)\n")
         demo.device = ClockedDevice(recorder=recorder, output_latency_ms=_OUTPUT_LATENCY_MS)
         code = await demo.run_until_signal(server)
         seconds = recorder.seconds
     demo.lines.flush()
+    if not demo.began:
+        return code
     screen.write("\n")
     for line in summary(demo.record, recording=options.record, seconds=seconds):
         screen.write(line + "\n")
@@ -124,6 +134,11 @@ class _Demo:
     def __attrs_post_init__(self) -> None:
         self.lines = Lines(self.screen.write, now=self._now, colour=self.screen.colour)
 
+    @property
+    def began(self) -> bool:
+        """Whether there was a talk."""
+        return self._began_at < math.inf
+
     def _now(self) -> float:
         return max(0.0, trio.current_time() - self._began_at)
 
@@ -137,8 +152,10 @@ class _Demo:
                     services.start_soon(_wait_for_signal, arriving, handlers, everything, received)
                 try:
                     await self._run(live)
+                except InternalError:
+                    raise  # to be reported, with all that is known of it
                 except RealtimeError as error:
-                    if self._began_at == math.inf:
+                    if not self.began:
                         raise
                     self.record.problems.append(f"the talk ended early: {error}")
                     self.lines.say("error", str(error))
@@ -156,7 +173,7 @@ class _Demo:
             async with open_services("the demo's tasks") as services:
                 services.start_soon(follower.run)
                 if self.options.typed or self.screen.terminal:
-                    services.start_soon(self._take_lines, session, follower)
+                    services.start_soon(self._read_lines, session, follower)
                 else:
                     self._no_more_lines.set()
                 await self._talk(session, follower, voice, recording)
@@ -211,7 +228,6 @@ class _Demo:
             user = f"{self.options.input}, {length:.1f} s, then silence"
         else:
             user = "what you type"
-        self.screen.write("realtime_trio demo (Ctrl-C ends it)\n")
         for name, text in (("server", server), ("user", user), ("recording", str(self.options.record))):
             self.screen.write(f"  {name:<10} {text}\n")
         self.screen.write("\n")
@@ -264,24 +280,27 @@ class _Demo:
 
     # What is typed
 
-    async def _take_lines(self, session: Session, follower: Follower) -> None:
+    async def _read_lines(self, session: Session, follower: Follower) -> None:
         send, receive = trio.open_memory_channel[str](0)
         async with open_services("typed lines") as services:
             services.start_soon(read_lines, send, self.screen.stdin)
             async for line in receive:
-                if not (text := line.strip()):
-                    continue
-                self._typed.set()
-                follower.typed(text)
-                if self.screen.terminal:
-                    await session.interrupt()  # as speaking would; then it is known what was heard
-                try:
-                    await session.send_text(text)
-                except ServerError as error:
-                    follower.problem(str(error))
-                if not self.screen.terminal:
-                    await follower.quiet(_QUIET_AT_THE_END)
+                if text := line.strip():
+                    self._typed.set()
+                    with suppress(ConnectionClosed):  # the session says it, where its block ends
+                        await self._take_line(text, session, follower)
         self._no_more_lines.set()
+
+    async def _take_line(self, text: str, session: Session, follower: Follower) -> None:
+        follower.typed(text)
+        if self.screen.terminal:
+            await session.interrupt()  # as speaking would; then it is known what was heard
+        try:
+            await session.send_text(text)
+        except (ServerError, NotAcknowledged) as error:
+            follower.problem(str(error))
+        if not self.screen.terminal:
+            await follower.quiet(_QUIET_AT_THE_END)
 
 
 async def _wait_for_signal(

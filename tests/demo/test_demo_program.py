@@ -8,6 +8,7 @@ import sys
 import time
 import wave
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -219,10 +220,10 @@ def test_a_recording_of_a_person_is_one_turn_and_is_answered(long_runs, name):
     assert stretches(assistant, silence=1.0)[0][0] > 5.0
 
 
-def started(folder, *arguments):
+def started(folder, *arguments, **environment):
     return subprocess.Popen(
         [*COMMAND, *arguments], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, encoding="utf-8",
+        text=True, encoding="utf-8", env={**os.environ, **environment},
     )  # fmt: skip
 
 
@@ -321,24 +322,31 @@ def test_live_without_a_key_is_one_clear_line(tmp_path):
     assert (tmp_path / "conversation.wav").read_bytes() == b"precious"
 
 
-def test_live_with_a_key_goes_where_the_environment_says(tmp_path):
-    """Proved with a stand-in at another address: the key arrives, and is not on the screen."""
-    script = (
-        "import trio\nfrom realtime_trio import open_server\n"
-        "async def main():\n"
-        "    async with open_server(api_key='sk-secret', voice=None, recogniser='none') as server:\n"
-        "        print(server.url, flush=True)\n"
-        "        await trio.sleep_forever()\n"
-        "trio.run(main)\n"
-    )
+@contextmanager
+def stand_in(key):
+    """A server in a process of its own, which stands for the real service."""
+    script = f"""
+import trio
+from realtime_trio import open_server
+async def main():
+    async with open_server(api_key={key!r}, recogniser="none") as server:
+        print(server.url, flush=True)
+        await trio.sleep_forever()
+trio.run(main)
+"""
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as server:
         try:
-            url = server.stdout.readline().strip()
-            there = {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "sk-secret"}
-            done = run(tmp_path, "--live", "--typed", stdin="what is two plus two\n", **there)
-            refused = run(tmp_path, "--live", "--typed", **there | {"OPENAI_API_KEY": "sk-wrong"})
+            yield server, server.stdout.readline().strip()
         finally:
             server.kill()
+
+
+def test_live_with_a_key_goes_where_the_environment_says(tmp_path):
+    """The key arrives, and is not on the screen."""
+    with stand_in("sk-secret") as (_, url):
+        there = {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "sk-secret"}
+        done = run(tmp_path, "--live", "--typed", stdin="what is two plus two\n", **there)
+        refused = run(tmp_path, "--live", "--typed", **there | {"OPENAI_API_KEY": "sk-wrong"})
 
     assert (done.returncode, done.stderr) == (0, "")
     assert url in done.stdout
@@ -347,6 +355,22 @@ def test_live_with_a_key_goes_where_the_environment_says(tmp_path):
     assert refused.returncode == 1
     assert re.fullmatch(r"error: .*401.*\n", refused.stderr)
     assert "sk-" not in done.stdout + refused.stdout + refused.stderr
+
+
+def test_a_lost_link_is_one_line_and_keeps_what_there_was(tmp_path):
+    with stand_in("sk-secret") as (server, url):
+        there = {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "sk-secret"}
+        with started(tmp_path, "--live", "--input", str(TORONTO), **there) as process:
+            seen = read_until(process, "user        ")
+            server.kill()
+            rest, errors = process.communicate(timeout=LIMIT)
+
+    assert errors == ""
+    assert process.returncode == 1
+    (error,) = [words for who, words in lines_of(seen + rest) if who == "error"]
+    assert error.startswith("the connection is closed (code 1006")
+    assert "1 of the user" in rest
+    assert len(stretches(channels(tmp_path / "conversation.wav")[0], silence=1.0)) == 1
 
 
 def test_what_cannot_begin_says_so_in_one_line(tmp_path):

@@ -161,6 +161,21 @@ async def test_what_the_summary_says_was_heard_is_on_the_tape_to_the_sample(auto
     assert [line for line in lines if row in line], lines
 
 
+async def test_the_interruption_quotes_what_was_heard(autojump_clock):
+    """The voice here takes 300 ms for every word, so it is known which."""
+    async with open_stage() as stage:
+        await stage.talk.run()
+
+    (part,) = stage.record.interruptions[0].parts
+    numbers = "One, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve,".split()  # noqa: SIM905
+    begun = -(-part.cut_ms // 300)
+    line = next(line for line in stage.lines if line.startswith("interrupted"))
+    quoted = line.split('"')[1].removeprefix("… ").split()
+    assert quoted[0] in numbers
+    assert abs(numbers.index(quoted[-1]) + 1 - begun) <= 1  # a word is as exact as the pieces that sound comes in
+    assert line.endswith(" words")
+
+
 async def test_sound_stops_soon_after_the_user_begins(autojump_clock):
     """From the user's first sound over the answer to the last of the answer: turn detection and two blocks."""
     async with open_stage() as stage:
