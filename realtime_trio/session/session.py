@@ -20,7 +20,7 @@ from .interruptions import PendingInterruption
 from .notices import Notice
 from .responses import Reply, Response
 from .settings import check_device_formats, response_overrides, session_settings
-from .subscription import Subscription
+from .subscription import Lagged, Subscription
 from .tool_calls import ToolRunner
 
 __all__ = ["Session", "SessionStatistics"]
@@ -199,7 +199,7 @@ class Session:
         """Subscribe to every response of the conversation from now on, also those that turn detection starts.
 
         Args:
-            size: Responses held for a slow reader.
+            size: Responses held for a slow reader; beyond that the oldest go, and are counted in `dropped`.
         """
         return self._engine.subscribers.to_responses(size)
 
@@ -375,9 +375,9 @@ class Session:
         )
 
     @overload
-    def events(self, *, size: int = 1024) -> "Subscription[wire.ServerEvent | Notice]": ...
+    def events(self, *, size: int = 1024) -> "Subscription[wire.ServerEvent | Notice | Lagged]": ...
     @overload
-    def events(self, kind: type[E], /, *kinds: type[E], size: int = 1024) -> Subscription[E]: ...
+    def events(self, kind: type[E], /, *kinds: type[E], size: int = 1024) -> Subscription[E | Lagged]: ...
     def events(self, *kinds: type[Any], size: int = 1024) -> Subscription[Any]:
         """Subscribe to the server's events and the session's notices, from now on and in order.
 

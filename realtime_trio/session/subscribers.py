@@ -7,7 +7,7 @@ from realtime_trio import events
 
 from .notices import Notice
 from .responses import Response
-from .subscription import Subscription
+from .subscription import Lagged, Subscription
 
 __all__ = ["Subscribers"]
 
@@ -27,7 +27,7 @@ class Subscribers:
         def forget(subscription: Subscription[Any]) -> None:
             self._events = [entry for entry in self._events if entry[1] is not subscription]
 
-        subscription = Subscription[Any](size, forget)
+        subscription = Subscription[Any](size, forget, Lagged)
         self._events.append((tuple(kinds), subscription))
         self._end_if_over(subscription)
         return subscription

@@ -38,20 +38,30 @@ def again(error: Exception) -> Exception:
     return copy
 
 
-class Subscription(AsyncIterator["T | Lagged"], Generic[T]):
+class Subscription(AsyncIterator[T], Generic[T]):
     """Values in the order in which they happened, at most `size` of them held.
 
-    When it is full the oldest go, and the next value that is received is `Lagged(count)`. Iteration ends when the
-    subscription or the session is closed, after everything held was received. When the link was lost, the reason is
-    raised instead.
+    When it is full the oldest go. A subscription to events says so in band: the next value that is received is
+    `Lagged(count)`. Iteration ends when the subscription or the session is closed, after everything held was received.
+    When the link was lost, the reason is raised instead.
+
+    Attributes:
+        dropped: How many values were dropped so far because nobody received them in time.
     """
 
-    def __init__(self, size: int, forget: Callable[["Subscription[T]"], None]) -> None:
+    def __init__(
+        self,
+        size: int,
+        forget: Callable[["Subscription[T]"], None],
+        lagged: Callable[[int], T] | None = None,
+    ) -> None:
         if size < 1:
             raise ValueError(f"a subscription holds at least 1 value, not {size}")
+        self.dropped = 0
+        self._lagged = lagged
         self._held: deque[T] = deque()
         self._size = size
-        self._dropped = 0
+        self._untold = 0
         self._forget = forget
         self._ended = False
         self._reason: Exception | None = None
@@ -63,7 +73,8 @@ class Subscription(AsyncIterator["T | Lagged"], Generic[T]):
             return
         if len(self._held) == self._size:
             self._held.popleft()
-            self._dropped += 1
+            self.dropped += 1
+            self._untold += 1
         self._held.append(value)
         self._receiver.unpark_all()
 
@@ -73,7 +84,7 @@ class Subscription(AsyncIterator["T | Lagged"], Generic[T]):
             self._ended, self._reason = True, reason
             self._receiver.unpark_all()
 
-    async def receive(self) -> "T | Lagged":
+    async def receive(self) -> T:
         """Wait for the next value.
 
         Raises:
@@ -93,12 +104,12 @@ class Subscription(AsyncIterator["T | Lagged"], Generic[T]):
             if self._receiver:
                 raise trio.BusyResourceError("another task is already waiting for this subscription")
             await self._receiver.park()
-        if self._dropped:
-            lagged, self._dropped = Lagged(self._dropped), 0
+        if self._untold and self._lagged is not None:
+            lagged, self._untold = self._lagged(self._untold), 0
             return lagged
         return self._held.popleft()
 
-    async def __anext__(self) -> "T | Lagged":
+    async def __anext__(self) -> T:
         try:
             return await self.receive()
         except trio.EndOfChannel:
@@ -112,7 +123,6 @@ class Subscription(AsyncIterator["T | Lagged"], Generic[T]):
         """
         self.end()
         self._held.clear()
-        self._dropped = 0
         self._forget(self)
         await trio.lowlevel.checkpoint()
 

@@ -255,6 +255,19 @@ async def test_a_slow_subscriber_is_told_what_it_lost(autojump_clock, open_talk)
         assert [(await slow.receive()).audio_start_ms for _ in range(2)] == [3, 4]
 
 
+async def test_a_slow_follower_of_responses_gets_the_newest(autojump_clock, open_talk):
+    """Nothing but responses comes; what was lost is counted."""
+    async with open_talk() as talk:
+        slow = talk.session.responses(size=2)
+        for number in range(5):
+            await talk.created(None, f"resp_{number}")
+            await talk.done(f"resp_{number}")
+        await wait_all_tasks_blocked()
+
+        assert [(await slow.receive()).id for _ in range(2)] == ["resp_3", "resp_4"]
+        assert slow.dropped == 3
+
+
 async def test_a_subscription_starts_with_the_call_and_ends_with_aclose(autojump_clock, open_talk):
     """Nothing after the call is missed; a closed subscription is forgotten; a second receiver is refused."""
     async with open_talk() as talk:

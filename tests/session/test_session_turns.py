@@ -243,7 +243,7 @@ async def test_an_out_of_band_response_is_beside_the_conversation(autojump_clock
         assert side.text == "On the side"
         assert side.out_of_band
         first = await responses.receive()
-        assert getattr(first, "id", "") == "resp_vad"
+        assert first.id == "resp_vad"
         with trio.move_on_after(1) as scope:
             await responses.receive()
         assert scope.cancelled_caught
