@@ -1,0 +1,254 @@
+"""What goes on in a session becomes lines and a record, also when it is odd."""
+
+from collections.abc import Iterator
+
+import pytest
+import trio
+
+from realtime_trio import events
+from realtime_trio.core.interruption import Interrupted as CutPart
+from realtime_trio.demo.follower import Follower, Record, Turn
+from realtime_trio.demo.lines import Lines
+from realtime_trio.demo.summary import summary
+from realtime_trio.errors import RemoteProtocolError
+from realtime_trio.session import (
+    AudioDropped,
+    Interrupted,
+    Interruption,
+    Lagged,
+    NotAnEvent,
+    Response,
+    ToolFailed,
+    ToolFinished,
+    ToolStarted,
+)
+
+
+class NoSession:
+    """A session in which nothing happens: the tests say what does."""
+
+    def events(self, *, size):
+        return None
+
+    def responses(self):
+        return None
+
+
+class Watched:
+    def __init__(self):
+        self.text = ""
+        self.record = Record()
+        self.lines = Lines(self._write, now=lambda: 0.0)
+        self.follower = Follower(NoSession(), self.lines, self.record)
+
+    def _write(self, text):
+        self.text += text
+
+    def tell(self, *happened):
+        for event in happened:
+            self.follower.handle(event)
+
+    @property
+    def said(self):
+        self.lines.flush()
+        return [" ".join(line.split()[2:]) for line in self.text.splitlines()]
+
+
+@pytest.fixture
+async def watched() -> Watched:
+    return Watched()
+
+
+def words(delta, *, response="resp_1", item="item_1"):
+    return events.ResponseOutputAudioTranscriptDelta(
+        event_id="", response_id=response, item_id=item, output_index=0, content_index=0, delta=delta
+    )
+
+
+def sound(ms, *, response="resp_1", item="item_1"):
+    return events.ResponseOutputAudioDelta(
+        event_id="", response_id=response, item_id=item, output_index=0, content_index=0, delta=bytes(48 * ms)
+    )
+
+
+def done(status="completed", *, response="resp_1", error=events.UNSET):
+    details = events.StatusDetails(type=status, error=error)
+    return events.ResponseDone(
+        event_id="", response=events.Response(id=response, status=status, status_details=details)
+    )
+
+
+def interrupted(*, cut_ms, received_ms, reason="speech_started"):
+    part = CutPart("resp_1", "item_1", 0, cut_ms, cut_ms, received_ms)
+    return Interrupted(Interruption(reason, ("resp_1",), (part,)))
+
+
+async def test_a_late_transcript_stands_before_its_answer(watched):
+    watched.tell(
+        events.InputAudioBufferSpeechStarted(event_id="", item_id="u", audio_start_ms=0),
+        events.InputAudioBufferSpeechStopped(event_id="", item_id="u", audio_end_ms=900),
+        events.InputAudioBufferCommitted(event_id="", item_id="u"),
+        words("Half past two."),
+        events.ConversationItemInputAudioTranscriptionCompleted(
+            event_id="",
+            item_id="u",
+            content_index=0,
+            transcript="what time is it",
+            usage=events.DurationUsage(seconds=1),
+        ),
+        done(),
+    )
+
+    assert watched.said == ["user what time is it", "assistant Half past two."]
+    assert [turn.said for turn in watched.record.turns] == ["what time is it"]
+
+
+async def test_an_interruption_says_what_was_heard_and_what_was_not(watched):
+    watched.tell(words("One, "), sound(300), words("two, "), sound(300), words("three."), sound(300))
+    watched.tell(interrupted(cut_ms=450, received_ms=900), words("four."), done("cancelled"))
+
+    assert watched.said == [
+        "assistant One, two, three.",
+        'interrupted the user spoke; heard 0.45 s of 0.90 s generated, about "One, two,"; cut off: 1 word',
+        "assistant four.",
+    ]
+
+
+async def test_words_that_were_never_sound_are_no_interruption(watched):
+    watched.tell(Interrupted(Interruption("speech_started", ("resp_1",), ())))
+
+    assert watched.said == []
+    assert watched.record.interruptions == []
+
+
+async def test_a_tool_has_one_line_however_it_ends(watched):
+    watched.tell(
+        ToolStarted("call_1", "look", "{}"),
+        ToolStarted("call_2", "leap", '{"far": true}'),
+        ToolFinished("call_1", "look", "clear"),
+        ToolFailed("call_2", "leap", ValueError("too far")),
+        ToolFinished("call_2", "leap", "error: leap failed"),
+    )
+
+    assert watched.said == ["tool look({}) -> clear", """tool leap({"far": true}) failed: ValueError('too far')"""]
+    assert watched.record.tools == [("look", True), ("leap", False)]
+
+
+@pytest.mark.parametrize(
+    ("happened", "problem"),
+    [
+        (AudioDropped(120), "120 ms of the user's sound were dropped: the link is too slow"),
+        (NotAnEvent(RemoteProtocolError("not JSON")), "not JSON"),
+        (Lagged(7), "7 events were missed here"),
+        (events.Error(event_id="", error=events.ErrorDetails(type="server_error", message="sorry")), "sorry"),
+        (done("failed", error=events.ResponseError(message="too many")), "a response failed: too many"),
+        (done("failed"), "a response failed: no reason given"),
+    ],
+)
+async def test_what_goes_wrong_is_seen_and_counted(watched, happened, problem):
+    watched.tell(happened)
+
+    assert watched.said == [f"error {problem}"]
+    assert watched.record.problems == [problem]
+
+
+async def test_speech_without_a_transcript_is_a_line_all_the_same(watched):
+    failed = events.ConversationItemInputAudioTranscriptionFailed(
+        event_id="", item_id="u", content_index=0, error=events.TranscriptionError(message="no ears")
+    )
+    watched.tell(events.InputAudioBufferCommitted(event_id="", item_id="u"), failed)
+
+    assert watched.said == ["user (speech, no transcript: no ears)"]
+
+
+async def test_events_of_tomorrow_change_nothing(watched):
+    watched.tell(events.UnknownEvent(type="response.smell.delta", data={"smell": "rose"}))
+
+    assert watched.said == []
+
+
+def times(response, *, ended=None, sounded=None):
+    response.speech_ended_at, response.first_sound_at = ended, sounded
+    return response
+
+
+@pytest.mark.parametrize(
+    ("turn", "latency"),
+    [
+        (Turn(), None),
+        (Turn(responses=[times(Response("a"), ended=1.0)]), None),
+        (Turn(responses=[times(Response("a"), ended=1.0, sounded=1.64)]), 640),
+        # a tool call answers without a sound; the sound is that of the response after it
+        (Turn(responses=[times(Response("a"), ended=1.0), times(Response("b"), sounded=2.5)]), 1500),
+    ],
+)
+def test_a_turns_latency_goes_to_its_first_sound(turn, latency):
+    assert turn.latency_ms == latency
+
+
+def rows(record) -> dict[str, list[str]]:
+    """Take a summary apart: the texts by the name that stands before them."""
+    found: dict[str, list[str]] = {}
+    name = ""
+    for line in lines_below_the_title(summary(record, recording="talk.wav", seconds=12.34)):
+        name = line[2:17].strip() or name
+        found.setdefault(name, []).append(line[17:])
+    return found
+
+
+def lines_below_the_title(lines: Iterator[str]) -> Iterator[str]:
+    assert next(lines) == "Summary"
+    yield from lines
+
+
+def test_the_summary_of_nothing():
+    found = rows(Record())
+
+    assert found["tool calls"] == found["interruptions"] == ["none"]
+    assert found["turns"][0] == "0 of the user (0 spoken, 0 typed)"
+    assert found["recording"] == ["talk.wav, 12.3 s (left: user, right: assistant)"]
+    assert "problems" not in found
+
+
+def test_the_summary_adds_up():
+    usage = events.Usage(
+        input_tokens=10,
+        output_tokens=5,
+        input_token_details=events.InputTokenDetails(text_tokens=3, audio_tokens=7),
+        output_token_details=events.OutputTokenDetails(text_tokens=1, audio_tokens=4),
+    )
+    spoken, silent = Response("a"), Response("b")
+    spoken.transcript_deltas.append("words")
+    spoken.finish(events.Response(usage=usage))
+    silent.finish(events.Response(usage=usage))
+    record = Record(
+        turns=[Turn(said="hello", responses=[times(spoken, ended=1.0, sounded=1.5)]), Turn(said="you", typed=True)],
+        responses=[silent, spoken],
+        tools=[("look", True), ("leap", True), ("look", False)],
+        interruptions=[interrupted(cut_ms=450, received_ms=900).interruption],
+        told_ms={"item_1": 450},
+        problems=["one", "two"],
+    )
+
+    found = rows(record)
+
+    assert found["turns"] == ["2 of the user (1 spoken, 1 typed)", "1 of the assistant, in 2 responses"]
+    assert found["tool calls"] == ["2 x look, 1 failed", "1 x leap"]
+    assert found["interruptions"] == ["heard 0.45 s of 0.90 s generated, the server confirms 0.45 s"]
+    assert found["usage"] == ["input 20 tokens (6 text, 14 audio), output 10 tokens (2 text, 8 audio)"]
+    assert found["latency"][:2] == ["turn 1    500 ms  hello", "turn 2     typed  you"]
+    assert found["problems"] == ["one", "two"]
+
+
+async def test_it_is_quiet_when_nothing_is_to_come(autojump_clock):
+    """A typed turn is followed by an answer, or after a while by nothing."""
+    watched = Watched()
+    began = trio.current_time()
+
+    await watched.follower.quiet(1.0)
+    nothing = trio.current_time() - began
+    watched.follower.typed("hello")
+    await watched.follower.quiet(1.0)
+
+    assert 1.0 <= nothing < 1.2
+    assert trio.current_time() - began >= 1.0 + 5.0 + 1.0
