@@ -1,6 +1,7 @@
 """Byte streams that misbehave on request, and a pair of them in memory. They know just enough of WebSocket frames."""
 
 import contextlib
+from collections.abc import Callable
 
 import trio
 import trio.testing
@@ -17,8 +18,8 @@ class UnrulyStream(trio.abc.Stream):
     def __init__(self, stream: trio.abc.Stream) -> None:
         self._stream = stream
         self._muted: set[int] = set()
-        self._may_read = trio.Event()
-        self._may_read.set()
+        self._stalled = False
+        self._news = trio.lowlevel.ParkingLot()
 
     def mute_close(self) -> None:
         """Send no CLOSE, and stay open when the WebSocket wants to close."""
@@ -30,20 +31,29 @@ class UnrulyStream(trio.abc.Stream):
 
     def stall(self) -> None:
         """Read nothing, until `resume`."""
-        if self._may_read.is_set():
-            self._may_read = trio.Event()
+        self._stalled = True
 
     def resume(self) -> None:
         """Read on."""
-        self._may_read.set()
+        self._stalled = False
+        self.look_up()
 
-    async def may_read(self) -> None:
+    def look_up(self) -> None:
+        """Let `may_read` look at its condition once more."""
+        self._news.unpark_all()
+
+    async def may_read(self, *, unless: Callable[[], bool] = lambda: False) -> None:
         """Wait while stalled.
+
+        Args:
+            unless: What else ends the wait, looked at whenever `look_up` says so.
 
         Cancellation:
             Safe.
         """
-        await self._may_read.wait()
+        await trio.lowlevel.checkpoint()
+        while self._stalled and not unless():
+            await self._news.park()
 
     async def wait_for_hangup(self) -> None:
         """Where CLOSE is muted, wait until the other side has had enough.
@@ -120,12 +130,21 @@ def memory_link() -> tuple[trio.abc.Stream, UnrulyStream]:
     """
     client, theirs = trio.testing.memory_stream_pair()
     server = UnrulyStream(theirs)
-    pump = client.send_stream.send_all_hook
-    assert pump is not None  # noqa: S101  a memory pair has one
+    pump, pump_end = client.send_stream.send_all_hook, client.send_stream.close_hook
+    assert pump is not None and pump_end is not None  # noqa: S101, PT018  a memory pair has both
+    closed = False
 
     async def hold_up() -> None:
-        await server.may_read()
+        await server.may_read(unless=lambda: closed)
+        if closed:
+            raise trio.ClosedResourceError("closed while sending")
         await pump()
 
-    client.send_stream.send_all_hook = hold_up
+    def close() -> None:
+        nonlocal closed
+        closed = True
+        server.look_up()
+        pump_end()
+
+    client.send_stream.send_all_hook, client.send_stream.close_hook = hold_up, close
     return client, server

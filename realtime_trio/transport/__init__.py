@@ -150,7 +150,8 @@ async def open_websocket(target: Target) -> AsyncGenerator[MessageStream]:
         Closes the link, in at most `close_timeout`.
 
     Tasks:
-        One that reads, one that pings. An end of the link is raised by the stream's methods, not by this block.
+        One that reads, one that pings, one that watches whether sending gets on. An end of the link is raised by the
+        stream's methods, not by this block.
     """
     deadline = trio.current_time() + target.connect_timeout
     try:
@@ -191,6 +192,7 @@ async def websocket_over(
     link = Link(stream, target.send_timeout)
     try:
         async with open_services("the WebSocket") as services:
+            services.start_soon(link.watch_sending)
             reader = _Reader(services, link)
             connection = await _shake_hands(reader, link, target, deadline)
             websocket = _WebSocket(connection, link, reader, target.close_timeout)
@@ -288,12 +290,13 @@ async def receive_handshake(
         Closes the link, in at most `close_timeout`.
 
     Tasks:
-        One that reads.
+        One that reads, one that watches whether sending gets on.
     """
     link = Link(stream, send_timeout)
     accepted: list[_WebSocket] = []
     try:
         async with open_services("the WebSocket") as services:
+            services.start_soon(link.watch_sending)
             reader = _Reader(services, link)
 
             def wrap(connection: trio_websocket.WebSocketConnection) -> MessageStream:
