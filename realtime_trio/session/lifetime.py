@@ -70,10 +70,10 @@ class Lifetime:
             self.end(mistake)
 
     @trio.lowlevel.enable_ki_protection
-    async def _host(self, task_status: trio.TaskStatus[None]) -> None:
+    async def _host(self, ready: trio.Event) -> None:
         with self._services:
             async with trio.open_nursery() as self._nursery:
-                task_status.started()
+                ready.set()
                 await trio.sleep_forever()
 
     @asynccontextmanager
@@ -95,7 +95,15 @@ class Lifetime:
         failure: BaseException | None = None
         try:
             async with trio.open_nursery() as nursery:
-                await nursery.start(self._host)
+                # not nursery.start(): cancelled before it returns, that would wait for a host that nobody ends
+                ready = trio.Event()
+                nursery.start_soon(self._host, ready)
+                try:
+                    with trio.CancelScope(shield=True):
+                        await ready.wait()
+                except KeyboardInterrupt:
+                    self._services.cancel(reason="the session is over")
+                    raise
                 try:
                     with self._body:
                         yield

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 import trio
+import trio.testing
 from trio.testing import wait_all_tasks_blocked
 
 from realtime_trio import ConnectionClosed, Refused, SessionExpired, ToolFailed, open_session, tool
@@ -301,3 +302,32 @@ def test_ctrl_c_comes_out_plain(times):
 
     with pytest.raises(KeyboardInterrupt):
         trio.run(main)
+
+
+@pytest.mark.parametrize("device", [False, True])
+def test_opening_can_be_cancelled_at_every_step(device):
+    """A host of shielded services that is started but not yet handed over once waited for ever."""
+
+    async def main(steps):
+        reached = []
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+
+                async def cancel_later():
+                    for _ in range(steps):
+                        await trio.lowlevel.checkpoint()
+                    scope.cancel()
+
+                async def body(session, peer):
+                    reached.append(session)
+                    await trio.sleep_forever()
+
+                nursery.start_soon(cancel_later)
+                await run(body, device=device)
+        return bool(reached), trio.current_time()
+
+    seen = [trio.run(main, steps, clock=trio.testing.MockClock(autojump_threshold=0)) for steps in range(120)]
+
+    assert seen[0][0] is False
+    assert seen[-1][0] is True
+    assert max(time for _, time in seen) <= 2
