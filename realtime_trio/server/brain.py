@@ -137,17 +137,19 @@ class RulesBrain:
                 yield from obeyed
                 return
         fresh = _fresh(request)
-        asked_at = max((index for index, item in enumerate(fresh) if isinstance(item, Said)), default=-1)
         calls = {item.call_id: item for item in request.history if isinstance(item, ToolCalled)}
         outputs = [item for item in fresh if isinstance(item, ToolAnswered)]
         for output in outputs:
             call = calls.get(output.call_id)
             yield say_output(output.name, call.arguments if call else "{}", output.output)
-        question = fresh[asked_at] if asked_at >= 0 else None
-        called_since = any(isinstance(item, ToolCalled) for item in fresh[asked_at + 1 :])
-        if isinstance(question, Said) and not called_since:
+        # what was said before a call is what the call was for
+        called_at = max((index for index, item in enumerate(fresh) if isinstance(item, ToolCalled)), default=-1)
+        questions = [item for item in fresh[called_at + 1 :] if isinstance(item, Said)]
+        for index, question in enumerate(questions):
+            if index:
+                yield " "
             yield from self._reply(question, request)
-        elif not outputs:
+        if not questions and not outputs:
             yield from _nothing_asked(request, fresh)
 
     def _reply(self, said: Said, request: BrainRequest) -> Iterator[Utterance]:

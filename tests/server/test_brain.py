@@ -242,9 +242,10 @@ def test_a_turn_that_nobody_could_hear():
     assert "realtime_trio[offline]" in text
 
 
-def test_the_last_message_is_answered():
+def test_every_message_that_has_no_answer_is_answered():
+    """Also what was typed while the user spoke: one response answers both."""
     assert answer("what time is it", assistant("It is 14:04."), "2+2") == "2 plus 2 is 4."
-    assert answer("count to three", "2+2") == "2 plus 2 is 4."
+    assert answer("count to three", "2+2") == "One, two, three. 2 plus 2 is 4."
 
 
 # ---- tools ----
