@@ -95,9 +95,10 @@ class Connection:
         self._bytes_per_second = _PCM16_BYTES_PER_SECOND
         self._queue = SendQueue()
         self._senders: dict[QueuedEvent, _Sender] = {}
-        self._work = trio.lowlevel.ParkingLot()
-        self._idle = trio.Event()
-        self._idle.set()
+        self._handed: QueuedEvent | None = None  # given to the waiting writer past the queue: it counts as taken
+        self._work = trio.lowlevel.ParkingLot()  # where the writer waits
+        self._busy = False
+        self._idle = trio.lowlevel.ParkingLot()  # where others wait until it is not busy
         self._end: ConnectionClosed | None = None
         self._told = False
         self._lost_events = 0
@@ -142,6 +143,11 @@ class Connection:
         """
         event_id, entry = self._prepare(event, droppable=False)
         await trio.lowlevel.checkpoint_if_cancelled()
+        if self._work:  # the writer waits, so the queue is empty: what is put into its hand it takes for certain
+            self._handed = entry
+            self._sent += 1
+            self._wake_writer()
+            return event_id
         sender = self._senders[entry] = _Sender()
         self._put(entry)
         try:
@@ -273,7 +279,7 @@ class Connection:
         Cancellation:
             Safe.
         """
-        await self._idle.wait()
+        await self._wait_until_idle()
         if self._end is not None and self._lost_events:
             raise self._reason()
 
@@ -289,19 +295,19 @@ class Connection:
         """
         self._closed = True
         self._release()
+        with trio.CancelScope(shield=True):
+            while self._handed is not None:  # the writer is about to take it: one step
+                await trio.lowlevel.checkpoint()
         await self._stream.aclose(code, reason)
 
     async def _write(self) -> None:
         """Send what is queued, for ever. The one task that sends: nobody else's cancellation can tear a frame."""
         while True:
-            while not self._queue:
-                self._idle.set()
+            entry = self._next_entry()
+            if entry is None:
+                self._rest()
                 await self._work.park()
-            entry = self._queue.take()
-            self._sent += 1
-            if (sender := self._senders.get(entry)) is not None:
-                sender.taken = True
-                sender.done.set()
+                continue
             try:
                 await self._stream.send_message(entry.message)
             except ConnectionClosed as end:
@@ -310,6 +316,20 @@ class Connection:
                 return
             except trio.ClosedResourceError:
                 return
+
+    def _next_entry(self) -> QueuedEvent | None:
+        """Take what is to be sent next."""
+        if self._handed is not None:
+            entry, self._handed = self._handed, None
+            return entry
+        if not self._queue:
+            return None
+        entry = self._queue.take()
+        self._sent += 1
+        if (sender := self._senders.get(entry)) is not None:
+            sender.taken = True
+            sender.done.set()
+        return entry
 
     def _prepare(self, event: ClientEvent, *, droppable: bool) -> tuple[str, QueuedEvent]:
         """Refuse what cannot be sent, encode the rest."""
@@ -329,9 +349,22 @@ class Connection:
 
     def _put(self, entry: QueuedEvent) -> None:
         self._queue.put(entry)
-        if self._idle.is_set():
-            self._idle = trio.Event()
+        self._wake_writer()
+
+    def _wake_writer(self) -> None:
+        self._busy = True
         self._work.unpark()
+
+    def _rest(self) -> None:
+        """Nothing waits, and nothing is being sent."""
+        self._busy = False
+        self._idle.unpark_all()
+
+    async def _wait_until_idle(self) -> None:
+        if self._busy:
+            await self._idle.park()
+        else:
+            await trio.lowlevel.checkpoint()
 
     def _note_format(self, session: object) -> None:
         """Learn how long a byte of input audio is."""
@@ -355,7 +388,7 @@ class Connection:
                 self._lost_events += 1
         for sender in self._senders.values():
             sender.done.set()
-        self._idle.set()
+        self._rest()
         if self._receiving is not None:
             self._receiving.deadline = min(self._receiving.deadline, trio.current_time() + _LAST_WORDS)
 
@@ -374,7 +407,7 @@ class Connection:
             ConnectionClosed: Events were lost to the end of the link, and nobody was told of it so far.
         """
         with trio.move_on_after(_LAST_WORDS):
-            await self._idle.wait()
+            await self._wait_until_idle()
         if self._end is not None and self._lost_events and not self._told:
             raise self._reason()
 
