@@ -164,7 +164,7 @@ class Session:
         Works also when generation is over and sound is still queued. Nothing happens when nothing is being said.
 
         Returns:
-            What can be awaited for the record of what was heard. Awaiting it is not needed for the effect; but where the
+            What can be awaited for the record of what was heard. Awaiting is not needed for the effect; but where the
             sound ended is known only with the device's next block, and who sends at once may be answered before that.
         """
         return self._engine.turns.interrupt("requested")
