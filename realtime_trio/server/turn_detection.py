@@ -7,8 +7,9 @@ How it decides. Each frame has a level in dB below full scale. The floor is the 
 2.5 s, so it falls at once and rises when a noise has lasted that long; speech has dips that keep it down. A frame is
 loud when it stands out of the floor by a margin and is not below an absolute level; both grow with `threshold`. A turn
 starts when 60 of 100 ms are loud, so a click is not a turn. It ends when nothing loud came for `silence_duration_ms`;
-while it is open, frames are judged 4 dB more kindly, because words end quietly. Frames of digital silence (a muted
-microphone) teach nothing about the room and leave the floor alone.
+while it is open, frames are judged 4 dB more kindly, because words end quietly. Digital silence (a muted microphone, a
+file) says nothing of the room: the floor is then at most what an unheard room is taken for. Were it left alone, speech
+between such silences would in the end be all that it knows, and be taken for the noise.
 """
 
 import math
@@ -59,7 +60,7 @@ class _NoiseFloor:
     def learn(self, level: float) -> None:
         """Take the level of the next frame into account."""
         if level < _MUTED_DB:
-            return
+            level = min(self.level, _FIRST_FLOOR_DB)
         self._smooth = level if self._smooth is None else self._smooth + (level - self._smooth) / 3
         self._lowest = min(self._lowest, self._smooth)
         self._frames += 1

@@ -82,6 +82,16 @@ def test_each_babbled_sentence_is_one_turn(voice):
     assert [type(event) for event in events] == [SpeechStarted, SpeechStopped] * len(texts)
 
 
+def test_speech_between_digital_silences_is_not_taken_for_the_room():
+    """A file or a synthetic voice has no room: then speech must not become the measure of itself."""
+    sentence = babble("count to forty", "cedar")
+    sound = b"".join(silence(3) + sentence for _ in range(12)) + silence(1)
+
+    events = EnergyTurnDetector().feed(sound)
+
+    assert len(events) == 2 * 12
+
+
 def test_noise_alone_is_no_turn():
     """A room's hum, also when it is there from the first sample."""
     assert EnergyTurnDetector().feed(noise(10, 60)) == []
