@@ -147,6 +147,7 @@ class Connection:
             self._handed = entry
             self._sent += 1
             self._wake_writer()
+            await trio.lowlevel.cancel_shielded_checkpoint()
             return event_id
         sender = self._senders[entry] = _Sender()
         self._put(entry)
