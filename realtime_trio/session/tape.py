@@ -46,7 +46,8 @@ class Tape(AsyncIterable[T], Generic[T]):
         Cancellation:
             Safe: reading changes nothing.
         """
-        await trio.lowlevel.checkpoint()
+        if index < len(self._entries) or self._complete:
+            await trio.lowlevel.checkpoint()
         while index >= len(self._entries):
             if self._complete:
                 raise trio.EndOfChannel

@@ -66,6 +66,7 @@ class Turns:
     _speech_ended_at: float | None = attrs.field(default=None, init=False)
     _silence_ms: int = attrs.field(default=_SILENCE_MS, init=False)
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _alarm: float = attrs.field(default=math.inf, init=False)  # when `run` acts by itself
 
     def __attrs_post_init__(self) -> None:
         self._interruptions = Interruptions(
@@ -116,14 +117,14 @@ class Turns:
 
     async def idle(self) -> None:
         """Wait until no response of the conversation is being generated or asked for."""
-        while not self._arbiter.idle or self.active(None) is not None:
+        while not self._is_idle:
             await self._changed.wait()
 
     async def run(self) -> None:
         """Act at the arbiter's deadlines, until cancelled."""
         while True:
-            deadline = min([self._arbiter.deadline, *(until for _, until in self._beside.values())])
-            with trio.move_on_at(min(math.inf, deadline)):
+            self._alarm = self._deadline
+            with trio.move_on_at(self._alarm):
                 await self._changed.wait()
             now = trio.current_time()
             for event_id, (request, until) in list(self._beside.items()):
@@ -131,6 +132,14 @@ class Turns:
                     del self._beside[event_id]
                     request.fail(NotAcknowledged(f"no response was created within {self.ack_timeout:g} s"))
             self.act(now)
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._arbiter.idle and self.active(None) is None
+
+    @property
+    def _deadline(self) -> float:
+        return min([self._arbiter.deadline, *(until for _, until in self._beside.values())])
 
     def _wake(self) -> None:
         self._changed.set()
@@ -155,7 +164,8 @@ class Turns:
                 case CancelResponse(response_id=response_id):
                     self._abandon(response_id, now)
         self._retire()
-        self._wake()
+        if self._is_idle or self._deadline < self._alarm:  # after each piece of sound it would cost as much as that
+            self._wake()
 
     def _abandon(self, response_id: str, now: float) -> None:
         """Stop a response that nobody wants any more."""
