@@ -5,11 +5,12 @@ one of them over an answer that is still being given. How it sounds is in `voice
 """
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import attrs
 import trio
 
+from realtime_trio import events
 from realtime_trio.audio import ClockedDevice
 from realtime_trio.session import Response, Session, Subscription
 
@@ -45,6 +46,9 @@ QUESTIONS = (
     Question("what is twelve times three", over=True),
 )
 """The talk that the demo plays."""
+
+
+Responses: TypeAlias = "Subscription[Response]"
 
 
 class Renderer(Protocol):
@@ -93,32 +97,49 @@ class Talk:
         """
         sounds = [await self.voice.speak(question.text) for question in questions]
         await self.follower.quiet(_FIRST_WORD_AFTER)
-        for index, question in enumerate(questions):
-            answer = await self._ask(question.text, sounds[index])
-            if answer is None:
-                self.on_unanswered(question.text)
-            following = questions[index + 1 : index + 2]
-            if answer is not None and following and following[0].over:
-                await _heard_for(answer, _HEARD_OUT)
-            else:
-                await self.follower.quiet(_PAUSE)
+        async with self.session.responses() as responses:
+            for index, question in enumerate(questions):
+                answer = await self._ask(question.text, sounds[index], responses)
+                if answer is None:
+                    self.on_unanswered(question.text)
+                following = questions[index + 1 : index + 2]
+                if answer is not None and following and following[0].over:
+                    with trio.move_on_after(_ANSWER_LIMIT):
+                        answer = await _after_tools(answer, responses)
+                    await _heard_for(answer, _HEARD_OUT)
+                else:
+                    await self.follower.quiet(_PAUSE)
 
-    async def _ask(self, text: str, sound: bytes) -> Response | None:
-        """Say something, and wait until an answer begins."""
+    async def _ask(self, text: str, sound: bytes, responses: Responses) -> Response | None:
+        """Say something, and wait until the answer to it begins."""
         if self.told is not None:
             self.told.expect(text)
-        async with self.session.responses() as responses:
-            await self.device.speak(sound).captured()
-            with trio.move_on_after(_ANSWER_LIMIT):
-                return await _next(responses)
+        began = trio.current_time()
+        await self.device.speak(sound).captured()
+        with trio.move_on_after(_ANSWER_LIMIT):
+            while True:
+                answer = await _next(responses)
+                # what was still to be said on the question before, such as on a tool's output, answers no speech
+                if answer.speech_ended_at is not None and answer.speech_ended_at > began:
+                    return answer
         return None
 
 
-async def _next(responses: "Subscription[Response]") -> Response:
+async def _next(responses: Responses) -> Response:
     while True:
         response = await responses.receive()
         if isinstance(response, Response):
             return response
+
+
+async def _after_tools(answer: Response, responses: Responses) -> Response:
+    """Wait until an answer is more than tool calls, which make no sound."""
+    while True:
+        async for _ in answer.audio_chunks:
+            return answer  # it begins to sound
+        if not any(isinstance(item, events.FunctionCall) for item in answer.items):
+            return answer
+        answer = await _next(responses)
 
 
 async def _heard_for(response: Response, seconds: float) -> None:

@@ -1,14 +1,17 @@
 """The simulated talk, in memory under the autojump clock: a minute of it in a moment, and every sample of it known."""
 
+import random
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import attrs
 import numpy as np
+import pytest
 import trio
 
 from realtime_trio import events
 from realtime_trio.audio import ClockedDevice
+from realtime_trio.demo import talk as talk_module
 from realtime_trio.demo.follower import Follower, Record
 from realtime_trio.demo.lines import Lines
 from realtime_trio.demo.summary import summary
@@ -230,6 +233,48 @@ async def test_the_user_does_not_wait_for_an_answer_that_ends_early(autojump_clo
     assert stage.record.interruptions == []
     assert [turn.barge_in for turn in stage.record.turns] == [False, False]
     assert stage.lines[-1] == "assistant 2 plus 2 is 4."
+
+
+async def test_an_answer_that_begins_with_a_tool_call_can_be_spoken_over(autojump_clock):
+    """The call makes no sound: the user hears the answer that follows it."""
+    async with open_stage() as stage:
+        await stage.talk.run([Question("what is the weather in Paris"), Question("count to three", over=True)])
+
+    assert [turn.said for turn in stage.record.turns] == ["what is the weather in Paris", "count to three"]
+    (interruption,) = stage.record.interruptions
+    assert 2_400 <= interruption.cut_ms <= 3_000
+    assert stage.lines[-1] == "assistant One, two, three."
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_any_talk_comes_out_right(autojump_clock, monkeypatch, seed):
+    """Whatever is asked and whenever it is spoken over: told, cut and heard on the tape are the same."""
+    chance = random.Random(seed)
+    texts = (
+        *("count to twenty", "what time is it", "what is the weather in Paris", "count to five"),
+        'call get_weather {"city": "Rome"} call get_weather {"city": "Oslo"}',
+    )
+    questions = [Question(chance.choice(texts), over=index > 0 and chance.random() < 0.6) for index in range(8)]
+    monkeypatch.setattr(talk_module, "_HEARD_OUT", chance.uniform(0, 5))
+
+    async with open_stage(speed=chance.choice([1.5, 4.0, 100.0])) as stage:
+        await stage.talk.run(questions)
+
+    record = stage.record
+    assert record.problems == stage.unanswered == []
+    assert [turn.said for turn in record.turns] == [question.text for question in questions]
+    parts = [part for interruption in record.interruptions for part in interruption.parts]
+    assert all(part.cut_ms <= part.received_ms for part in parts)
+    cut_short = [part for part in parts if part.cut_ms < part.received_ms]
+    assert [part.cut_ms for part in cut_short] == [record.told_ms.get(part.item_id) for part in cut_short]
+    cut_ms = {part.item_id: part.cut_ms for part in parts}
+    heard_ms = sum(
+        cut_ms.get(str(response.items[0].id), response.audio_bytes / 48)
+        for response in record.responses
+        if response.audio_bytes
+    )
+    on_tape = sum(end - begin for begin, end in sounding(bytes(stage.tape.played))) / 24
+    assert abs(heard_ms - on_tape) <= 2 * (1 + len(parts))  # whole ms, and the zeros that a fade ends in
 
 
 async def test_without_a_recogniser_the_screen_says_so(autojump_clock):
