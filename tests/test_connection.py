@@ -92,6 +92,26 @@ async def test_cancelled_after_it_was_taken_it_is_sent_as_a_whole(peer, autojump
         await peer.expect("response.create")
 
 
+async def test_what_was_taken_is_sent_even_if_the_connection_is_closed_in_the_same_moment(peer, autojump_clock):
+    """Trio shuffles who runs first: the sender or the closer, and then the writer or the closer."""
+    returned = set()
+    for number in range(40):
+        async with open_connection(connect=peer.connect) as connection, trio.open_nursery() as nursery:
+            await peer.connected()
+            await trio.testing.wait_all_tasks_blocked()
+
+            async def send(connection=connection, number=number):
+                with suppress(trio.ClosedResourceError):
+                    returned.add(await connection.send(events.ResponseCreate(event_id=f"evt_{number}")))
+
+            nursery.start_soon(send)
+            nursery.start_soon(connection.aclose)
+        await peer.expect_end()
+
+    assert {event["event_id"] for event in peer.received} == returned
+    assert returned
+
+
 async def test_a_scope_that_is_cancelled_already_sends_nothing(peer, autojump_clock):
     async with open_connection(connect=peer.connect) as connection:
         with trio.CancelScope() as scope:
