@@ -1,49 +1,34 @@
 """The typed connection: events out through one writer task, events in through the caller's own task.
 
-What events mean, and which answer belongs to which call, is the session's business; how bytes travel is the
-transport's.
+What events mean, and which answer belongs to which call, is the session's business; how events wait and leave is
+in `outgoing`; how bytes travel is the transport's.
 """
 
-import itertools
-import secrets
 import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Final, Self
 
 import attrs
-import msgspec
 import trio
 
 from . import config
 from .errors import ConfigurationError, ConnectionClosed, SessionExpired
 from .events import (
-    UNSET,
-    AudioFormat,
-    AudioInput,
     ClientEvent,
     Error,
-    InputAudioBufferAppend,
     Kind,
     ServerEvent,
-    SessionAudio,
     SessionCreated,
-    SessionInputAudioBufferAppend,
-    SessionUpdate,
     SessionUpdated,
     decode,
-    encode,
 )
 from .nursery import open_services
-from .send_queue import QueuedEvent, SendQueue, fills_input, is_urgent
+from .outgoing import Outgoing
 from .transport import Connect, MessageStream, Target, open_websocket
 
 __all__ = ["Connection", "ConnectionStatistics", "open_connection"]
 
-_PCM16_BYTES_PER_SECOND: Final = 48_000
-_G711_BYTES_PER_SECOND: Final = 8_000
-# Events that nobody waits for and that may not be dropped; a program that gets this far ahead does not look back.
-_MOST_WAITING_EVENTS: Final = 1024
 # How long what arrived before the link died may still take to come out of a stream that does not say that it is over.
 _LAST_WORDS: Final = 1.0
 _NORMAL: Final = 1000
@@ -69,16 +54,6 @@ class ConnectionStatistics:
     """Tasks that wait in `send`."""
 
 
-class _Sender:
-    """A task that waits in `send`: what it waits for, and how it ended."""
-
-    __slots__ = ("done", "taken")
-
-    def __init__(self) -> None:
-        self.done = trio.Event()
-        self.taken = False
-
-
 class Connection:
     """An open connection. Make one with `open_connection`.
 
@@ -91,26 +66,13 @@ class Connection:
     def __init__(self, stream: MessageStream, *, kind: Kind = "realtime", queue_seconds: float = 2.0) -> None:
         self._stream = stream
         self._kind: Kind = kind
-        self._queue_seconds = queue_seconds
-        self._bytes_per_second = _PCM16_BYTES_PER_SECOND
-        self._queue = SendQueue()
-        self._senders: dict[QueuedEvent, _Sender] = {}
-        self._handed: QueuedEvent | None = None  # given to the waiting writer past the queue: it counts as taken
-        self._work = trio.lowlevel.ParkingLot()  # where the writer waits
-        self._busy = False
-        self._idle = trio.lowlevel.ParkingLot()  # where others wait until it is not busy
+        self._outgoing = Outgoing(stream, queue_seconds=queue_seconds, on_end=self._finish, reason=self._reason)
         self._end: ConnectionClosed | None = None
         self._told = False
-        self._lost_events = 0
         self._expired = False
         self._closed = False
         self._receiving: trio.CancelScope | None = None
-        self._id_prefix = f"evt_{secrets.token_hex(6)}_"
-        self._ids = itertools.count(1)
-        self._sent = 0
         self._received = 0
-        self._dropped_appends = 0
-        self._dropped_audio = 0.0
 
     @property
     def kind(self) -> Kind:
@@ -120,7 +82,7 @@ class Connection:
     @property
     def dropped_appends(self) -> int:
         """Appends that `send_nowait` gave up so far because the link was too slow."""
-        return self._dropped_appends
+        return self._outgoing.dropped_appends
 
     async def send(self, event: ClientEvent) -> str:
         """Hand an event to the writer, and wait until it is taken.
@@ -141,27 +103,7 @@ class Connection:
         Cancellation:
             Safe: before it is taken, nothing is sent; afterwards it is sent as a whole.
         """
-        event_id, entry = self._prepare(event, droppable=False)
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if self._work:  # the writer waits, so the queue is empty: what is put into its hand it takes for certain
-            self._handed = entry
-            self._sent += 1
-            self._wake_writer()
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            return event_id
-        sender = self._senders[entry] = _Sender()
-        self._put(entry)
-        try:
-            await sender.done.wait()
-        except BaseException:
-            if not sender.taken:
-                self._queue.remove(entry)
-            raise
-        finally:
-            self._senders.pop(entry, None)
-        if not sender.taken:
-            raise self._reason()
-        return event_id
+        return await self._outgoing.send(event)
 
     def send_nowait(self, event: ClientEvent) -> str:
         """Leave an event for the writer.
@@ -181,14 +123,7 @@ class Connection:
             trio.ClosedResourceError: This side closed the connection.
             trio.WouldBlock: 1024 events wait already, and this one is not audio.
         """
-        event_id, entry = self._prepare(event, droppable=True)
-        if not entry.audio_bytes and len(self._queue) >= _MOST_WAITING_EVENTS:
-            raise trio.WouldBlock
-        self._put(entry)
-        for dropped in self._queue.trim_audio(int(self._queue_seconds * self._bytes_per_second)):
-            self._dropped_appends += 1
-            self._dropped_audio += dropped.audio_bytes / self._bytes_per_second
-        return event_id
+        return self._outgoing.send_nowait(event)
 
     async def receive(self) -> ServerEvent:
         """Wait for the next server event, in wire order. It is decoded in the caller's task.
@@ -225,6 +160,7 @@ class Connection:
                 self._finish(end)
             except trio.ClosedResourceError:
                 self._closed = True
+                self._release()
             finally:
                 self._receiving = None
         if message is None:
@@ -234,7 +170,7 @@ class Connection:
         if isinstance(event, Error) and event.error.code == "session_expired":
             self._expired = True
         elif isinstance(event, SessionCreated | SessionUpdated):
-            self._note_format(event.session)
+            self._outgoing.follow_format(event.session)
         return event
 
     def __aiter__(self) -> Self:
@@ -261,14 +197,15 @@ class Connection:
 
     def statistics(self) -> ConnectionStatistics:
         """Return counts and lengths of this moment."""
+        way_out = self._outgoing
         return ConnectionStatistics(
-            sent=self._sent,
+            sent=way_out.sent,
             received=self._received,
-            waiting=len(self._queue),
-            waiting_audio=self._queue.audio_bytes / self._bytes_per_second,
-            dropped_appends=self._dropped_appends,
-            dropped_audio=self._dropped_audio,
-            tasks_waiting_send=len(self._senders),
+            waiting=way_out.waiting,
+            waiting_audio=way_out.waiting_audio,
+            dropped_appends=way_out.dropped_appends,
+            dropped_audio=way_out.dropped_audio,
+            tasks_waiting_send=way_out.tasks_waiting,
         )
 
     async def flush(self) -> None:
@@ -280,8 +217,8 @@ class Connection:
         Cancellation:
             Safe.
         """
-        await self._wait_until_idle()
-        if self._end is not None and self._lost_events:
+        await self._outgoing.wait_until_idle()
+        if self._end is not None and self._outgoing.lost:
             raise self._reason()
 
     async def aclose(self, code: int = _NORMAL, reason: str = "") -> None:
@@ -296,85 +233,8 @@ class Connection:
         """
         self._closed = True
         self._release()
-        with trio.CancelScope(shield=True):
-            while self._handed is not None:  # the writer is about to take it: one step
-                await trio.lowlevel.checkpoint()
+        await self._outgoing.let_go()
         await self._stream.aclose(code, reason)
-
-    async def _write(self) -> None:
-        """Send what is queued, for ever. The one task that sends: nobody else's cancellation can tear a frame."""
-        while True:
-            entry = self._next_entry()
-            if entry is None:
-                self._rest()
-                await self._work.park()
-                continue
-            try:
-                await self._stream.send_message(entry.message)
-            except ConnectionClosed as end:
-                self._lost_events += 1
-                self._finish(end)
-                return
-            except trio.ClosedResourceError:
-                return
-
-    def _next_entry(self) -> QueuedEvent | None:
-        """Take what is to be sent next."""
-        if self._handed is not None:
-            entry, self._handed = self._handed, None
-            return entry
-        if not self._queue:
-            return None
-        entry = self._queue.take()
-        self._sent += 1
-        if (sender := self._senders.get(entry)) is not None:
-            sender.taken = True
-            sender.done.set()
-        return entry
-
-    def _prepare(self, event: ClientEvent, *, droppable: bool) -> tuple[str, QueuedEvent]:
-        """Refuse what cannot be sent, encode the rest."""
-        if self._closed or self._end is not None:
-            raise self._reason()
-        event_id = event.event_id
-        if not isinstance(event_id, str):
-            event_id = f"{self._id_prefix}{next(self._ids)}"
-            event = msgspec.structs.replace(event, event_id=event_id)
-        message = encode(event)
-        size = 0
-        if isinstance(event, InputAudioBufferAppend | SessionInputAudioBufferAppend):
-            size = len(event.audio) if droppable else 0
-        elif isinstance(event, SessionUpdate):
-            self._note_format(event.session)
-        return event_id, QueuedEvent(message, urgent=is_urgent(event), fills_input=fills_input(event), audio_bytes=size)
-
-    def _put(self, entry: QueuedEvent) -> None:
-        self._queue.put(entry)
-        self._wake_writer()
-
-    def _wake_writer(self) -> None:
-        self._busy = True
-        self._work.unpark()
-
-    def _rest(self) -> None:
-        """Nothing waits, and nothing is being sent."""
-        self._busy = False
-        self._idle.unpark_all()
-
-    async def _wait_until_idle(self) -> None:
-        if self._busy:
-            await self._idle.park()
-        else:
-            await trio.lowlevel.checkpoint()
-
-    def _note_format(self, session: object) -> None:
-        """Learn how long a byte of input audio is."""
-        audio = getattr(session, "audio", UNSET)
-        source = audio.input if isinstance(audio, SessionAudio) else UNSET
-        form = source.format if isinstance(source, AudioInput) else UNSET
-        if isinstance(form, AudioFormat):
-            pcm = form.type not in {"audio/pcmu", "audio/pcma"}
-            self._bytes_per_second = _PCM16_BYTES_PER_SECOND if pcm else _G711_BYTES_PER_SECOND
 
     def _finish(self, end: ConnectionClosed) -> None:
         """Take note that the link is over: once, with its first reason."""
@@ -384,12 +244,7 @@ class Connection:
 
     def _release(self) -> None:
         """Wake everybody who waits: nothing more will be sent."""
-        while self._queue:
-            if self._queue.take() not in self._senders:
-                self._lost_events += 1
-        for sender in self._senders.values():
-            sender.done.set()
-        self._rest()
+        self._outgoing.release()
         if self._receiving is not None:
             self._receiving.deadline = min(self._receiving.deadline, trio.current_time() + _LAST_WORDS)
 
@@ -408,8 +263,8 @@ class Connection:
             ConnectionClosed: Events were lost to the end of the link, and nobody was told of it so far.
         """
         with trio.move_on_after(_LAST_WORDS):
-            await self._wait_until_idle()
-        if self._end is not None and self._lost_events and not self._told:
+            await self._outgoing.wait_until_idle()
+        if self._end is not None and self._outgoing.lost and not self._told:
             raise self._reason()
 
 
@@ -489,7 +344,7 @@ async def open_connection(
     )
     async with connect(target) as stream, open_services("the connection") as services:
         connection = Connection(stream, kind=kind, queue_seconds=queue_seconds)
-        services.start_soon(connection._write)  # noqa: SLF001  its own module starts it
+        services.start_soon(connection._outgoing.run)  # noqa: SLF001  its own module starts it
         try:
             yield connection
             await connection._say_goodbye()  # noqa: SLF001
