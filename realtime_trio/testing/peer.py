@@ -5,12 +5,10 @@ sense. The server that behaves is `realtime_trio.server`.
 """
 
 import json
-import math
 import ssl
-from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import attrs
 import msgspec
@@ -22,17 +20,15 @@ from realtime_trio.events import ServerEvent, encode
 from realtime_trio.nursery import Services, open_services
 from realtime_trio.transport import Handshake, MessageStream, Target, receive_handshake, websocket_over
 
-from .json_match import merge, mismatch, show
+from .expectations import PATIENCE, Event, Expectations
+from .json_match import merge
 from .wire import UnrulyStream, memory_link
 
 __all__ = ["ScriptedPeer", "open_scripted_peer"]
 
-Event: TypeAlias = dict[str, Any]
-"""An event as JSON has it."""
 Script: TypeAlias = Callable[["ScriptedPeer"], Awaitable[object]]
 """What a peer does by itself on every connection."""
 
-_PATIENCE: Final = 5.0
 _DEFAULT_SESSION: Final = {
     "type": "realtime",
     "id": "sess_scripted",
@@ -49,7 +45,7 @@ class _Refusal:
     headers: tuple[tuple[str, str], ...]
 
 
-class ScriptedPeer:
+class ScriptedPeer(Expectations):
     """A scripted server. Make one with `open_scripted_peer`.
 
     One connection at a time is current: the newest. What the client sent is first in, first out in `expect`, and all of
@@ -57,30 +53,22 @@ class ScriptedPeer:
     """
 
     def __init__(self, services: Services, *, greet: bool, script: Script | None, patience: float) -> None:
+        super().__init__(patience)
         self._services = services
         self._greet = greet
         self._script = script
-        self._patience = patience
         self._stream: MessageStream | None = None
         self._wire: UnrulyStream | None = None
-        self._unread: deque[Event] = deque()
-        self._news = trio.Event()
         self._refusal: _Refusal | None = None
         self._next_id = 0
         self._answers: dict[str, Callable[[Event], Iterable[Event]]] = {}
         self._scripts = 0
         self.url = "ws://scripted.localhost/v1/realtime"
         """Where it listens; over memory streams, only a name."""
-        self.received: list[Event] = []
-        """Every event that any client sent, in order, also those answered by themselves."""
-        self.ignored: set[str] = set()
-        """Types that `expect` and `expect_nothing` pass over, for example `"input_audio_buffer.append"`."""
         self.session: Event = dict(_DEFAULT_SESSION)
         """The configuration that `greet` announces and that session.update is merged into."""
         self.handshakes: list[Handshake] = []
         """The handshakes of all clients: path, query, headers."""
-        self.closed: ConnectionClosed | None = None
-        """How the newest connection ended, when the client or the link ended it."""
 
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncGenerator[MessageStream]:
@@ -102,65 +90,6 @@ class ScriptedPeer:
         self._services.start_soon(self._serve, server)
         async with websocket_over(client, target) as stream:
             yield stream
-
-    async def expect(self, type: str, /, *, within: float | None = None, **fields: object) -> Event:
-        """Wait for the client's next event and check it.
-
-        Args:
-            type: The type that it has to have.
-            within: Seconds to wait, otherwise the peer's patience (5 s).
-            **fields: What it has to contain: objects may contain more than is named, everything else has to be equal;
-                a callable is asked about the value; `...` is happy with any value.
-
-        Returns:
-            The event, as JSON has it.
-
-        Raises:
-            AssertionError: Another event came, or none.
-
-        Cancellation:
-            Safe: a cancelled call consumes nothing.
-        """
-        wanted = f"{type}{show(fields) if fields else ''}"
-        event = await self._next(self._patience if within is None else within)
-        if event is None:
-            raise AssertionError(f"expected {wanted}, but {self._silence()}; before that: {self._history()}")
-        problem = f"the type is {event.get('type')!r}" if event.get("type") != type else mismatch(event, fields)
-        if problem:
-            raise AssertionError(f"expected {wanted}, but {problem} in {show(event)}; before that: {self._history(1)}")
-        return event
-
-    async def expect_nothing(self, seconds: float) -> None:
-        """Check that the client sends nothing for so many seconds (nothing that is not `ignored`).
-
-        Raises:
-            AssertionError: Something came.
-
-        Cancellation:
-            Safe.
-        """
-        event = await self._next(seconds, to_the_end=True)
-        if event is not None:
-            raise AssertionError(f"expected nothing for {seconds:g} s, but this came: {show(event)}")
-
-    async def expect_end(self, *, within: float | None = None) -> ConnectionClosed:
-        """Wait until the client closed the connection, or dropped it.
-
-        Returns:
-            How: code 1000 when it closed properly, 1006 when it just left.
-
-        Raises:
-            AssertionError: It did neither.
-
-        Cancellation:
-            Safe.
-        """
-        with trio.move_on_after(self._patience if within is None else within):
-            while self.closed is None:
-                await self._news.wait()
-        if self.closed is None:
-            raise AssertionError(f"expected the client to close, but it is still here; last: {self._history()}")
-        return self.closed
 
     async def send(self, event: ServerEvent | Mapping[str, Any] | str, /, **fields: object) -> Event:
         """Send an event, whether it makes sense or not.
@@ -317,34 +246,6 @@ class ScriptedPeer:
         self.session = merge(self.session, event.get("session") or {})
         return self.session
 
-    async def _next(self, seconds: float, *, to_the_end: bool = False) -> Event | None:
-        """Wait for the next event that counts; None if none comes. A client that is gone ends the wait early."""
-        with trio.move_on_after(seconds):
-            while True:
-                while self._unread:
-                    event = self._unread.popleft()
-                    if event.get("type") not in self.ignored:
-                        return event
-                if self._is_gone and not to_the_end:
-                    return None
-                await self._news.wait()
-        return None
-
-    @property
-    def _is_gone(self) -> bool:
-        return self._stream is None and self.closed is not None
-
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = trio.Event()
-
-    def _silence(self) -> str:
-        return "nothing came" if self.closed is None else f"the client is gone ({self.closed})"
-
-    def _history(self, but: int = 0) -> str:
-        seen = [str(event.get("type")) for event in self.received]
-        return ", ".join(seen[: len(seen) - but][-8:]) or "nothing"
-
     async def _serve(self, stream: trio.abc.Stream) -> None:
         """Serve one client from its handshake to its end."""
         wire = stream if isinstance(stream, UnrulyStream) else UnrulyStream(stream)
@@ -389,8 +290,7 @@ class ScriptedPeer:
                 self.received.append(event)
                 reply = self._answers.get(str(event.get("type")))
                 if reply is None:
-                    self._unread.append(event)
-                    self._tell()
+                    self._take(event)
                 else:
                     for answer in reply(event):
                         await self.send(answer)
@@ -415,20 +315,6 @@ class ScriptedPeer:
         if self._scripts:
             raise AssertionError("the script is not at its end, but the test is")
 
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> Event:
-        """Return the client's next event, however long that takes; end when it is gone.
-
-        Cancellation:
-            Safe: a cancelled call consumes nothing.
-        """
-        event = await self._next(math.inf)
-        if event is None:
-            raise StopAsyncIteration
-        return event
-
 
 async def _receive(link: MessageStream) -> Event:
     try:
@@ -445,7 +331,7 @@ async def open_scripted_peer(
     greet: bool = False,
     port: int | None = None,
     ssl_context: ssl.SSLContext | None = None,
-    patience: float = _PATIENCE,
+    patience: float = PATIENCE,
 ) -> AsyncGenerator[ScriptedPeer]:
     """Open a scripted server.
 
