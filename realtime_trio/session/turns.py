@@ -116,9 +116,14 @@ class Turns:
         self.act(trio.current_time())
 
     async def idle(self) -> None:
-        """Wait until no response of the conversation is being generated or asked for."""
+        """Wait until no response of the conversation is being generated or asked for.
+
+        A response of which nothing came for 30 s does not count: a server that lost it must not keep us here.
+        """
         while not self._is_idle:
-            await self._changed.wait()
+            with trio.move_on_after(1):  # for that silence the arbiter has no deadline when nobody waits for the slot
+                await self._changed.wait()
+            self.act(trio.current_time())
 
     async def run(self) -> None:
         """Act at the arbiter's deadlines, until cancelled."""
@@ -135,7 +140,7 @@ class Turns:
 
     @property
     def _is_idle(self) -> bool:
-        return self._arbiter.idle and self.active(None) is None
+        return self._arbiter.idle and self._arbiter.active is None
 
     @property
     def _deadline(self) -> float:

@@ -257,6 +257,18 @@ async def test_a_normal_end_lets_what_was_generated_be_heard(autojump_clock, ope
     assert played_ms(talk.device) == 2000
 
 
+async def test_a_response_that_never_ends_does_not_keep_a_normal_end(autojump_clock, open_voice):
+    """A server that goes silent in the middle of an answer is given up after 30 s."""
+    async with open_voice() as talk:
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(500))
+        await trio.sleep(1)
+        start = trio.current_time()
+
+    assert played_ms(talk.device) == 500
+    assert trio.current_time() - start < 35
+
+
 async def test_an_exception_fades_the_sound_out(autojump_clock):
     """No block is left at full level: the last samples ramp down within 10 ms."""
     device = FakeDevice()
