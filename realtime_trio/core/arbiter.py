@@ -1,6 +1,7 @@
 """The response arbiter: everything that wants an answer from the model asks here, and one request at a time goes out.
 
-Deliberately elsewhere: whose floor it is (`core.floor`), sending (the session), what a response says.
+Deliberately elsewhere: whose floor it is (`core.floor`), the records of what is owed and what a response comes to
+(`core.replies`), sending (the session), what a response says.
 
 Theory of operation. A *request* says that a reply is owed for a set of items. It goes through these states:
 
@@ -43,6 +44,7 @@ from realtime_trio.events import (
 
 from .actions import METADATA_KEY, Action, Ask, CancelResponse, GivenUp, OwedAgain, Settled
 from .floor import Floor
+from .replies import Answer, Replies, Request
 
 __all__ = [
     "ALREADY_ACTIVE",
@@ -64,43 +66,16 @@ _FIRST_BACKOFF = 0.25
 _LAST_BACKOFF = 4.0
 _QUIET_SECONDS = 30.0
 _REJECTED_SECONDS = 120.0  # rejected for so long by a response that shows no other sign of life
-_MAX_ANSWERS = 64
-_MAX_ACKNOWLEDGED = 1024
-
-
-@attrs.define(eq=False)
-class _Request:
-    id: str
-    number: int  # when it was owed first; also the order in which requests are asked for
-    overrides: bool
-    missing: set[str]  # items that the server did not acknowledge yet
-    ready: int  # when the last item was acknowledged
-    again: bool = False  # its settling response came to nothing once
-    rejections: int = 0
-    rejected_since: float = math.inf
-
-
-@attrs.define(eq=False)
-class _Answer:
-    """A response of the default conversation, and the requests that it settles."""
-
-    id: str
-    own: bool
-    requests: list[_Request] = attrs.Factory(list)
-    status: str | None = None  # None until it is done
-    heard: bool = False
-    cut: bool = False  # interrupted here, whatever the server says became of it
-    stopped: bool = False  # the program itself ended it
 
 
 @attrs.define(eq=False)
 class _Asked:
-    request: _Request
+    request: Request
     number: int
     since: float
     event_id: str | None = None
     recalled: str = ""  # "": wanted; "again": cancel on created, owe again; "drop": cancel on created; "forgotten"
-    rival: _Answer | None = None
+    rival: Answer | None = None
 
 
 class Arbiter:
@@ -115,18 +90,14 @@ class Arbiter:
     def __init__(self) -> None:
         self.floor = Floor()
         self._count = 0  # numbers events and requests in the order in which they came
-        self._requests: dict[str, _Request] = {}
-        self._waiting: list[_Request] = []
+        self._replies = Replies()
         self._asked: _Asked | None = None
-        self._guess: tuple[_Asked, _Answer] | None = None  # the last that was settled by order alone
-        self._answers: dict[str, _Answer] = {}
+        self._guess: tuple[_Asked, Answer] | None = None  # the last that was settled by order alone
         self._active: tuple[str, float] | None = None  # the response in the slot, and when anything came of it
         self._retry_at = -math.inf
         self._committed = 0  # the last commit that announces a response and got none yet
         self._committed_at = -math.inf
-        self._acknowledged: dict[str, int] = {}
         self._echoes = False  # the server was seen to echo metadata
-        self._actions: list[Action] = []
 
     @property
     def active(self) -> str | None:
@@ -141,21 +112,21 @@ class Arbiter:
     @property
     def owed(self) -> tuple[str, ...]:
         """The ids of the requests that wait to be asked for, in that order."""
-        return tuple(request.id for request in self._waiting)
+        return tuple(request.id for request in self._replies.waiting)
 
     @property
     def idle(self) -> bool:
         """Whether no reply is owed and none is asked for."""
-        return not self._waiting and self._asked is None
+        return not self._replies.waiting and self._asked is None
 
     @property
     def deadline(self) -> float:
         """When to poll again if nothing happens before: -inf for at once, inf for never."""
-        if self._actions:
+        if self._replies.actions:
             return -math.inf
         if self._asked is not None:
             return self._asked.since + _ANSWER_SECONDS
-        if not self._waiting:
+        if not self._replies.waiting:
             return math.inf
         return self._slot_free_at()
 
@@ -172,14 +143,8 @@ class Arbiter:
         Raises:
             ValueError: That name is in use.
         """
-        if request_id in self._requests:
-            raise ValueError(f"a reply is owed already under the name {request_id!r}")
         self._count += 1
-        missing = set(items).difference(self._acknowledged)
-        ready = self._count if missing or not items else max(self._acknowledged[item] for item in items)
-        request = _Request(request_id, self._count, overrides, missing, ready)
-        self._requests[request_id] = request
-        self._waiting.append(request)
+        self._replies.owe(request_id, self._count, items, overrides=overrides)
 
     def sent(self, request_id: str, event_id: str | None, now: float) -> None:
         """Note that the create was sent, and under which event id, so that an error can be matched to it."""
@@ -193,19 +158,9 @@ class Arbiter:
         What was not sent is dropped. What was sent is cancelled, at once or when it is created, unless others want the
         same response or turn detection made it.
         """
-        request = self._requests.pop(request_id, None)
-        if request is None:
-            return
+        request = self._replies.forget(request_id)
         if self._asked is not None and self._asked.request is request:
             self._asked.recalled = "forgotten"
-        elif request in self._waiting:
-            self._waiting.remove(request)
-        for answer in self._answers.values():
-            if request in answer.requests:
-                answer.requests.remove(request)
-                if answer.own and not answer.requests and answer.status is None:
-                    answer.stopped = True
-                    self._actions.append(CancelResponse(answer.id))
 
     def recall(self, *, again: bool) -> str | None:
         """Cancel what is asked for and not created yet, as soon as it is created.
@@ -227,27 +182,15 @@ class Arbiter:
 
     def heard(self, response_id: str) -> None:
         """Note that some of a response was heard, or its text delivered. Tell it before its `response.done`."""
-        answer = self._answers.get(response_id)
-        if answer is not None:
-            answer.heard = True
-            if answer.status is not None:
-                self._finish(answer)
+        self._replies.heard(response_id)
 
     def interrupted(self, response_id: str) -> None:
         """Note that the user's interruption cut a response: if none of it was heard, its replies are owed again."""
-        answer = self._answers.get(response_id)
-        if answer is not None:
-            answer.cut = True
-            if answer.status is not None:
-                self._judge(answer)
+        self._replies.interrupted(response_id)
 
     def stop(self, response_id: str) -> None:
         """Note that the program itself ended a response: whatever was heard of it, nothing is owed again."""
-        answer = self._answers.get(response_id)
-        if answer is not None:
-            answer.stopped = True
-            if answer.status is not None:
-                self._finish(answer)
+        self._replies.stop(response_id)
 
     def take_floor(self, now: float) -> None:
         """Give the floor to the user (push-to-talk pressed), until an event frees it or for 60 s."""
@@ -267,24 +210,11 @@ class Arbiter:
         asked, self._asked = self._asked, None
         if asked is not None:
             self._put_back(asked)
-        for answer in list(self._answers.values()):
-            if answer.status is None and not answer.heard and not answer.stopped:
-                for request in answer.requests:
-                    self._wait(request)
-                answer.requests = []
-            self._finish(answer)
+        self._replies.lose_link()
 
     def item_acknowledged(self, item_id: str) -> None:
         """Note that the server has an item. `handle` does it for `conversation.item.added`, `.created` and `.done`."""
-        if item_id in self._acknowledged:
-            return
-        self._acknowledged[item_id] = self._count
-        if len(self._acknowledged) > _MAX_ACKNOWLEDGED:
-            del self._acknowledged[next(iter(self._acknowledged))]
-        for request in self._requests.values():
-            if item_id in request.missing:
-                request.missing.discard(item_id)
-                request.ready = self._count
+        self._replies.acknowledge(item_id, self._count)
 
     def handle(self, event: ServerEvent, now: float) -> None:
         """Follow one server event.
@@ -328,16 +258,15 @@ class Arbiter:
         if asked is not None and now >= asked.since + _ANSWER_SECONDS:
             self._asked = None
             if not self._settle_by_rival(asked) and asked.recalled != "forgotten":
-                self._give_up(asked.request, "unanswered")
+                self._replies.give_up(asked.request, "unanswered")
         if self._active is not None and now >= self._active[1] + _QUIET_SECONDS:
             self._active = None
-        if self._waiting and self._asked is None and now >= self._slot_free_at():
-            request = self._waiting.pop(0)
+        if self._replies.waiting and self._asked is None and now >= self._slot_free_at():
+            request = self._replies.waiting.pop(0)
             self._count += 1
             self._asked = _Asked(request, self._count, now)
-            self._actions.append(Ask(request.id))
-        actions, self._actions = self._actions, []
-        return actions
+            self._replies.actions.append(Ask(request.id))
+        return self._replies.take_actions()
 
     # inside
 
@@ -348,7 +277,7 @@ class Arbiter:
 
     def _created(self, response: Response, now: float) -> None:
         response_id = response.id
-        if not isinstance(response_id, str) or response_id in self._answers:
+        if not isinstance(response_id, str) or response_id in self._replies.answers:
             return
         tag = response.metadata.get(METADATA_KEY) if isinstance(response.metadata, dict) else None
         self._echoes = self._echoes or tag is not None
@@ -358,9 +287,8 @@ class Arbiter:
         own = asked is not None and (tag == asked.request.id or by_order)
         if out_of_band and not own:
             return  # it settles nothing and occupies nothing
-        answer = self._answers[response_id] = _Answer(response_id, own)
+        answer = self._replies.answer(response_id, own=own)
         self._active = (response_id, now)
-        self._forget_old_answers()
         if asked is not None and own:
             self._asked = None
             self._guess = (asked, answer) if by_order else None
@@ -373,34 +301,28 @@ class Arbiter:
         """Whether turn detection is likely to have made a response that did not come yet."""
         return self.floor.is_promised(now) or (self._committed > 0 and now < self._committed_at + _ANSWER_SECONDS)
 
-    def _answer_ours(self, answer: _Answer, asked: _Asked) -> None:
+    def _answer_ours(self, answer: Answer, asked: _Asked) -> None:
         if asked.recalled in ("again", "forgotten"):
             answer.stopped = True
             if asked.recalled == "again":
-                self._wait(asked.request)
-            self._actions.append(CancelResponse(answer.id))
+                self._replies.wait(asked.request)
+            self._replies.actions.append(CancelResponse(answer.id))
             return
-        self._settle(asked.request, answer)
+        self._replies.settle(asked.request, answer)
         if asked.recalled:
             answer.stopped = True
-            self._actions.append(CancelResponse(answer.id))
+            self._replies.actions.append(CancelResponse(answer.id))
         elif not asked.request.overrides:
-            for request in tuple(self._waiting):
-                if not request.overrides and not request.missing and request.number < asked.number:
-                    self._waiting.remove(request)
-                    self._settle(request, answer)
+            self._replies.settle_waiting(answer, lambda request: request.number < asked.number)
 
-    def _answer_by_vad(self, answer: _Answer) -> None:
+    def _answer_by_vad(self, answer: Answer) -> None:
         committed, self._committed = self._committed, 0
-        for request in tuple(self._waiting):
-            if _covered(request, committed):
-                self._waiting.remove(request)
-                self._settle(request, answer)
-        if self._asked is not None and _covered(self._asked.request, committed):
+        self._replies.settle_waiting(answer, lambda request: request.ready < committed)
+        if self._asked is not None and self._asked.request.may_share and self._asked.request.ready < committed:
             self._asked.rival = answer
 
     def _done(self, response: Response) -> None:
-        answer = self._answers.get(response.id) if isinstance(response.id, str) else None
+        answer = self._replies.answers.get(response.id) if isinstance(response.id, str) else None
         if answer is None and response.conversation_id is None:
             return  # out of band
         self._retry_at = -math.inf
@@ -408,7 +330,7 @@ class Arbiter:
             self._active = None
         if answer is not None and answer.status is None:
             answer.status = response.status if isinstance(response.status, str) else "completed"
-            self._judge(answer)
+            self._replies.judge(answer)
 
     def _refused(self, error: ErrorDetails, now: float) -> None:
         if self._retract(error):
@@ -425,18 +347,18 @@ class Arbiter:
         elif named:
             self._asked = None
             if asked.recalled != "forgotten":
-                self._give_up(asked.request, "refused", error)
+                self._replies.give_up(asked.request, "refused", error)
 
     def _rejected(self, asked: _Asked, error: ErrorDetails, now: float) -> None:
         if asked.recalled == "drop":
-            self._give_up(asked.request, "interrupted", error)
+            self._replies.give_up(asked.request, "interrupted", error)
         elif not self._settle_by_rival(asked):
             request = asked.request
             request.rejected_since = min(request.rejected_since, now)
             if self._active is not None:  # asking again waits for its end, and it lives
                 self._active = (self._active[0], now)
             elif now >= request.rejected_since + _REJECTED_SECONDS and asked.recalled != "forgotten":
-                self._give_up(request, "rejected", error)
+                self._replies.give_up(request, "rejected", error)
                 return
             else:
                 self._retry_at = now + min(_LAST_BACKOFF, _FIRST_BACKOFF * 2.0**request.rejections)
@@ -451,74 +373,23 @@ class Arbiter:
         requests, answer.requests = answer.requests, []
         for request in requests:
             if request is asked.request and error.code != ALREADY_ACTIVE:
-                self._give_up(request, "refused", error)
+                self._replies.give_up(request, "refused", error)
             else:
-                self._actions.append(OwedAgain(request.id, answer.id, "rejected"))
-                self._wait(request)
+                self._replies.actions.append(OwedAgain(request.id, answer.id, "rejected"))
+                self._replies.wait(request)
         return True
 
     def _settle_by_rival(self, asked: _Asked) -> bool:
         rival = asked.rival
-        if rival is None or asked.recalled in ("drop", "forgotten") or _came_to_nothing(rival):
+        if rival is None or asked.recalled in ("drop", "forgotten") or rival.came_to_nothing:
             return False
-        self._settle(asked.request, rival)
+        self._replies.settle(asked.request, rival)
         if rival.status is not None:
-            self._judge(rival)
+            self._replies.judge(rival)
         return True
-
-    def _settle(self, request: _Request, answer: _Answer) -> None:
-        request.rejections = 0
-        request.rejected_since = math.inf
-        answer.requests.append(request)
-        self._actions.append(Settled(request.id, answer.id))
-
-    def _judge(self, answer: _Answer) -> None:
-        """Decide what a response that is done means for the requests that it settled."""
-        if not answer.stopped and _came_to_nothing(answer):
-            reason = "failed" if answer.status == "failed" else "cancelled"
-            for request in answer.requests:
-                if request.again:
-                    self._give_up(request, reason, response_id=answer.id)
-                else:
-                    request.again = True
-                    self._actions.append(OwedAgain(request.id, answer.id, reason))
-                    self._wait(request)
-            answer.requests = []
-        elif answer.status == "completed" and not (answer.heard or answer.stopped):
-            return  # generated, but an interruption may still take it from the user
-        self._finish(answer)
-
-    def _finish(self, answer: _Answer) -> None:
-        self._answers.pop(answer.id, None)
-        for request in answer.requests:
-            self._requests.pop(request.id, None)
-
-    def _give_up(
-        self, request: _Request, reason: str, error: ErrorDetails | None = None, response_id: str | None = None
-    ) -> None:
-        self._requests.pop(request.id, None)
-        self._actions.append(GivenUp(request.id, reason, error, response_id))
 
     def _put_back(self, asked: _Asked) -> None:
         if asked.recalled not in ("drop", "forgotten"):
-            self._wait(asked.request)
+            self._replies.wait(asked.request)
         elif asked.recalled == "drop":
-            self._give_up(asked.request, "interrupted")
-
-    def _wait(self, request: _Request) -> None:
-        self._waiting.append(request)
-        self._waiting.sort(key=lambda waiting: waiting.number)
-
-    def _forget_old_answers(self) -> None:
-        for answer in list(self._answers.values())[:-_MAX_ANSWERS]:
-            self._finish(answer)
-
-
-def _covered(request: _Request, committed: int) -> bool:
-    """Whether a response to a turn that was committed then answers this request as well."""
-    return not request.overrides and not request.missing and request.ready < committed
-
-
-def _came_to_nothing(answer: _Answer) -> bool:
-    """Whether a response is over without having been an answer to anybody."""
-    return answer.status == "failed" or ((answer.status == "cancelled" or answer.cut) and not answer.heard)
+            self._replies.give_up(asked.request, "interrupted")

@@ -728,9 +728,9 @@ def test_answers_are_bounded():
         arbiter.handle(added(f"j{n}"), 0.0)
         arbiter.handle(added(f"k{n}"), 0.0)
 
-    assert len(arbiter._answers) <= 65
-    assert len(arbiter._requests) <= 65
-    assert len(arbiter._acknowledged) <= 1024
+    assert len(arbiter._replies.answers) <= 65
+    assert len(arbiter._replies.requests) <= 65
+    assert len(arbiter._replies._acknowledged) <= 1024
 
 
 @attrs.define
