@@ -180,8 +180,7 @@ class SessionDriver:
                 await self._answer(start, request)
             except Exception as error:  # a user's brain or voice may raise anything
                 _logger.exception("The brain or the voice failed; the response ends with status 'failed'.")
-                message = f"{type(error).__name__}: {error}"
-                self._protocol.response_failed(start.response_id, message, trio.current_time())
+                self._protocol.response_failed(start.response_id, _words(error), trio.current_time())
             else:
                 self._protocol.response_finished(start.response_id, trio.current_time())
             self._flush()
@@ -204,11 +203,18 @@ class SessionDriver:
         transcript, problem = None, "This server has no recogniser."
         if self._recogniser is not None:
             try:
-                transcript = await self._recogniser.recognise(wanted.pcm)
+                understood = await self._recogniser.recognise(wanted.pcm)
+                understood.text.encode()  # refuses a lone surrogate, which no message can carry
+                transcript = understood
             except Exception as error:  # a user's recogniser may raise anything
                 _logger.exception("The recogniser failed.")
-                problem = f"{type(error).__name__}: {error}"
+                problem = _words(error)
         self._protocol.heard(wanted.item_id, transcript, problem)
         self._heard.set()
         self._heard = trio.Event()
         self._flush()
+
+
+def _words(error: Exception) -> str:
+    """Put a failure into words that a message can carry."""
+    return f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()

@@ -156,7 +156,10 @@ class ResponseRun:
 
         Returns:
             False when the response is over, or was ended by it because of `max_output_tokens`.
+        Raises:
+            UnicodeEncodeError: It holds a lone surrogate, which no message can carry. Nothing was sent.
         """
+        _refuse_surrogates(delta)
         if self.ended or not self._has_room(text=delta):
             return False
         item, part = self._message("output_text")
@@ -175,6 +178,7 @@ class ResponseRun:
 
     def spoken_text(self, delta: str) -> bool:
         """Send a piece of the transcript of its speech; returns as `text` does."""
+        _refuse_surrogates(delta)
         if self.ended or not self._has_room(text=delta):
             return False
         item, part = self._message("output_audio")
@@ -219,6 +223,7 @@ class ResponseRun:
         arguments = wanted.arguments
         if not isinstance(arguments, str):
             arguments = json.dumps(dict(arguments), ensure_ascii=False, allow_nan=False)
+        _refuse_surrogates(wanted.name + arguments)
         if self.ended or not self._has_room(text=wanted.name + arguments):
             return False
         self._close_item("completed")
@@ -399,6 +404,11 @@ class ResponseRun:
             ),
             output_token_details=events.OutputTokenDetails(text_tokens=out_text, audio_tokens=out_audio),
         )
+
+
+def _refuse_surrogates(text: str) -> None:
+    """Refuse, before anything is kept, what could not be sent later: JSON on a WebSocket is UTF-8."""
+    text.encode()
 
 
 def _event_part(part: Part, *, whole: bool) -> events.ContentPart:

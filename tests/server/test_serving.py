@@ -18,7 +18,15 @@ import trio
 import trio.testing
 
 from realtime_trio.errors import ConfigurationError, ConnectError, ConnectionClosed, Refused
-from realtime_trio.server import RealtimeProtocol, Speech, SpokenWord, Transcript, open_server, serve_realtime
+from realtime_trio.server import (
+    RealtimeProtocol,
+    Speech,
+    SpokenWord,
+    ToolCall,
+    Transcript,
+    open_server,
+    serve_realtime,
+)
 from realtime_trio.server.babble import BabbleVoice
 from realtime_trio.server.driver import SessionDriver
 from realtime_trio.server.turn_detection import EnergyTurnDetector
@@ -264,6 +272,65 @@ async def test_what_a_brain_may_not_give_fails_the_response(autojump_clock, clie
     async with open_server(listen=False, brain=brain) as server, client_of(server) as client:
         failed = await client.ask("go", output_modalities=["text"])
         assert "TypeError" in failed["status_details"]["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    ["a \ud800", ToolCall("a\udc00"), ToolCall("a", '{"b": "\ud800"}'), ToolCall("a", {"b": "\ud800"})],
+    ids=repr,
+)
+@pytest.mark.parametrize("modality", ["text", "audio"])
+async def test_a_lone_surrogate_fails_its_response_and_nothing_else(autojump_clock, client_of, nonsense, modality):
+    """JSON on a WebSocket cannot carry it."""
+
+    async def brain(request):
+        yield "well, "
+        if request.history[-1].text == "fail":
+            yield nonsense
+            yield "never said"
+
+    async with open_server(listen=False, brain=brain) as server, client_of(server) as client:
+        failed = await client.ask("fail", output_modalities=[modality])
+        assert "failed" == failed["status"]
+        assert "surrogate" in failed["status_details"]["error"]["message"]
+        (content,) = failed["output"][0]["content"]
+        assert content["text" if modality == "text" else "transcript"].startswith("well, ")
+        assert "completed" == (await client.ask("again", output_modalities=[modality]))["status"]
+
+
+async def test_a_voice_that_gives_a_lone_surrogate_fails_the_response(autojump_clock, client_of):
+    class Rubbish:
+        async def speak(self, text: str, *, voice: str, speed: float = 1.0) -> Speech:
+            return Speech(bytes(4800), (SpokenWord("\ud800", 0),))
+
+    async with open_server(listen=False, brain=one_two, voice=Rubbish()) as server, client_of(server) as client:
+        failed = await client.ask("go")
+        assert "surrogate" in failed["status_details"]["error"]["message"]
+        assert "completed" == (await client.ask("go", output_modalities=["text"]))["status"]
+
+
+async def test_the_words_of_a_failure_may_hold_a_lone_surrogate(autojump_clock, client_of):
+    async def brain(request):
+        raise OSError("no file a\udcff")
+        yield ""
+
+    async with open_server(listen=False, brain=brain) as server, client_of(server) as client:
+        failed = await client.ask("go", output_modalities=["text"])
+        assert "OSError: no file a?" == failed["status_details"]["error"]["message"]
+
+
+async def test_a_recogniser_that_gives_a_lone_surrogate_has_failed(autojump_clock, client_of, user_speech):
+    class Rubbish:
+        async def recognise(self, pcm: bytes) -> Transcript:
+            return Transcript("\ud800")
+
+    async with open_server(listen=False, brain=one_two, recogniser=Rubbish()) as server, client_of(server) as client:
+        audio = {"input": {"transcription": {"model": "whisper-1"}}}
+        await client.send("session.update", session={"type": "realtime", "audio": audio})
+        await client.send("input_audio_buffer.append", audio=base64.b64encode(user_speech).decode())
+        received = await client.until("response.done")
+    failed = next(event for event in received if event["type"].endswith("transcription.failed"))
+    assert "surrogate" in failed["error"]["message"]
 
 
 async def test_a_failing_recogniser_is_told_and_the_brain_goes_on(autojump_clock, client_of, user_speech):
