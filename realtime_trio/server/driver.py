@@ -13,7 +13,7 @@ The protocol is never entered by two tasks at once: none of its methods waits. W
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVarTuple
 
 import trio
@@ -190,6 +190,9 @@ class SessionDriver:
             self._protocol, start, voice=self._voice, speed=self._speed, flush=self._flush, room=self._room
         )
         pieces = self._brain(request)
+        if isinstance(pieces, Coroutine):
+            pieces.close()  # else it warns, somewhere else, that it was never awaited
+            raise TypeError("the brain is a plain async function: it has to be an async generator function, with yield")
         try:
             async for piece in pieces:
                 if not await delivery.deliver(piece):

@@ -2,6 +2,7 @@
 
 import base64
 import functools
+import gc
 import itertools
 import json
 import math
@@ -331,6 +332,19 @@ async def test_a_recogniser_that_gives_a_lone_surrogate_has_failed(autojump_cloc
         received = await client.until("response.done")
     failed = next(event for event in received if event["type"].endswith("transcription.failed"))
     assert "surrogate" in failed["error"]["message"]
+
+
+async def test_a_brain_that_never_yields_is_told_what_a_brain_is(autojump_clock, client_of):
+    """A plain coroutine function would otherwise also warn, somewhere else, that it was never awaited."""
+
+    async def brain(request):
+        return "hello"
+
+    async with open_server(listen=False, brain=brain) as server, client_of(server) as client:
+        failed = await client.ask("go", output_modalities=["text"])
+    assert "failed" == failed["status"]
+    assert "async generator function" in failed["status_details"]["error"]["message"]
+    gc.collect()  # where the warning would come from
 
 
 async def test_a_failing_recogniser_is_told_and_the_brain_goes_on(autojump_clock, client_of, user_speech):
