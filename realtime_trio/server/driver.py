@@ -9,6 +9,7 @@
  └─ ears         one task for each turn that the recogniser hears
 ```
 The protocol is never entered by two tasks at once: none of its methods waits. What it decides is not decided here.
+Every task is protected from Ctrl-C, which lands in the block of `open_server` instead.
 """
 
 import logging
@@ -110,6 +111,7 @@ class SessionDriver:
             self._protocol.receive(message, trio.current_time())
             self._flush()
 
+    @trio.lowlevel.enable_ki_protection
     async def _write(self) -> None:
         while True:
             await self._more.wait()
@@ -133,6 +135,7 @@ class SessionDriver:
             self._room_made = trio.Event()
             await self._room_made.wait()
 
+    @trio.lowlevel.enable_ki_protection
     async def _tick(self) -> None:
         while True:
             with trio.CancelScope(deadline=self._protocol.deadline) as self._alarm:
@@ -169,6 +172,7 @@ class SessionDriver:
 
     # ---- brain, voice, recogniser ----
 
+    @trio.lowlevel.enable_ki_protection
     async def _respond(self, start: StartResponse, scope: trio.CancelScope) -> None:
         with scope:
             while not self._protocol.hearing.isdisjoint(start.hear_first):
@@ -202,6 +206,7 @@ class SessionDriver:
                 with trio.move_on_after(_BRAIN_GOODBYE, shield=True):
                     await aclose()
 
+    @trio.lowlevel.enable_ki_protection
     async def _hear(self, wanted: Recognise) -> None:
         transcript, problem = None, "This server has no recogniser."
         if self._recogniser is not None:

@@ -156,6 +156,7 @@ class ResponseRun:
 
         Returns:
             False when the response is over, or was ended by it because of `max_output_tokens`.
+
         Raises:
             UnicodeEncodeError: It holds a lone surrogate, which no message can carry. Nothing was sent.
         """

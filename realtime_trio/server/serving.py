@@ -241,6 +241,7 @@ def _server(
 # ---- one client ----
 
 
+@trio.lowlevel.enable_ki_protection
 async def _serve_stream(fittings: _Fittings, stream: trio.abc.Stream) -> None:
     """Serve one client, whatever it does: its end is never the server's."""
     try:

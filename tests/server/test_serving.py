@@ -19,6 +19,7 @@ import trio
 import trio.testing
 
 from realtime_trio.errors import ConfigurationError, ConnectError, ConnectionClosed, Refused
+from realtime_trio.nursery import open_services
 from realtime_trio.server import (
     RealtimeProtocol,
     Speech,
@@ -345,6 +346,68 @@ async def test_a_brain_that_never_yields_is_told_what_a_brain_is(autojump_clock,
     assert "failed" == failed["status"]
     assert "async generator function" in failed["status_details"]["error"]["message"]
     gc.collect()  # where the warning would come from
+
+
+async def test_ctrl_c_does_not_land_in_a_session(autojump_clock, monkeypatch):
+    """Where it would leave a task half started: it lands in the program's own block, which ends the server."""
+    protected = {}
+
+    def note(name):
+        protected[name] = trio.lowlevel.currently_ki_protected()
+
+    class Slate:
+        """A link that notes who calls."""
+
+        async def send_message(self, message: str) -> None:
+            note("writer")
+
+        async def receive_message(self) -> str:
+            note("reader")
+            return await messages.receive()
+
+    class Ear:
+        async def recognise(self, pcm: bytes) -> Transcript:
+            note("ears")
+            return Transcript("hello")
+
+    async def brain(request):
+        note("response")
+        yield "hello"
+
+    def tick(self, now):
+        note("alarm")
+        ticked.set()
+
+    ticked = trio.Event()
+    monkeypatch.setattr(RealtimeProtocol, "tick", tick)
+    give, messages = trio.open_memory_channel(10)
+    protocol = RealtimeProtocol(turn_detector=EnergyTurnDetector(), now=trio.current_time(), unix_time=0)
+    driver = SessionDriver(Slate(), protocol, brain=brain, voice=BabbleVoice(), recogniser=Ear(), speed=4.0)
+    async with open_services() as services:
+        services.start_soon(driver.run)
+        for event in (
+            {"type": "input_audio_buffer.append", "audio": base64.b64encode(bytes(48_000)).decode()},
+            {"type": "input_audio_buffer.commit"},
+            {"type": "response.create"},
+        ):
+            give.send_nowait(json.dumps(event))
+        await ticked.wait()
+    assert dict.fromkeys(("reader", "writer", "ears", "response", "alarm"), True) == protected
+
+
+async def test_ctrl_c_does_not_land_in_a_session_on_a_socket():
+    protected = []
+
+    def detector():
+        protected.append(trio.lowlevel.currently_ki_protected())
+        return EnergyTurnDetector()
+
+    async with (
+        open_server(recogniser="none", turn_detector=detector) as server,
+        open_websocket(Target(url=server.url + "?model=m")) as link,
+    ):
+        await link.receive_message()
+    assert [True] == protected
 
 
 async def test_a_failing_recogniser_is_told_and_the_brain_goes_on(autojump_clock, client_of, user_speech):
