@@ -10,6 +10,7 @@ import trio
 from . import events
 from .connection import open_connection
 from .device import AudioDevice
+from .errors import ConfigurationError
 from .events import UNSET, UnsetType
 from .session import (
     Modality,
@@ -66,7 +67,8 @@ async def open_session(
         instructions: What the model is told to be.
         voice: The name of the voice.
         modality: `"audio"` or `"text"`; by default audio with a device, else text.
-        turn_detection: `ServerVad(...)`, `SemanticVad(...)`, the name of one, or None for manual turns.
+        turn_detection: `ServerVad(...)`, `SemanticVad(...)`, the name of one, or None for manual turns. When the user
+            speaks the session interrupts; with `interrupt_response=False` it does so itself, instead of the server.
         transcription: How the user's speech is transcribed: a model's name, `AudioTranscription(...)`, or None.
         tools: Functions that the model may call; see `realtime_trio.tool`.
         audio: A microphone and speaker; without, the program appends and receives PCM itself.
@@ -100,12 +102,16 @@ async def open_session(
         Reader, writer, capture, playout, a timer, and one task a tool call, all gone when the block has ended. A crash
         in one of them cancels the block and is raised as `InternalError`.
     """
+    _check(audio, ack_timeout, tool_errors, audio_limit)
     toolbox = Toolbox(tools)
+    base = session_settings(config=config)
+    if modality is None and not base.output_modalities:
+        modality = "text" if audio is None else "audio"
     settings = session_settings(
-        config=config,
+        config=base,
         instructions=UNSET if instructions is None else instructions,
         voice=UNSET if voice is None else voice,
-        modality=_modality(modality, config, audio),
+        modality=UNSET if modality is None else modality,
         turn_detection=turn_detection,
         transcription=transcription,
         tools=toolbox.definitions() if toolbox else UNSET,
@@ -135,16 +141,12 @@ async def open_session(
             yield Session(engine, Toolbox)
 
 
-def _modality(
-    given: Modality | None, config: events.RealtimeSession | Mapping[str, Any] | None, audio: AudioDevice | None
-) -> Modality | UnsetType:
-    if given is not None:
-        return given
-    configured = (
-        config.output_modalities
-        if isinstance(config, events.RealtimeSession)
-        else (config or {}).get("output_modalities")
-    )
-    if configured:
-        return UNSET
-    return "text" if audio is None else "audio"
+def _check(audio: object, ack_timeout: object, tool_errors: object, audio_limit: object) -> None:
+    """Refuse at the border what would be a riddle inside."""
+    if audio is not None and not isinstance(audio, AudioDevice):
+        raise ConfigurationError(f"audio is a device (it has open()), not {type(audio).__name__}")
+    for name, value in (("ack_timeout", ack_timeout), ("audio_limit", audio_limit)):
+        if not isinstance(value, int | float) or not value > 0:
+            raise ConfigurationError(f"{name} is a number of seconds above 0, not {value!r}")
+    if tool_errors not in ("report", "raise"):
+        raise ConfigurationError(f"tool_errors is 'report' or 'raise', not {tool_errors!r}")

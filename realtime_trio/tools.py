@@ -231,6 +231,8 @@ class Toolbox(Mapping[str, Tool[..., Any]]):
         self._tools: dict[str, Tool[..., Any]] = {}
         self._definitions: list[FunctionTool] = []
         for given in tools:
+            if not callable(given):
+                raise ConfigurationError(f"a tool is a function, not {given!r}")
             one = given if isinstance(given, Tool) else tool(given)
             if one.name in self._tools:
                 raise ConfigurationError(

@@ -24,7 +24,7 @@ from .subscription import Lagged as Lagged
 from .subscription import Subscription as Subscription
 from .tape import Tape as Tape
 from .tool_calls import ToolErrors as ToolErrors
-from .tool_calls import ToolRunner as ToolRunner
+from .tool_runner import ToolRunner as ToolRunner
 
 __all__ = [
     "AudioDropped",

@@ -20,8 +20,9 @@ from realtime_trio.core.arbiter import ALREADY_ACTIVE
 from realtime_trio.core.conversation import Conversation
 from realtime_trio.core.interruption import is_benign
 from realtime_trio.device import AudioDevice
-from realtime_trio.errors import ConnectionClosed, NotAcknowledged, RemoteProtocolError
+from realtime_trio.errors import ConnectionClosed, LocalProtocolError, NotAcknowledged, RemoteProtocolError
 
+from .beside import Beside
 from .calls import Calls, Kind, server_error
 from .exchanges import Request
 from .lifetime import Lifetime
@@ -29,7 +30,8 @@ from .notices import AudioDropped, NotAnEvent
 from .sound import Sound
 from .subscribers import Subscribers
 from .subscription import again
-from .tool_calls import ToolCalls, ToolErrors, ToolRunner
+from .tool_calls import ToolCalls, ToolErrors
+from .tool_runner import ToolRunner
 from .turns import Turns
 
 __all__ = ["Engine"]
@@ -68,6 +70,7 @@ class Engine:
         self.not_understood = Counter[str]()
         self._created = trio.Event()
         self._dropped_ms = 0
+        self._ended = False
         self.sound = Sound(device, append=self._append, on_block=self._on_block)
         self.tool_calls = ToolCalls(
             tools,
@@ -85,20 +88,27 @@ class Engine:
             publish=self.subscribers.publish,
             publish_response=self.subscribers.publish_response,
             audio_limit=audio_limit,
-            ack_timeout=ack_timeout,
+            beside=Beside(self._send, ack_timeout),
         )
         self.lifetime.on_end(self._end)
 
     def check_open(self) -> None:
         """Raise why no call makes sense any more, if that is so."""
-        if self.lifetime.reason is not None:
+        if isinstance(self.lifetime.reason, Exception):
             raise again(self.lifetime.reason)
         if self.lifetime.over:
             raise trio.ClosedResourceError("the session is closed")
 
     async def call(self, kind: Kind, event: events.ClientEvent, item_id: str = "") -> Any:
-        """Send an event and wait for the answer to it; see `Calls.make`."""
+        """Send an event and wait for the answer to it; see `Calls.make`.
+
+        Raises:
+            LocalProtocolError: It is not of the wire's shape.
+        """
         self.check_open()
+        misfit = events.decode_client(events.encode(event))
+        if isinstance(misfit, events.MalformedEvent):
+            raise LocalProtocolError(f"{misfit.type} does not fit: {misfit.problem}. Nothing was sent.")
         return await self.calls.make(kind, lambda: self.connection.send(event), item_id=item_id)
 
     @asynccontextmanager
@@ -121,14 +131,17 @@ class Engine:
             self.lifetime.start_soon(self.turns.run)
             if self.sound.device is not None:
                 ready = trio.Event()
-                self.lifetime.start_soon(self.sound.run, ready)
+                # what a device raises is the device's own word: it stays as it is
+                self.lifetime.start_soon(self.sound.run, ready, foreign=True)
                 await ready.wait()
             yield
 
     async def drained(self) -> None:
-        """Wait until nothing is being generated and all sound was heard."""
+        """Wait until nothing is being generated and all sound was heard; raise why if the session is over before."""
         await self.turns.idle()
         await self.sound.drained()
+        if self._ended:
+            self.check_open()
 
     async def _configure(self, settings: events.RealtimeSession) -> None:
         with trio.move_on_after(self.calls.timeout):
@@ -163,7 +176,9 @@ class Engine:
                 # before the session exists every error is final; what the server says beats the close that follows
                 self.lifetime.end(server_error(event.error))
         answered = self.calls.handle(event)
-        if isinstance(event, events.Error) and not answered and not _is_expected(event.error):
+        if isinstance(event, events.Error) and not (
+            answered or self.turns.answers(event.error) or _is_expected(event.error)
+        ):
             _log.warning("the server reports: %s", server_error(event.error))
         self.turns.handle(event, now)
         self.subscribers.publish(event)
@@ -193,6 +208,8 @@ class Engine:
             self._dropped_ms = dropped_ms
 
     def _end(self, reason: Exception | None) -> None:
+        self._ended = True
+        self.sound.release()
         self.calls.end(reason or trio.ClosedResourceError("the session is closed"))
         self.turns.end(reason)
         self.subscribers.end(reason)

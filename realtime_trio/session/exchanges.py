@@ -11,6 +11,7 @@ from realtime_trio import events
 
 from .promise import Promise
 from .responses import Reply, Response, ToolCall, total_usage
+from .tool_runner import ToolRunner
 
 __all__ = ["Exchange", "Request", "new_id"]
 
@@ -67,12 +68,14 @@ class Request:
         id: The key by which the server's answer is known (`metadata["realtime_trio"]`).
         overrides: What to ask for beside the session's settings.
         exchange: What it belongs to, None for what nobody waits for.
+        tools: Runs the calls of the response, where it was asked for with tools of its own.
         created: The response that settles it.
         response: The same, once there is one.
     """
 
     overrides: events.ResponseCreateParams | events.UnsetType = events.UNSET
     exchange: Exchange | None = None
+    tools: ToolRunner | None = None
     id: str = attrs.field(factory=lambda: new_id("req"))
     created: Promise[Response] = attrs.field(factory=Promise)
     response: Response | None = None

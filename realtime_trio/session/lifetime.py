@@ -31,7 +31,7 @@ class Lifetime:
         over: Whether no more calls make sense: it ended, or it is saying goodbye.
     """
 
-    reason: Exception | None = attrs.field(default=None, init=False)
+    reason: BaseException | None = attrs.field(default=None, init=False)
     over: bool = attrs.field(default=False, init=False)
     _body: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _services: trio.CancelScope = attrs.field(factory=lambda: trio.CancelScope(shield=True), init=False)
@@ -42,29 +42,46 @@ class Lifetime:
         """Let `witness` know the reason when the session ends without the user's doing."""
         self._witnesses.append(witness)
 
-    def end(self, reason: Exception) -> None:
-        """End the session for a reason that is not the user's. Only the first reason counts."""
+    def end(self, reason: BaseException) -> None:
+        """End the session for a reason that is not the user's. Only the first reason counts.
+
+        Args:
+            reason: What is raised where the block ends. Who waits elsewhere gets it too, unless it is of the kind that
+                is for the main task only (`SystemExit`, `KeyboardInterrupt`).
+        """
         if self.over:
             return
         self.reason, self.over = reason, True
         # The body first: a task in it that waits for an answer is to see the cancellation, not the reason,
         # which is raised once, at the end of the block.
         self._body.cancel(reason=f"the session ended: {reason}")
+        told = reason if isinstance(reason, Exception) else trio.ClosedResourceError(f"the session ended: {reason!r}")
         for witness in self._witnesses:
-            witness(reason)
+            witness(told)
 
-    def start_soon(self, service: Service, *args: object, name: str | None = None) -> None:
-        """Start a service task; a crash of it is our mistake and ends the session with `InternalError`."""
+    def start_soon(self, service: Service, *args: object, name: str | None = None, foreign: bool = False) -> None:
+        """Start a service task; a crash of it ends the session.
+
+        Args:
+            service: An async function.
+            args: Its arguments.
+            name: The task's name.
+            foreign: Whether it runs code of the user's, whose exceptions stay as they are. Otherwise a crash is our
+                mistake: `InternalError`.
+        """
         assert self._nursery is not None, "services start inside `running()`"  # noqa: S101
-        self._nursery.start_soon(self._serve, service, args, name=name or service)
+        self._nursery.start_soon(self._serve, service, args, foreign, name=name or service)
 
     @trio.lowlevel.enable_ki_protection
-    async def _serve(self, service: Service, args: tuple[object, ...]) -> None:
+    async def _serve(self, service: Service, args: tuple[object, ...], foreign: bool) -> None:  # noqa: FBT001 ours
         try:
             await service(*args)
-        except RealtimeError as error:
+        except (RealtimeError, SystemExit, KeyboardInterrupt) as error:
             self.end(error)
         except Exception as error:  # noqa: BLE001 a border: whatever it was reaches the one who can act
+            if foreign:
+                self.end(error)
+                return
             mistake = InternalError(f"{getattr(service, '__name__', service)} crashed: {error!r}; please report this")
             mistake.__cause__ = error
             self.end(mistake)

@@ -53,12 +53,12 @@ class ToolFinished:
 
 @attrs.frozen
 class ToolFailed:
-    """A tool raised. The model was given an error text, and the session goes on.
+    """A tool raised and the model was given an error text; or the server did not take its output. The session goes on.
 
     Attributes:
         call_id: The call.
         name: The tool.
-        exception: What it raised, with its traceback.
+        exception: What it raised, with its traceback; or why its output is lost.
     """
 
     call_id: str

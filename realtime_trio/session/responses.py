@@ -93,7 +93,7 @@ class Response:
     _interrupt: Callable[["Response"], object] = attrs.field(default=lambda _: None, alias="interrupt")
     _done: Promise[events.Response] = attrs.field(factory=Promise, init=False)
     _heard: Promise[None] = attrs.field(factory=Promise, init=False)
-    _scopes: list[trio.CancelScope] = attrs.field(factory=list, init=False)
+    _scopes: dict[trio.lowlevel.Task, list[trio.CancelScope]] = attrs.field(factory=dict, init=False)
     _interrupted: bool = attrs.field(default=False, init=False)
 
     def __repr__(self) -> str:
@@ -183,7 +183,7 @@ class Response:
     async def __aenter__(self) -> Self:
         scope = trio.CancelScope()
         scope.__enter__()
-        self._scopes.append(scope)
+        self._scopes.setdefault(trio.lowlevel.current_task(), []).append(scope)
         if self._interrupted:
             scope.cancel(reason="the response was interrupted")
         return self
@@ -194,7 +194,11 @@ class Response:
         early = not self.is_done or (error is not None and not self.is_heard)
         if early and not self._interrupted:
             self._interrupt(self)
-        return self._scopes.pop().__exit__(kind, error, traceback)
+        task = trio.lowlevel.current_task()  # several may be in the block, and each has its own scope
+        scope = self._scopes[task].pop()
+        if not self._scopes[task]:
+            del self._scopes[task]
+        return scope.__exit__(kind, error, traceback)
 
     # For the session, not for users.
 
@@ -216,7 +220,7 @@ class Response:
         """It is interrupted: leave its scopes, end its streams."""
         self._interrupted = True
         self._complete_tapes()
-        for scope in self._scopes:
+        for scope in [scope for scopes in self._scopes.values() for scope in scopes]:
             scope.cancel(reason="the response was interrupted")
 
     def finish_interruption(self, record: "Interruption") -> None:

@@ -12,7 +12,7 @@ import trio
 
 from realtime_trio import events as wire  # the name `events` is a method here
 from realtime_trio.core.conversation import Conversation
-from realtime_trio.errors import LocalProtocolError, NotAcknowledged, ServerError
+from realtime_trio.errors import LocalProtocolError, NotAcknowledged
 
 from .engine import Engine
 from .exchanges import Exchange, Request, new_id
@@ -21,7 +21,7 @@ from .notices import Notice
 from .responses import Reply, Response
 from .settings import check_device_formats, response_overrides, session_settings
 from .subscription import Lagged, Subscription
-from .tool_calls import ToolRunner
+from .tool_runner import ToolRunner
 
 __all__ = ["Session", "SessionStatistics"]
 
@@ -80,8 +80,9 @@ class Session:
 
         Args:
             text: What the user says.
-            overrides: For this reply only, beside the session's settings: `instructions`, `modality`, `voice`, `tools`,
-                `tool_choice`, `max_output_tokens`, `metadata` and the other fields of the wire's `response.create`.
+            overrides: For this reply only, beside the session's settings: `instructions`, `modality`, `voice`, `tools`
+                (functions, too), `tool_choice`, `max_output_tokens`, `metadata` (15 pairs) and the other fields of the
+                wire's `response.create`. Asks without overrides that wait at the same time share one response.
 
         Returns:
             The exchange, when no reply and no tool output is owed any more; with a device, when it was heard. A reply
@@ -91,17 +92,18 @@ class Session:
             ResponseFailed: A response failed, and again when it was asked for once more.
             ServerError: The server refused the text or the overrides.
             ConfigurationError: There is no such override.
+            LocalProtocolError: The text is none; nothing was sent.
             ConnectionClosed: The link was lost.
 
         Cancellation:
             What was not asked for yet is forgotten; a response that was asked for is cancelled at the server. The text
             stays in the conversation.
         """
-        params = response_overrides(overrides)
         exchange = Exchange()
+        request = self._request(overrides, exchange)
         try:
             item = await self.create_item(wire.user_message(text))
-            self._engine.turns.owe(Request(params, exchange), [str(item.id)])
+            self._engine.turns.owe(request, [str(item.id)])
             await exchange.over.wait()
             if self._engine.sound.device is not None and exchange.responses:
                 await exchange.responses[-1].heard()
@@ -136,7 +138,7 @@ class Session:
 
         Args:
             overrides: As for `ask`. With `conversation="none"` the response is beside the conversation and starts at
-                once.
+                once; function calls in it are yours (`Response.items`): they are neither run nor answered.
 
         Returns:
             The response, when it was created; it goes on while you use it.
@@ -149,7 +151,7 @@ class Session:
         Cancellation:
             What was not asked for yet is forgotten; what was asked for is cancelled at the server.
         """
-        request = Request(response_overrides(overrides))
+        request = self._request(overrides)
         self._engine.check_open()
         self._engine.turns.owe(request, ())
         try:
@@ -180,20 +182,19 @@ class Session:
 
         Raises:
             NotAcknowledged: The server did not answer.
+            ConnectionClosed: The link was lost.
 
         Cancellation:
             The response is cancelled all the same.
         """
+        self._engine.check_open()
         response = self._engine.turns.active(response_id)
         if response is None:
             await trio.lowlevel.checkpoint()
             return False
-        self._engine.turns.cancel(response)
+        outcome = self._engine.turns.cancel(response)
         with trio.move_on_after(self._engine.calls.timeout):
-            try:
-                return (await response.done()).status == "cancelled"
-            except ServerError:
-                return False
+            return await outcome.wait()
         raise NotAcknowledged(f"the server did not cancel {response.id} within {self._engine.calls.timeout:g} s")
 
     def responses(self, *, size: int = 1024) -> Subscription[Response]:
@@ -215,11 +216,14 @@ class Session:
             pcm: Any length; whole samples.
 
         Raises:
-            LocalProtocolError: Half a sample.
+            LocalProtocolError: Half a sample, or not bytes; nothing was sent.
 
         Cancellation:
             Audio that the writer has not taken yet is not sent.
         """
+        if not isinstance(pcm, bytes | bytearray | memoryview):
+            raise LocalProtocolError(f"audio is bytes, not {type(pcm).__name__}. Nothing was sent.")
+        pcm = bytes(pcm)
         if len(pcm) % 2 and self._input_format() in ("", "audio/pcm"):
             raise LocalProtocolError(f"{len(pcm)} bytes are not whole samples of PCM16: send an even number of bytes")
         for start in range(0, len(pcm), _LARGEST_APPEND):
@@ -280,6 +284,8 @@ class Session:
         Cancellation:
             What was sent stays sent.
         """
+        if not isinstance(item, msgspec.Struct):
+            raise LocalProtocolError(f"an item is a value of realtime_trio.events, not {type(item).__name__}")
         if not getattr(item, "id", None):
             item = msgspec.structs.replace(item, id=new_id("item"))
         after = wire.UNSET if previous_item_id is None else previous_item_id
@@ -387,6 +393,13 @@ class Session:
             size: Values held for a slow reader; beyond that the oldest go, and the next one received is `Lagged(n)`.
         """
         return self._engine.subscribers.to_events(kinds, size)
+
+    def _request(self, overrides: dict[str, Any], exchange: Exchange | None = None) -> Request:
+        runner = None
+        if any(callable(one) for one in overrides.get("tools") or ()):
+            runner = self._make_tools(overrides["tools"])
+            overrides = {**overrides, "tools": runner.definitions()}
+        return Request(response_overrides(overrides), exchange, runner)
 
     def _input_format(self) -> str:
         audio = self.config.audio.input if self.config.audio else None

@@ -24,6 +24,8 @@ Modality: TypeAlias = Literal["audio", "text"]
 TurnDetection: TypeAlias = events.ServerVad | events.SemanticVad | Literal["server_vad", "semantic_vad"] | None
 TranscriptionSetting: TypeAlias = events.AudioTranscription | str | None
 
+_MOST_METADATA = 15
+
 
 def session_settings(
     *,
@@ -52,6 +54,7 @@ def session_settings(
         ConfigurationError: A value is not of the wire's shape, or there is no such field.
     """
     base = _as_session(config)
+    changes: dict[str, Any] = _known_fields(fields)
     audio_in: dict[str, Any] = {}
     if turn_detection is not events.UNSET:
         audio_in["turn_detection"] = _turn_detection(turn_detection)
@@ -59,7 +62,7 @@ def session_settings(
         audio_in["transcription"] = (
             events.AudioTranscription(model=transcription) if isinstance(transcription, str) else transcription
         )
-    audio = base.audio or events.SessionAudio()
+    audio = changes.get("audio", base.audio) or events.SessionAudio()
     if audio_in:
         audio = msgspec.structs.replace(
             audio, input=msgspec.structs.replace(audio.input or events.AudioInput(), **audio_in)
@@ -68,7 +71,6 @@ def session_settings(
         audio = msgspec.structs.replace(
             audio, output=msgspec.structs.replace(audio.output or events.AudioOutput(), voice=voice)
         )
-    changes: dict[str, Any] = _known_fields(fields)
     if audio_in or voice is not events.UNSET:
         changes["audio"] = audio
     if instructions is not events.UNSET:
@@ -77,7 +79,11 @@ def session_settings(
         changes["output_modalities"] = [_modality(modality)]
     if tools is not events.UNSET:
         changes["tools"] = list(tools)
-    return msgspec.structs.replace(base, **changes)
+    settings = msgspec.structs.replace(base, **changes)
+    misfit = events.decode_client(events.encode(events.SessionUpdate(session=settings)))
+    if isinstance(misfit, events.MalformedEvent):
+        raise ConfigurationError(f"the session's configuration does not fit: {misfit.problem}")
+    return settings
 
 
 def response_overrides(fields: Mapping[str, Any]) -> events.ResponseCreateParams | events.UnsetType:
@@ -94,8 +100,14 @@ def response_overrides(fields: Mapping[str, Any]) -> events.ResponseCreateParams
     if "modality" in given:
         given["output_modalities"] = [_modality(given.pop("modality"))]
     if "voice" in given:
-        given["audio"] = {"output": {"voice": given.pop("voice")}}
+        audio = msgspec.to_builtins(given.get("audio") or {})
+        given["audio"] = {**audio, "output": {**(audio.get("output") or {}), "voice": given.pop("voice")}}
     params: events.ResponseCreateParams = _convert(given, events.ResponseCreateParams, "an override of a response")
+    if len(params.metadata or ()) > _MOST_METADATA:
+        raise ConfigurationError(
+            f"metadata has {len(params.metadata or ())} pairs: {_MOST_METADATA} are possible, because of the server's "
+            "16 the session needs one to know its response by"
+        )
     return params
 
 
@@ -121,19 +133,21 @@ def _as_session(config: events.RealtimeSession | Mapping[str, Any] | None) -> ev
         return events.RealtimeSession()
     if isinstance(config, events.RealtimeSession):
         return config
-    session: events.RealtimeSession = _convert({"type": "realtime", **config}, events.RealtimeSession, "config")
+    if not isinstance(config, Mapping):
+        raise ConfigurationError(f"config is a RealtimeSession or a mapping of its fields, not {type(config).__name__}")
+    session: events.RealtimeSession = _convert(config, events.RealtimeSession, "config")
     return session
 
 
 def _known_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     if not fields:
         return {}
-    session = _convert({"type": "realtime", **fields}, events.RealtimeSession, "a setting of the session")
+    session = _convert(fields, events.RealtimeSession, "a setting of the session")
     return {name: getattr(session, name) for name in fields}
 
 
 def _convert(value: Mapping[str, Any], kind: type[Any], what: str) -> Any:
-    unknown = set(value) - set(kind.__struct_fields__) - {"type"}
+    unknown = set(value) - set(kind.__struct_fields__) - ({"type"} if what == "config" else set())
     if unknown:
         names = ", ".join(sorted(name for name in kind.__struct_fields__ if name not in ("extra", "notes")))
         raise ConfigurationError(

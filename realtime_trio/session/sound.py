@@ -13,6 +13,7 @@ import trio
 from realtime_trio.core.capture import CaptureLedger
 from realtime_trio.core.playout import PlayoutLedger
 from realtime_trio.device import AudioBlock, AudioDevice, AudioStream
+from realtime_trio.nursery import open_services
 
 __all__ = ["Sound"]
 
@@ -39,6 +40,7 @@ class Sound:
     _stream: AudioStream | None = attrs.field(default=None, init=False)
     _cut_seen: trio.Event = attrs.field(factory=trio.Event, init=False)
     _capturing: bool = attrs.field(default=True, init=False)
+    _released: bool = attrs.field(default=False, init=False)
     _wake_send: trio.MemorySendChannel[None] = attrs.field(init=False)
     _wake_receive: trio.MemoryReceiveChannel[None] = attrs.field(init=False)
 
@@ -56,12 +58,11 @@ class Sound:
             DeviceUnavailable: There is no such device, or it vanished.
         """
         assert self.device is not None  # noqa: S101 the session starts this only with a device
-        async with self.device.open() as self._stream, trio.open_nursery() as nursery:
-            nursery.start_soon(self._captures, self._stream)
-            nursery.start_soon(self._plays, self._stream)
+        async with self.device.open() as self._stream, open_services("sound") as services:
+            services.start_soon(self._plays, self._stream)
             ready.set()
+            await self._captures(self._stream)
 
-    @trio.lowlevel.enable_ki_protection  # a task of its own starts without: Ctrl-C belongs to the body
     async def _captures(self, stream: AudioStream) -> None:
         while True:
             block = await stream.receive_block()
@@ -78,7 +79,6 @@ class Sound:
             self._cut_seen.set()
         self.ledger.report(block.position.generation, block.position.samples, block.position.until)
 
-    @trio.lowlevel.enable_ki_protection
     async def _plays(self, stream: AudioStream) -> None:
         async for _ in self._wake_receive:
             pcm = self.ledger.take(stream.room)
@@ -103,10 +103,14 @@ class Sound:
         Cancellation:
             Safe: the sound goes on.
         """
-        while self._stream is not None and not self.ledger.drained(now := trio.current_time()):  # noqa: ASYNC110
+        while not self._released and self._stream is not None and not self.ledger.drained(now := trio.current_time()):  # noqa: ASYNC110
             # Time itself makes it so, no event does: not handed over yet, look again after a block; else sleep until
             # the last sample comes out.
             await trio.sleep(min(max(self.ledger.drained_at() - now, 0.001), 0.02))
+
+    def release(self) -> None:
+        """Let who waits for silence go: the session is over."""
+        self._released = True
 
     async def hush(self) -> None:
         """Fade out whatever is playing and take no more from the microphone; bounded by `fade_s`."""

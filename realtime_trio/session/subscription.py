@@ -31,7 +31,10 @@ class Lagged:
 
 def again(error: Exception) -> Exception:
     """Make a fresh copy of an exception, so that several waiters can raise it without sharing a traceback."""
-    copy = type(error).__new__(type(error))
+    try:
+        copy = type(error).__new__(type(error), *error.args)  # groups want theirs here
+    except TypeError:
+        return error  # a class of the user's that cannot be copied
     copy.__dict__.update(error.__dict__)
     copy.args = error.args
     copy.__cause__ = error

@@ -5,7 +5,7 @@ goes to the server, and when a batch is complete a reply is asked for.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 
 import attrs
 
@@ -16,45 +16,11 @@ from realtime_trio.errors import NotAcknowledged, ServerError
 from .exchanges import Exchange, new_id
 from .notices import Notice, ToolFailed, ToolFinished, ToolStarted
 from .responses import ToolCall
+from .tool_runner import ToolRunner
 
-__all__ = ["ToolCalls", "ToolErrors", "ToolOutcome", "ToolRunner"]
+__all__ = ["ToolCalls", "ToolErrors"]
 
 ToolErrors: TypeAlias = Literal["report", "raise"]
-
-
-class ToolOutcome(Protocol):
-    """What running one call came to."""
-
-    @property
-    def output(self) -> str:
-        """What the model is given: the result, or words about what went wrong."""
-        ...
-
-    @property
-    def failure(self) -> Exception | None:
-        """What the tool raised, if it crashed."""
-        ...
-
-
-class ToolRunner(Protocol):
-    """What the session needs of a set of tools. `realtime_trio.tools.Toolbox` is one."""
-
-    def definitions(self) -> Sequence[events.FunctionTool]:
-        """What the model is told of them."""
-        ...
-
-    async def run(self, name: str, arguments: str, *, call_id: str) -> ToolOutcome:
-        """Run one call. Whatever happens, bar cancellation, becomes an outcome.
-
-        Args:
-            name: The tool that the model named.
-            arguments: JSON text as the model wrote it.
-            call_id: The call, as the server names it.
-
-        Cancellation:
-            The tool is cancelled, and there is no outcome.
-        """
-        ...
 
 
 @attrs.define(eq=False)
@@ -63,6 +29,8 @@ class _Batch:
 
     exchange: Exchange | None
     missing: int
+    runner: ToolRunner
+    lost: Exception | None = None
     outputs: list[str] = attrs.field(factory=list)
 
 
@@ -88,11 +56,17 @@ class ToolCalls:
     crash: Callable[[Exception], object] | None = None
     running: int = 0
 
-    def start(self, calls: Sequence[ReadyCall], exchange: Exchange | None) -> None:
-        """Run the completed calls of one response, side by side."""
+    def start(self, calls: Sequence[ReadyCall], exchange: Exchange | None, runner: ToolRunner | None = None) -> None:
+        """Run the completed calls of one response, side by side.
+
+        Args:
+            calls: All of them.
+            exchange: What they belong to.
+            runner: Runs them instead of the session's, for a response that was asked for with tools of its own.
+        """
         if not calls:
             return
-        batch = _Batch(exchange, len(calls))
+        batch = _Batch(exchange, len(calls), runner or self.runner)
         if exchange is not None:
             exchange.hold()
         self.running += len(calls)
@@ -102,7 +76,7 @@ class ToolCalls:
     async def _run(self, call: ReadyCall, batch: _Batch) -> None:
         call_id = call.call_id
         self.publish(ToolStarted(call_id, call.name, call.arguments))
-        outcome = await self.runner.run(call.name, call.arguments, call_id=call_id)
+        outcome = await batch.runner.run(call.name, call.arguments, call_id=call_id)
         if outcome.failure is not None:
             self.publish(ToolFailed(call_id, call.name, outcome.failure))
             if self.crash is not None:
@@ -111,13 +85,14 @@ class ToolCalls:
         item = events.function_call_output(call_id, outcome.output, id=new_id("item"))
         try:
             await self.deliver(item)
-        except (ServerError, NotAcknowledged):
-            pass  # the call's item is gone, or the server is mute; who subscribed has the error event
+        except (ServerError, NotAcknowledged) as error:
+            batch.lost = error
+            self.publish(ToolFailed(call_id, call.name, error))
         else:
             batch.outputs.append(str(item.id))
             self.publish(ToolFinished(call_id, call.name, outcome.output))
-            if batch.exchange is not None:
-                batch.exchange.tool_calls.append(ToolCall(call_id, call.name, call.arguments, outcome.output))
+        if batch.exchange is not None:
+            batch.exchange.tool_calls.append(ToolCall(call_id, call.name, call.arguments, outcome.output))
         self._put_in(batch)
 
     def _put_in(self, batch: _Batch) -> None:
@@ -127,5 +102,7 @@ class ToolCalls:
             return
         if batch.outputs:
             self.owe(batch.outputs, batch.exchange)  # one reply for the whole batch
+        elif batch.lost is not None and batch.exchange is not None:
+            batch.exchange.over.break_(batch.lost)  # no output reached the model: there is nothing to reply to
         if batch.exchange is not None:
             batch.exchange.release()

@@ -20,10 +20,12 @@ from realtime_trio.core.conversation import Conversation
 from realtime_trio.core.playout import SAMPLE_RATE, PartKey
 from realtime_trio.errors import NotAcknowledged, RealtimeError, ServerError
 
+from .beside import Beside
 from .calls import server_error
 from .exchanges import Exchange, Request
 from .interruptions import Interruptions, PendingInterruption
 from .notices import Notice
+from .promise import Promise
 from .responses import Response, failure
 from .sound import Sound
 from .tool_calls import ToolCalls
@@ -46,7 +48,7 @@ class Turns:
         publish: Takes notices.
         publish_response: Takes each new response of the conversation.
         audio_limit: Seconds of audio that one response may have.
-        ack_timeout: Seconds that an out-of-band response may take to be created.
+        beside: The responses beside the conversation.
         live: The responses that are neither heard nor settled, by id.
     """
 
@@ -57,11 +59,13 @@ class Turns:
     publish: Callable[[Notice], None]
     publish_response: Callable[[Response], None]
     audio_limit: float
-    ack_timeout: float
+    beside: Beside
     live: dict[str, Response] = attrs.field(factory=dict, init=False)
     _arbiter: Arbiter = attrs.field(factory=Arbiter, init=False)
     _requests: dict[str, Request] = attrs.field(factory=dict, init=False)
-    _beside: dict[str, tuple[Request, float]] = attrs.field(factory=dict, init=False)  # out of band: by event id
+    _cancels: dict[str, tuple[Response, Promise[bool]]] = attrs.field(factory=dict, init=False)  # by event id
+    _create_id: str = attrs.field(default="", init=False)  # the event id of the newest create
+    _over: Exception | None = attrs.field(default=None, init=False)
     _interruptions: Interruptions = attrs.field(init=False)
     _speech_ended_at: float | None = attrs.field(default=None, init=False)
     _silence_ms: int = attrs.field(default=_SILENCE_MS, init=False)
@@ -79,8 +83,7 @@ class Turns:
         """Ask for a reply to these items, as soon as nobody else speaks."""
         overrides = request.overrides or None
         if overrides is not None and overrides.conversation == "none":
-            event_id = self.send(_create(request))
-            self._beside[event_id] = (request, trio.current_time() + self.ack_timeout)
+            self.beside.ask(request, _create(request), trio.current_time())
             self._wake()
             return
         self._requests[request.id] = request
@@ -91,9 +94,7 @@ class Turns:
         """Nobody waits for this reply any more: what was not sent is dropped, what was sent is cancelled."""
         self._arbiter.forget(request.id)
         self._requests.pop(request.id, None)
-        for event_id, (beside, _) in list(self._beside.items()):
-            if beside is request:
-                del self._beside[event_id]
+        self.beside.forget(request)
         self.act(trio.current_time())
 
     def abandon(self, exchange: Exchange) -> None:
@@ -109,18 +110,24 @@ class Turns:
             return response if response is not None and not response.is_done else None
         return next((one for one in self.live.values() if not one.is_done and not one.out_of_band), None)
 
-    def cancel(self, response: Response) -> None:
-        """Stop the generation of a response; it is not asked for again."""
+    def cancel(self, response: Response) -> Promise[bool]:
+        """Stop the generation of a response; it is not asked for again.
+
+        Returns:
+            Whether it was cancelled, once that is known.
+        """
         self._arbiter.stop(response.id)
-        self.send(events.ResponseCancel(response_id=response.id))
+        outcome = Promise[bool]()
+        self._cancels[self.send(events.ResponseCancel(response_id=response.id))] = (response, outcome)
         self.act(trio.current_time())
+        return outcome
 
     async def idle(self) -> None:
         """Wait until no response of the conversation is being generated or asked for.
 
         A response of which nothing came for 30 s does not count: a server that lost it must not keep us here.
         """
-        while not self._is_idle:
+        while self._over is None and not self._is_idle:
             with trio.move_on_after(1):  # for that silence the arbiter has no deadline when nobody waits for the slot
                 await self._changed.wait()
             self.act(trio.current_time())
@@ -132,10 +139,7 @@ class Turns:
             with trio.move_on_at(self._alarm):
                 await self._changed.wait()
             now = trio.current_time()
-            for event_id, (request, until) in list(self._beside.items()):
-                if until <= now:
-                    del self._beside[event_id]
-                    request.fail(NotAcknowledged(f"no response was created within {self.ack_timeout:g} s"))
+            self.beside.expire(now)
             self.act(now)
 
     @property
@@ -144,7 +148,7 @@ class Turns:
 
     @property
     def _deadline(self) -> float:
-        return min([self._arbiter.deadline, *(until for _, until in self._beside.values())])
+        return min(self._arbiter.deadline, self.beside.deadline)
 
     def _wake(self) -> None:
         self._changed.set()
@@ -157,8 +161,8 @@ class Turns:
         for action in self._arbiter.poll(now):
             match action:
                 case Ask(request_id=request_id):
-                    event_id = self.send(_create(self._requests[request_id]))
-                    self._arbiter.sent(request_id, event_id, now)
+                    self._create_id = self.send(_create(self._requests[request_id]))
+                    self._arbiter.sent(request_id, self._create_id, now)
                 case Settled(request_id=request_id, response_id=response_id):
                     self._settle(request_id, response_id)
                 case OwedAgain(request_id=request_id):
@@ -209,6 +213,7 @@ class Turns:
         """Let go of responses of which nothing more is to come, and release who waited for the whole of them."""
         for response in [one for one in self.live.values() if one.is_done and one.is_heard]:
             del self.live[response.id]
+        self.beside.retire()
         for request in list(self._requests.values()):
             settled = request.response
             if settled is not None and settled.is_done and settled.is_heard:
@@ -226,8 +231,8 @@ class Turns:
                 self._create(response)
             case events.ResponseDone():
                 self._done(event)
-            case events.Error(error=problem) if problem.event_id and problem.event_id in self._beside:
-                self._beside.pop(problem.event_id)[0].fail(server_error(problem))
+            case events.Error(error=problem):
+                self._refuse(problem)
             case events.SessionCreated(session=session) | events.SessionUpdated(session=session):
                 self._silence_ms = _silence_ms(session)
             case _:
@@ -247,13 +252,7 @@ class Turns:
         response = Response(value.id, value.conversation_id is None, interrupt=self._interrupt_one)
         response.update(value)
         self.live[value.id] = response
-        beside = next(
-            (key for key, (one, _) in self._beside.items() if one.id == response.metadata.get(METADATA_KEY)), ""
-        )
-        if beside:
-            response.out_of_band = True
-            self._beside.pop(beside)[0].settle(response)
-        if not response.out_of_band:
+        if not self.beside.created(response):
             response.speech_ended_at, self._speech_ended_at = self._speech_ended_at, None
             self.publish_response(response)
 
@@ -282,6 +281,17 @@ class Turns:
         if response.audio_bytes > self.audio_limit * _BYTES_PER_SECOND and not response.interrupted:
             self._interrupt("audio_limit", response_ids=[response.id])
 
+    def answers(self, problem: events.ErrorDetails) -> bool:
+        """Tell whether an error is about to reach the one who asked for a response."""
+        event_id = problem.event_id or ""
+        return bool(event_id) and (event_id == self._create_id or self.beside.is_asked(event_id))
+
+    def _refuse(self, problem: events.ErrorDetails) -> None:
+        if not self.beside.refused(problem) and problem.code == "response_cancel_not_active":
+            named = problem.event_id if problem.event_id in self._cancels else None
+            if event_id := named or (next(iter(self._cancels), None) if len(self._cancels) == 1 else None):
+                self._cancels.pop(event_id)[1].keep(False)  # noqa: FBT003 it is what was asked: whether it was cancelled
+
     def _is_played(self, response: Response) -> bool:
         return self.sound.device is not None and not response.out_of_band
 
@@ -290,6 +300,10 @@ class Turns:
         if response is None:
             return
         response.finish(event.response)
+        for event_id, (cancelled, outcome) in list(self._cancels.items()):
+            if cancelled is response:
+                del self._cancels[event_id]
+                outcome.keep(response.status == "cancelled")
         self.sound.ledger.end(response.id)
         if not self.sound.ledger.parts(response.id):  # nothing of it is to be played
             if response.status == "completed":
@@ -300,8 +314,8 @@ class Turns:
     def _run_tools(self, event: events.ResponseDone) -> None:
         response = self.live.get(event.response.id or "")
         if response is not None and not response.out_of_band:
-            exchange = next((one.exchange for one in self._requests.values() if one.response is response), None)
-            self.tool_calls.start(ready_calls(event.response), exchange)
+            request = next((one for one in self._requests.values() if one.response is response), Request())
+            self.tool_calls.start(ready_calls(event.response), request.exchange, request.tools)
 
     def check_heard(self, now: float) -> None:
         """Follow the device's reports: what was heard by now, and where cuts fell."""
@@ -357,11 +371,14 @@ class Turns:
 
     def end(self, reason: Exception | None) -> None:
         """The session is over: wake everybody who waits for a response."""
-        error = reason or trio.ClosedResourceError("the session is closed")
+        error = self._over = reason or trio.ClosedResourceError("the session is closed")
         for response in self.live.values():
             response.end(reason)
-        for request in [*self._requests.values(), *(request for request, _ in self._beside.values())]:
+        for request in self._requests.values():
             request.fail(error)
+        self.beside.end(error)
+        for _, outcome in self._cancels.values():
+            outcome.break_(error)
         self._interruptions.end(error)
         self._wake()
 

@@ -110,6 +110,14 @@ async def test_a_refused_configuration_is_raised_at_the_door(autojump_clock):
         ({"config": {"voice": "marin"}}, "voice"),
         ({"config": {"max_output_tokens": []}}, "max_output_tokens"),
         ({"tools": [len]}, "len"),
+        ({"config": 5}, "int"),
+        ({"tools": [5]}, "function"),
+        ({"instructions": 5}, "instructions"),
+        ({"voice": 5}, "voice"),
+        ({"audio": 5}, "open"),
+        ({"ack_timeout": -1}, "ack_timeout"),
+        ({"audio_limit": "long"}, "audio_limit"),
+        ({"tool_errors": "rise"}, "tool_errors"),
         ({"audio": FakeDevice(), "config": {"audio": {"output": {"format": {"type": "audio/pcmu"}}}}}, "audio/pcmu"),
     ],
 )
@@ -214,6 +222,39 @@ async def test_items_are_created_where_they_are_wanted(autojump_clock, open_talk
         item = await talk.session.retrieve_item("item_x")
         assert item.content[0].audio == b"\1\2"
         await talk.session.truncate_item("item_x", 700)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda session: session.ask(5),
+        lambda session: session.truncate_item("item_x", 1.5),
+        lambda session: session.delete_item(None),
+        lambda session: session.create_item({"type": "message"}),
+        lambda session: session.append_audio("abcd"),
+        lambda session: session.update(type="realtime"),
+        lambda session: session.update(instructions=5),
+        lambda session: session.respond(metadata={str(number): "x" for number in range(16)}),
+        lambda session: session.respond(volume=11),
+    ],
+)
+async def test_a_misuse_is_refused_before_anything_is_sent(autojump_clock, open_talk, wrong):
+    """Typed, at once, and without a word on the wire."""
+    async with open_talk() as talk:
+        with pytest.raises((LocalProtocolError, ConfigurationError)):
+            await wrong(talk.session)
+        await talk.peer.expect_nothing(20)
+
+
+async def test_an_update_keeps_all_that_it_names(autojump_clock, open_talk):
+    """A setting with a name of its own goes into the audio that is given beside it."""
+    async with open_talk() as talk:
+        config = await talk.session.update(
+            audio={"output": {"speed": 1.25}}, voice="cedar", turn_detection="semantic_vad"
+        )
+
+        assert (config.audio.output.speed, config.audio.output.voice) == (1.25, "cedar")
+        assert isinstance(config.audio.input.turn_detection, events.SemanticVad)
 
 
 async def test_send_text_can_be_silent(autojump_clock, open_talk):

@@ -8,7 +8,15 @@ import trio
 import trio.testing
 from trio.testing import wait_all_tasks_blocked
 
-from realtime_trio import ConnectionClosed, Refused, SessionExpired, ToolFailed, open_session, tool
+from realtime_trio import (
+    ConnectionClosed,
+    DeviceUnavailable,
+    Refused,
+    SessionExpired,
+    ToolFailed,
+    open_session,
+    tool,
+)
 from realtime_trio.testing import FakeDevice, open_scripted_peer
 
 
@@ -331,3 +339,104 @@ def test_opening_can_be_cancelled_at_every_step(device):
     assert seen[0][0] is False
     assert seen[-1][0] is True
     assert max(time for _, time in seen) <= 2
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt("in a tool")])
+async def test_what_ends_a_program_ends_it_from_a_tool_too(autojump_clock, nothing_left, as_function_call, error):
+    """sys.exit() in a tool is not an error text for the model, and no Cancelled of ours comes out for it."""
+
+    @tool
+    async def leave() -> None:
+        """Leave."""
+        raise error
+
+    async with open_scripted_peer(greet=True) as peer:
+        with pytest.raises(type(error)) as caught:
+            async with open_session(connect=peer.connect, url=peer.url, tools=[leave]):
+                await call_it(peer, as_function_call("call_1", "leave", "{}"))
+                await trio.sleep_forever()
+    assert caught.value is error
+
+
+async def call_it(peer, call):
+    """Send a response that is one function call."""
+    await peer.send("response.created", response={"id": "resp_1", "conversation_id": "conv_1"})
+    value = {"id": "resp_1", "status": "completed", "conversation_id": "conv_1", "output": [call]}
+    await peer.send("response.done", response=value)
+
+
+async def test_a_tools_group_reaches_every_waiter(autojump_clock, nothing_left, as_function_call):
+    """An exception group ends the session like any other exception, for those who wait outside as well."""
+
+    @tool
+    async def fail() -> None:
+        """Fail."""
+        raise ExceptionGroup("two", [Boom("one"), ValueError("two")])
+
+    caught = []
+
+    async def follow(session):
+        try:
+            async for _ in session.events():
+                pass
+        except ExceptionGroup as group:
+            caught.append([type(one) for one in group.exceptions])
+
+    async with open_scripted_peer(greet=True) as peer, trio.open_nursery() as nursery:
+        with pytest.raises(ExceptionGroup, match="two"):
+            async with open_session(connect=peer.connect, url=peer.url, tools=[fail], tool_errors="raise") as session:
+                nursery.start_soon(follow, session)
+                await call_it(peer, as_function_call("call_1", "fail", "{}"))
+                await trio.sleep_forever()
+    assert caught == [[Boom, ValueError]]
+
+
+async def test_an_unplugged_device_is_raised_plain(autojump_clock, nothing_left):
+    """What the device says is what comes out, without our nurseries around it."""
+    device = FakeDevice()
+    async with open_scripted_peer(greet=True) as peer:
+        with pytest.raises(DeviceUnavailable, match="unplugged"):
+            async with open_session(connect=peer.connect, url=peer.url, audio=device):
+                device.fail(DeviceUnavailable("unplugged"))
+                await trio.sleep_forever()
+
+
+async def test_a_device_that_is_busy_says_so_itself(autojump_clock, nothing_left):
+    """Two sessions on one device are the program's mistake, not ours."""
+    device = FakeDevice()
+    async with (
+        open_scripted_peer(greet=True) as peer,
+        open_session(connect=peer.connect, url=peer.url, audio=device),
+    ):
+        with pytest.raises(trio.BusyResourceError, match="open already"):
+            async with open_session(connect=peer.connect, url=peer.url, audio=device):
+                raise AssertionError("entered")
+
+
+@pytest.mark.parametrize("device", [False, True])
+async def test_who_waits_for_silence_outside_is_told_the_end(autojump_clock, nothing_left, device):
+    """drained() in a task outside of the body raises the reason, and after a normal end that it is closed."""
+    outcomes = []
+
+    async def wait(session):
+        try:
+            await session.drained()
+        except (ConnectionClosed, trio.ClosedResourceError) as error:
+            outcomes.append(type(error))
+
+    async with open_scripted_peer(greet=True) as peer, trio.open_nursery() as nursery:
+        peer.answer("response.create", lambda _: [])
+        for drops in (True, False):
+            audio = FakeDevice() if device else None
+            try:
+                async with open_session(connect=peer.connect, url=peer.url, audio=audio, drain=False) as session:
+                    await peer.send("response.created", response={"id": "resp_1", "conversation_id": "conv_1"})
+                    await wait_all_tasks_blocked()
+                    nursery.start_soon(wait, session)
+                    await wait_all_tasks_blocked()
+                    if drops:
+                        await peer.drop()
+                        await trio.sleep_forever()
+            except ConnectionClosed:
+                assert drops
+    assert outcomes == [ConnectionClosed, trio.ClosedResourceError]

@@ -339,3 +339,144 @@ async def test_audio_without_a_device_is_delivered_and_the_exchange_ends(autojum
 
         assert [chunk async for chunk in reply.responses[0].audio_chunks] == [b"\1\2\3\4", b"\5\6"]
         await reply.responses[0].heard()
+
+
+async def test_ask_beside_the_conversation_returns(autojump_clock, open_talk):
+    """An exchange may be out of band, also at a server that echoes no metadata; a failure of it is raised."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+
+        async def answer(status: str) -> None:
+            await talk.acknowledge()
+            await talk.peer.expect("response.create", response={"conversation": "none"})
+            await talk.created(None, f"resp_{status}", conversation_id=None)
+            await talk.done(f"resp_{status}", conversation_id=None, status=status)
+
+        nursery.start_soon(answer, "completed")
+        reply = await talk.session.ask("Aside?", conversation="none")
+        assert reply.status == "completed"
+
+        nursery.start_soon(answer, "failed")
+        with pytest.raises(ResponseFailed):
+            await talk.session.ask("Aside?", conversation="none")
+
+
+async def test_an_out_of_band_response_that_nobody_wants_is_cancelled(autojump_clock, open_talk):
+    """Before it was created as soon as it is; after that at once."""
+    async with open_talk() as talk:
+        with trio.move_on_after(1):
+            await talk.session.respond(conversation="none")
+        request = await talk.peer.expect("response.create")
+        await talk.created(request, "resp_late", conversation_id=None)
+        await talk.peer.expect("response.cancel", response_id="resp_late")
+
+
+async def test_an_output_that_the_server_does_not_take_is_reported(autojump_clock, open_talk, as_function_call):
+    """Neither the tool's work nor the missing answer is passed over in silence."""
+
+    @tool
+    async def work() -> str:
+        """Work."""
+        return "done"
+
+    async with open_talk(tools=[work], ack_timeout=3) as talk, trio.open_nursery() as nursery:
+        failures = talk.session.events(ToolFailed)
+
+        async def answer() -> None:
+            await talk.acknowledge()
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            await talk.done("resp_1", as_function_call("call_1", "work", "{}"))
+            await talk.peer.expect("conversation.item.create")
+
+        nursery.start_soon(answer)
+        with pytest.raises(NotAcknowledged):
+            await talk.session.ask("Work.")
+
+        failed = await failures.receive()
+        assert isinstance(failed, ToolFailed)
+        assert isinstance(failed.exception, NotAcknowledged)
+
+
+async def test_two_tasks_may_be_in_the_block_of_one_response(autojump_clock, open_talk):
+    """Each has a scope of its own, and a barge-in leaves both."""
+    async with open_talk() as talk:
+        responses = talk.session.responses()
+        await talk.created(None, "resp_1")
+        response = await responses.receive()
+        left = []
+
+        async def stay(seconds: float) -> None:
+            async with response:
+                await trio.sleep(seconds)
+            left.append(seconds)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(stay, 100)
+            nursery.start_soon(stay, 200)
+            await trio.sleep(1)
+            talk.session.interrupt()
+        assert sorted(left) == [100, 200]
+        assert trio.current_time() < 50
+
+
+async def test_a_reply_may_have_tools_of_its_own(autojump_clock, open_talk, as_function_call):
+    """Functions given to ask are described to the model and run, and the session's stay what they are."""
+
+    @tool
+    async def secret() -> str:
+        """Tell the secret."""
+        return "xyzzy"
+
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            await talk.acknowledge()
+            request = await talk.peer.expect("response.create")
+            assert request["response"]["tools"][0]["name"] == "secret"
+            await talk.created(request, "resp_1")
+            await talk.done("resp_1", as_function_call("call_1", "secret", "{}"))
+            await talk.acknowledge(item={"output": "xyzzy"})
+            await talk.created(await talk.peer.expect("response.create"), "resp_2")
+            await talk.text("resp_2", "It is xyzzy")
+
+        nursery.start_soon(answer)
+        reply = await talk.session.ask("Tell me.", tools=[secret])
+
+        assert reply.text == "It is xyzzy"
+
+
+async def test_cancel_response_is_false_when_the_server_says_that_nothing_was_active(autojump_clock, open_talk):
+    """Also for a response that failed in the meantime; neither is an error of the caller's."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+        await talk.created(None, "resp_1")
+        await trio.testing.wait_all_tasks_blocked()
+
+        async def deny() -> None:
+            event = await talk.peer.expect("response.cancel")
+            problem = {"type": "invalid_request_error", "code": "response_cancel_not_active", "message": "None active."}
+            await talk.peer.send("error", error={**problem, "event_id": event["event_id"]})
+
+        nursery.start_soon(deny)
+        assert await talk.session.cancel_response() is False
+
+        async def fail() -> None:
+            await talk.peer.expect("response.cancel")
+            await talk.done("resp_1", status="failed")
+
+        nursery.start_soon(fail)
+        assert await talk.session.cancel_response() is False
+
+
+async def test_an_error_that_reaches_its_caller_is_not_logged_as_well(autojump_clock, open_talk, caplog):
+    """Nothing is log-only, and nothing is said twice."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+
+        async def refuse() -> None:
+            request = await talk.peer.expect("response.create")
+            problem = {"type": "invalid_request_error", "code": "invalid_value", "message": "No."}
+            await talk.peer.send("error", error={**problem, "event_id": request["event_id"]})
+
+        nursery.start_soon(refuse)
+        with pytest.raises(ServerError):
+            await talk.session.respond(instructions="No?")
+
+    assert caplog.records == []

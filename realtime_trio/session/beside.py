@@ -1,0 +1,115 @@
+"""Responses beside the conversation (`conversation="none"`): any number at once, and no arbiter has a say in them.
+
+They are known by the metadata key of their request; where a server echoes none, by being the only one asked for.
+"""
+
+import math
+from collections.abc import Callable
+
+import attrs
+
+from realtime_trio import events
+from realtime_trio.core.arbiter import METADATA_KEY
+from realtime_trio.errors import NotAcknowledged
+
+from .calls import server_error
+from .exchanges import Request
+from .responses import Response, failure
+
+__all__ = ["Beside"]
+
+
+@attrs.define(eq=False)
+class _Asked:
+    request: Request
+    until: float
+    wanted: bool = True
+
+
+@attrs.define(eq=False)
+class Beside:
+    """The out-of-band requests of one session.
+
+    Attributes:
+        send: Hands a client event to the writer and returns its event id.
+        timeout: Seconds that a response may take to be created.
+    """
+
+    send: Callable[[events.ClientEvent], str]
+    timeout: float
+    _asked: dict[str, _Asked] = attrs.field(factory=dict, init=False)  # by the event id of the create
+    _settled: list[Request] = attrs.field(factory=list, init=False)
+
+    @property
+    def deadline(self) -> float:
+        """When `expire` has something to do; inf for never."""
+        return min((asked.until for asked in self._asked.values()), default=math.inf)
+
+    def ask(self, request: Request, create: events.ResponseCreate, now: float) -> None:
+        """Ask for a response at once."""
+        self._asked[self.send(create)] = _Asked(request, now + self.timeout)
+
+    def forget(self, request: Request) -> None:
+        """Nobody waits for it any more: it is cancelled, as soon as it has an id."""
+        for asked in self._asked.values():
+            if asked.request is request:
+                asked.wanted = False
+        if request in self._settled and request.response is not None:
+            self._settled.remove(request)
+            self._cancel(request.response)
+
+    def created(self, response: Response) -> bool:
+        """Take a new response for the one that was asked for. Returns whether it is out of band."""
+        tag = response.metadata.get(METADATA_KEY)
+        event_id = next((key for key, asked in self._asked.items() if asked.request.id == tag), None)
+        if event_id is None and tag is None and response.out_of_band and len(self._asked) == 1:
+            event_id = next(iter(self._asked))
+        if event_id is None:
+            return response.out_of_band
+        response.out_of_band = True
+        asked = self._asked.pop(event_id)
+        if asked.wanted:
+            asked.request.settle(response)
+            self._settled.append(asked.request)
+        else:
+            self._cancel(response)
+        return True
+
+    def is_asked(self, event_id: str) -> bool:
+        """Whether this create waits for its answer."""
+        return event_id in self._asked
+
+    def refused(self, problem: events.ErrorDetails) -> bool:
+        """Give an error to the request it answers. Returns whether there was one."""
+        asked = self._asked.pop(problem.event_id or "", None)
+        if asked is not None:
+            asked.request.fail(server_error(problem))
+        return asked is not None
+
+    def retire(self) -> None:
+        """Release who waited for a response that is done."""
+        for request in [one for one in self._settled if one.response is not None and one.response.is_done]:
+            self._settled.remove(request)
+            final = request.response.final if request.response is not None else None
+            if final is not None and final.status == "failed":
+                request.fail(failure(final))
+            else:
+                request.release()
+
+    def expire(self, now: float) -> None:
+        """Give up what was not created in time."""
+        for event_id, asked in list(self._asked.items()):
+            if asked.until <= now:
+                del self._asked[event_id]
+                asked.request.fail(NotAcknowledged(f"no response was created within {self.timeout:g} s"))
+
+    def end(self, error: Exception) -> None:
+        """The session is over."""
+        for request in [*self._settled, *(asked.request for asked in self._asked.values())]:
+            request.fail(error)
+
+    def _cancel(self, response: Response) -> None:
+        if not response.is_done:
+            self.send(events.ResponseCancel(response_id=response.id))
+        response.cut()
+        response.finish_heard()

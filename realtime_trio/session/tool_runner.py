@@ -1,0 +1,43 @@
+"""What the session needs of a set of tools; `realtime_trio.tools.Toolbox` fulfils it, and a program's own may too."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from realtime_trio import events
+
+__all__ = ["ToolOutcome", "ToolRunner"]
+
+
+class ToolOutcome(Protocol):
+    """What running one call came to."""
+
+    @property
+    def output(self) -> str:
+        """What the model is given: the result, or words about what went wrong."""
+        ...
+
+    @property
+    def failure(self) -> Exception | None:
+        """What the tool raised, if it crashed."""
+        ...
+
+
+class ToolRunner(Protocol):
+    """What the session needs of a set of tools. `realtime_trio.tools.Toolbox` is one."""
+
+    def definitions(self) -> Sequence[events.FunctionTool]:
+        """What the model is told of them."""
+        ...
+
+    async def run(self, name: str, arguments: str, *, call_id: str) -> ToolOutcome:
+        """Run one call. Whatever happens, bar cancellation, becomes an outcome.
+
+        Args:
+            name: The tool that the model named.
+            arguments: JSON text as the model wrote it.
+            call_id: The call, as the server names it.
+
+        Cancellation:
+            The tool is cancelled, and there is no outcome.
+        """
+        ...
