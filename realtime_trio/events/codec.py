@@ -55,9 +55,12 @@ def decode(text: str | bytes) -> ServerEvent:
 
     Raises:
         RemoteProtocolError: The text is not a JSON object with a string `type`.
+        TypeError: It is no text at all.
     """
     try:
         return cast("ServerEvent", _strict_server(text))
+    except TypeError:
+        raise _no_text(text) from None
     except (ValueError, RecursionError):
         return cast("ServerEvent", _salvage_server.read(text))
 
@@ -77,9 +80,15 @@ def decode_client(text: str | bytes, *, kind: Kind = "realtime") -> ClientEvent:
 
     Raises:
         RemoteProtocolError: The text is not a JSON object with a string `type`.
+        TypeError: It is no text at all.
+        ValueError: There is no such kind.
     """
+    if kind not in _strict_client:
+        raise ValueError(f"kind={kind!r} is none of {', '.join(map(repr, _strict_client))}")
     try:
         return cast("ClientEvent", _strict_client[kind](text))
+    except TypeError:
+        raise _no_text(text) from None
     except (ValueError, RecursionError):
         return cast("ClientEvent", _salvage_client[kind].read(text))
 
@@ -119,3 +128,7 @@ def encode(event: ClientEvent | ServerEvent) -> str:
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise LocalProtocolError(f"this {type(event).__name__} cannot be written as JSON: {error}") from None
     raise LocalProtocolError(f"a {type(event).__name__} is not an event")
+
+
+def _no_text(text: object) -> TypeError:
+    return TypeError(f"an event is read from one message, str or bytes, not from {type(text).__name__}")

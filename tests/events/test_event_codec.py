@@ -172,6 +172,18 @@ def test_what_is_not_an_event_is_one_error(text):
             read(text)
 
 
+@pytest.mark.parametrize("nothing", [None, 5, {"type": "error"}])
+def test_what_is_not_even_a_message_is_a_mistake_of_the_program(nothing):
+    for read in (decode, decode_client):
+        with pytest.raises(TypeError, match=f"one message, str or bytes, not from {type(nothing).__name__}"):
+            read(nothing)
+
+
+def test_a_kind_that_there_is_not_is_told_with_those_that_there_are():
+    with pytest.raises(ValueError, match="kind='foo' is none of 'realtime', 'transcription', 'translation'"):
+        decode_client('{"type": "response.cancel"}', kind="foo")
+
+
 def test_the_last_of_duplicate_keys_counts():
     assert decode('{"type":"error","event_id":"a","type":"session.closed","event_id":"b"}') == events.SessionClosed(
         event_id="b"
