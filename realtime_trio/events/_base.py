@@ -51,7 +51,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             value = getattr(self, name)
             if value is UNSET or (name == "notes" and not value):
                 continue
-            shown.append(f"{name}={'<hidden>' if name in _CREDENTIALS else _show(value, self.LONGEST_SHOWN)}")
+            text = "<hidden>" if name in _CREDENTIALS else _show(value, self.LONGEST_SHOWN)
+            shown.append(f"{name}={redact(text) if name in _WORDS else text}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
@@ -87,23 +88,28 @@ class ServerEventBase(EventBase, tag="", frozen=True, kw_only=True):
 
 _ASIDE = ("extra", "notes")
 _CREDENTIALS = frozenset({"authorization", "headers", "client_secret"})
+_WORDS = frozenset({"message", "json"})  # of a server's, which may quote a credential
+_MOST_FOREIGN = 16  # items of a list: sound may also come as numbers
 _LONGEST_FOREIGN = 64  # of base64: 48 bytes, one millisecond of audio
 
 
-def _show(value: object, limit: int) -> str:
-    """Return the repr of a field, with audio and long texts replaced by their sizes."""
+def _show(value: object, limit: int, most: int | None = None) -> str:
+    """Return the repr of a field, with audio, texts beyond `limit` and lists beyond `most` replaced by their sizes."""
     if isinstance(value, bytes | bytearray | memoryview):
         return f"<{len(value)} bytes>"
     if isinstance(value, str):
         return repr(value) if len(value) <= limit else f"<{len(value)} characters>"
     if isinstance(value, dict):
-        # An object that this version does not know may hold base64 audio under any name, and credentials.
+        # An object that this version does not know may hold audio in any form and under any name, and credentials.
         shown = (
-            f"{key!r}: {'<hidden>' if key in _CREDENTIALS else redact(_show(item, _LONGEST_FOREIGN))}"
+            f"{_show(key, _LONGEST_FOREIGN)}: "
+            f"{'<hidden>' if key in _CREDENTIALS else redact(_show(item, _LONGEST_FOREIGN, _MOST_FOREIGN))}"
             for key, item in value.items()
         )
         return f"{{{', '.join(shown)}}}"
     if isinstance(value, list | tuple):
-        body = ", ".join(_show(item, limit) for item in value)
+        if most is not None and len(value) > most:
+            return f"<{len(value)} items>"
+        body = ", ".join(_show(item, limit, most) for item in value)
         return f"[{body}]" if isinstance(value, list) else f"({body}{',' if len(value) == 1 else ''})"
     return repr(value)

@@ -39,6 +39,16 @@ def test_short_malformed_audio_is_not_shown():
     assert "QUJDREVG" not in repr(decode(text))
 
 
+def test_what_is_not_known_is_shown_in_short_whatever_its_form():
+    """Sound may come as a list of numbers too, and anything may be a key."""
+    for strange in ([0.5] * 480, {"deep": [[1] * 480]}, {BASE64: 1}, [BASE64[:150]] * 3):
+        shown = repr(decode(json.dumps({"type": "later", "event_id": "e", "strange": strange})))
+        assert len(shown) < 200
+        assert BASE64[:16] not in shown
+        assert "0.5, 0.5" not in shown
+    assert "[1, 2]" in repr(decode('{"type": "later", "few": [1, 2]}'))
+
+
 def test_credentials_are_not_shown():
     tool = events.McpTool(server_label="m", authorization="tok_very_secret", headers={"X": "tok_very_secret"})
     assert repr(tool) == "McpTool(server_label='m', authorization=<hidden>, headers=<hidden>)"
@@ -52,6 +62,22 @@ def test_credentials_are_not_shown():
     shown = repr(events.UnknownTool(type="later", data=data))
     assert "tok_very" not in shown
     assert "abcdefgh" not in shown
+
+
+def test_credentials_in_the_words_of_an_error_are_not_shown_and_the_value_stays():
+    words = "Incorrect API key provided: sk-abcdefgh"
+    problems = [
+        events.ErrorDetails(type="t", message=words),
+        events.ResponseError(message=words),
+        events.TranscriptionError(message=words),
+        events.McpProtocolError(code=1, message=words),
+    ]
+    for problem in problems:
+        assert "message='Incorrect API key provided: [redacted]'" in repr(problem)
+        assert problem.message == words
+    malformed = decode('{"type":"error","event_id":"e","error":"sk-abcdefgh"}')
+    assert "abcdefgh" not in repr(malformed)
+    assert "abcdefgh" in malformed.json
 
 
 def test_absent_fields_are_left_out_and_null_is_not():
