@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+from collections import Counter
 
 import trio
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,7 @@ from realtime_trio.testing import FakeDevice, open_scripted_peer
 
 RESPONSES = st.sampled_from(["resp_1", "resp_2"])
 ITEMS = st.sampled_from(["item_1", "item_2", "item_3"])
-SOUND = base64.b64encode(b"\1\2" * 2400).decode()  # 100 ms
+SOUND = base64.b64encode(b"\1\2" * 480).decode()  # 20 ms
 
 
 def an_event(type: str, **fields: object) -> st.SearchStrategy[dict]:
@@ -148,5 +149,8 @@ def test_any_order_of_events_leaves_the_session_alive(steps):
 
     for event in received:
         assert type(events.decode_client(json.dumps(event))) in events.CLIENT_EVENTS["realtime"]
-    truncated = [(event["item_id"], event["content_index"]) for event in received if event["type"].endswith("truncate")]
-    assert len(truncated) == len(set(truncated))
+    # an item may stand in both responses here; for each of them it is truncated once at the most
+    truncated = Counter(
+        (event["item_id"], event["content_index"]) for event in received if event["type"].endswith("truncate")
+    )
+    assert max(truncated.values(), default=0) <= 2
