@@ -83,12 +83,16 @@ class Arbiter:
 
     After every call, take what `poll` gives, and poll again at `deadline`. Times are seconds of any steady clock.
 
+    Args:
+        answer_seconds: How long a create may go without an answer.
+
     Attributes:
         floor: Whose turn it is, and what the effective turn detection does by itself.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answer_seconds: float = _ANSWER_SECONDS) -> None:
         self.floor = Floor()
+        self._answer_seconds = answer_seconds
         self._count = 0  # numbers events and requests in the order in which they came
         self._replies = Replies()
         self._asked: _Asked | None = None
@@ -125,7 +129,7 @@ class Arbiter:
         if self._replies.actions:
             return -math.inf
         if self._asked is not None:
-            return self._asked.since + _ANSWER_SECONDS
+            return self._asked.since + self._answer_seconds
         if not self._replies.waiting:
             return math.inf
         return self._slot_free_at()
@@ -255,7 +259,7 @@ class Arbiter:
             The actions, in the order in which they are to be done; each is given once.
         """
         asked = self._asked
-        if asked is not None and now >= asked.since + _ANSWER_SECONDS:
+        if asked is not None and now >= asked.since + self._answer_seconds:
             self._asked = None
             if not self._settle_by_rival(asked) and asked.recalled != "forgotten":
                 self._replies.give_up(asked.request, "unanswered")

@@ -61,7 +61,7 @@ class Turns:
     audio_limit: float
     beside: Beside
     live: dict[str, Response] = attrs.field(factory=dict, init=False)
-    _arbiter: Arbiter = attrs.field(factory=Arbiter, init=False)
+    _arbiter: Arbiter = attrs.field(init=False)
     _requests: dict[str, Request] = attrs.field(factory=dict, init=False)
     _cancels: dict[str, tuple[Response, Promise[bool]]] = attrs.field(factory=dict, init=False)  # by event id
     _create_id: str = attrs.field(default="", init=False)  # the event id of the newest create
@@ -73,6 +73,7 @@ class Turns:
     _alarm: float = attrs.field(default=math.inf, init=False)  # when `run` acts by itself
 
     def __attrs_post_init__(self) -> None:
+        self._arbiter = Arbiter(self.beside.timeout)
         self._interruptions = Interruptions(
             self.sound, self.send, self.publish, self.live, self._generated_text, self.conversation.set_heard
         )
@@ -203,7 +204,9 @@ class Turns:
             case "failed" if last is not None:
                 request.fail(failure(last.final))
             case "unanswered":
-                request.fail(NotAcknowledged("the server did not answer a response.create within 10 s"))
+                request.fail(
+                    NotAcknowledged(f"the server did not answer a response.create within {self.beside.timeout:g} s")
+                )
             case _ if action.error is not None:
                 request.fail(server_error(action.error))
             case _:

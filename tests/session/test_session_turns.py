@@ -279,6 +279,17 @@ async def test_a_silent_server_is_told_after_the_time_limit(autojump_clock, open
         assert trio.current_time() - start == pytest.approx(3)
 
 
+@pytest.mark.parametrize("overrides", [{}, {"conversation": "none"}])
+async def test_an_unanswered_create_is_told_after_the_time_limit(autojump_clock, open_talk, overrides):
+    """The limit is the session's, for responses too."""
+    async with open_talk(ack_timeout=3) as talk:
+        start = trio.current_time()
+        with pytest.raises(NotAcknowledged, match="3 s"):
+            await talk.session.respond(**overrides)
+
+        assert trio.current_time() - start == pytest.approx(3)
+
+
 async def test_acknowledged_calls_are_matched_by_what_they_are_about(autojump_clock, open_talk, as_message):
     """Answers in another order reach the right callers, errors without an event id too."""
     results: dict[str, object] = {}
