@@ -83,7 +83,10 @@ async def take(stream, buffer, size):
 async def answer_handshake(stream, buffer):
     """Accept whatever asks for a WebSocket."""
     while b"\r\n\r\n" not in buffer:
-        buffer += await stream.receive_some(65_536)
+        more = await stream.receive_some(65_536)
+        if not more:
+            raise EOFError("it hung up in the middle of the handshake")
+        buffer += more
     request, _, rest = bytes(buffer).partition(b"\r\n\r\n")
     buffer[:] = rest
     key = re.search(rb"(?i)sec-websocket-key:\s*(\S+)", request)[1]

