@@ -9,7 +9,7 @@ or is cancelled is the business of `protocol`; what it says is the brain's.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import msgspec
@@ -165,16 +165,7 @@ class ResponseRun:
             return False
         item, part = self._message("output_text")
         part.text += delta
-        self._outbox.send(
-            events.ResponseOutputTextDelta(
-                event_id=self._outbox.event_id(),
-                response_id=self.id,
-                item_id=item.id,
-                output_index=self._index,
-                content_index=0,
-                delta=delta,
-            )
-        )
+        self._outbox.send(self._part_event(events.ResponseOutputTextDelta, item, delta=delta))
         return True
 
     def spoken_text(self, delta: str) -> bool:
@@ -185,16 +176,7 @@ class ResponseRun:
         item, part = self._message("output_audio")
         if part.truncated_ms is None:
             part.transcript = (part.transcript or "") + delta
-        self._outbox.send(
-            events.ResponseOutputAudioTranscriptDelta(
-                event_id=self._outbox.event_id(),
-                response_id=self.id,
-                item_id=item.id,
-                output_index=self._index,
-                content_index=0,
-                delta=delta,
-            )
-        )
+        self._outbox.send(self._part_event(events.ResponseOutputAudioTranscriptDelta, item, delta=delta))
         return True
 
     def sound(self, pcm: bytes) -> bool:
@@ -207,16 +189,7 @@ class ResponseRun:
         self.audio_ms += ms
         if part.truncated_ms is None:
             part.audio += audio
-        self._outbox.send(
-            events.ResponseOutputAudioDelta(
-                event_id=self._outbox.event_id(),
-                response_id=self.id,
-                item_id=item.id,
-                output_index=self._index,
-                content_index=0,
-                delta=audio,
-            )
-        )
+        self._outbox.send(self._part_event(events.ResponseOutputAudioDelta, item, delta=audio))
         return True
 
     def call(self, wanted: ToolCall) -> bool:
@@ -240,14 +213,7 @@ class ResponseRun:
             delta = arguments[start : start + _ARGUMENTS_PIECE]
             item.arguments += delta
             self._outbox.send(
-                events.ResponseFunctionCallArgumentsDelta(
-                    event_id=self._outbox.event_id(),
-                    response_id=self.id,
-                    item_id=item.id,
-                    output_index=self._index,
-                    call_id=item.call_id,
-                    delta=delta,
-                )
+                self._item_event(events.ResponseFunctionCallArgumentsDelta, item, call_id=item.call_id, delta=delta)
             )
         self._close_item("completed")
         return True
@@ -272,17 +238,18 @@ class ResponseRun:
         self._open_item(item)
         part = Part(kind, audio=bytearray(), format=self._format, transcript="" if kind == "output_audio" else None)
         item.parts.append(part)
-        self._outbox.send(
-            events.ResponseContentPartAdded(
-                event_id=self._outbox.event_id(),
-                response_id=self.id,
-                item_id=item.id,
-                output_index=self._index,
-                content_index=0,
-                part=_event_part(part, whole=False),
-            )
-        )
+        self._outbox.send(self._part_event(events.ResponseContentPartAdded, item, part=_event_part(part, whole=False)))
         return item, part
+
+    def _item_event(self, kind: Callable[..., events.ServerEvent], item: Item, **fields: Any) -> events.ServerEvent:
+        """Make an event about the newest item."""
+        return kind(
+            event_id=self._outbox.event_id(), response_id=self.id, item_id=item.id, output_index=self._index, **fields
+        )
+
+    def _part_event(self, kind: Callable[..., events.ServerEvent], item: Item, **fields: Any) -> events.ServerEvent:
+        """Make an event about its content, which has one part."""
+        return self._item_event(kind, item, content_index=0, **fields)
 
     def _open_item(self, item: Item) -> None:
         self._items.append(item)
@@ -327,13 +294,10 @@ class ResponseRun:
 
     def _part_done(self, item: Item) -> Iterator[events.ServerEvent]:
         """Close the open content of an item."""
-        new_id, index = self._outbox.event_id, self._index
         if item.type == "function_call":
-            yield events.ResponseFunctionCallArgumentsDone(
-                event_id=new_id(),
-                response_id=self.id,
-                item_id=item.id,
-                output_index=index,
+            yield self._item_event(
+                events.ResponseFunctionCallArgumentsDone,
+                item,
                 call_id=item.call_id,
                 name=item.name,
                 arguments=item.arguments,
@@ -341,34 +305,11 @@ class ResponseRun:
             return
         part = item.parts[0]
         if part.type == "output_text":
-            yield events.ResponseOutputTextDone(
-                event_id=new_id(),
-                response_id=self.id,
-                item_id=item.id,
-                output_index=index,
-                content_index=0,
-                text=part.text,
-            )
+            yield self._part_event(events.ResponseOutputTextDone, item, text=part.text)
         else:
-            yield events.ResponseOutputAudioDone(
-                event_id=new_id(), response_id=self.id, item_id=item.id, output_index=index, content_index=0
-            )
-            yield events.ResponseOutputAudioTranscriptDone(
-                event_id=new_id(),
-                response_id=self.id,
-                item_id=item.id,
-                output_index=index,
-                content_index=0,
-                transcript=part.transcript or "",
-            )
-        yield events.ResponseContentPartDone(
-            event_id=new_id(),
-            response_id=self.id,
-            item_id=item.id,
-            output_index=index,
-            content_index=0,
-            part=_event_part(part, whole=True),
-        )
+            yield self._part_event(events.ResponseOutputAudioDone, item)
+            yield self._part_event(events.ResponseOutputAudioTranscriptDone, item, transcript=part.transcript or "")
+        yield self._part_event(events.ResponseContentPartDone, item, part=_event_part(part, whole=True))
 
     # ---- counting ----
 
