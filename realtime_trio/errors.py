@@ -26,6 +26,7 @@ No message, attribute or repr here may carry an API key or audio: `redact` is ap
 """
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 __all__ = [
@@ -49,18 +50,57 @@ __all__ = [
 ]
 
 _SECRET = re.compile(r"\b(sk|ek|sess|rk)[-_][A-Za-z0-9_\-*.…]{3,}|(?i:bearer)\s+\S+")
+_MASK = re.compile(r"[*•…]+|\.{2,}|[xX]{3,}")
+_LEAST = 6  # characters of a key's beginning or end that give something away
+_LEAST_BESIDE_MASK = 4  # the same where a mask shows that it is a piece of a key
+_HIDDEN = "\0"
 
 
-def redact(text: str) -> str:
+def redact(text: str, *secrets: str) -> str:
     """Replace everything that looks like an API key, a client secret or a piece of one.
 
     Args:
         text: Words from outside, for example the body of a 401 answer (which may quote part of the key).
+        *secrets: Credentials in use, which may look like anything: they, their beginnings and their ends are replaced
+            too, from six characters on, or four beside a mask such as `***`.
 
     Returns:
         The text with each credential replaced by `[redacted]`.
     """
+    for secret in secrets:
+        if len(secret) >= _LEAST:
+            text = _without(text, secret)
     return _SECRET.sub("[redacted]", text)
+
+
+def _without(text: str, secret: str) -> str:
+    """Replace a secret and its pieces: whole, begun, ended, or with a mask in its middle."""
+    length, backwards = len(text), secret[::-1]
+    spans = list(_beginnings(text, secret))
+    spans += [(length - end, length - start) for start, end in _beginnings(text[::-1], backwards)]
+    for mask in _MASK.finditer(text):
+        start, end = mask.span()
+        before = _overlap(text[max(0, start - len(secret)) : start], secret)
+        after = _overlap(text[end : end + len(secret)][::-1], backwards)
+        if before + after >= _LEAST_BESIDE_MASK:
+            spans.append((start - before, end + after))
+    characters = list(text)
+    for start, end in spans:
+        characters[start:end] = _HIDDEN * (end - start)
+    return re.sub(f"{_HIDDEN}+", "[redacted]", "".join(characters))
+
+
+def _beginnings(text: str, secret: str) -> Iterator[tuple[int, int]]:
+    """Find where a secret stands, or enough of its beginning."""
+    end = 0
+    while (start := text.find(secret[:_LEAST], end)) >= 0:
+        end = start + next(size for size in range(len(secret), 0, -1) if text.startswith(secret[:size], start))
+        yield start, end
+
+
+def _overlap(text: str, secret: str) -> int:
+    """Tell how much of a secret's beginning is the end of a text."""
+    return next((size for size in range(len(secret), 0, -1) if text.endswith(secret[:size])), 0)
 
 
 class RealtimeError(Exception):
