@@ -28,6 +28,7 @@ __all__ = [
     "is_loopback",
     "refuse_proxy",
     "resolve",
+    "secrets_in",
     "shown_url",
 ]
 
@@ -43,6 +44,7 @@ _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?")
 _OURS: Final = {"host", "connection", "upgrade", "content-length", "transfer-encoding"}
 _CREDENTIALS: Final = {"authorization", "api-key", "x-api-key", "cookie", "proxy-authorization"}
+_SHOWN_IN_QUERY: Final = {"model", "intent", "call_id", "api-version", "deployment"}
 _INSTEAD_OF_KEY: Final = {"authorization", "api-key", "x-api-key"}
 _LARGEST_PORT: Final = 65535
 
@@ -238,10 +240,21 @@ def shown_url(url: str) -> str:
     parts = urllib.parse.urlsplit(url)
     netloc = parts.netloc.rpartition("@")[2]
     query = [
-        f"{name}={value if name in {'model', 'intent', 'call_id', 'api-version', 'deployment'} else '…'}"
+        f"{name}={value if name in _SHOWN_IN_QUERY else '…'}"
         for name, value in urllib.parse.parse_qsl(parts.query, keep_blank_values=True)
     ]
     return urllib.parse.urlunsplit((parts.scheme, netloc, parts.path, "&".join(query), ""))
+
+
+def secrets_in(url: str, headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Return what is not to be shown of a handshake: the values that `shown_url` leaves out, and the credentials."""
+    query = urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query)
+    credentials = [(name.lower(), value) for name, value in headers if name.lower() in _CREDENTIALS]
+    return (
+        *(value for name, value in query if name not in _SHOWN_IN_QUERY),
+        # without the scheme, such as Bearer
+        *(value.partition(" ")[2] or value if name.endswith("authorization") else value for name, value in credentials),
+    )
 
 
 class _Lookup:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import realtime_trio
-from realtime_trio.config import Secret, is_loopback, resolve, shown_url
+from realtime_trio.config import Secret, is_loopback, resolve, secrets_in, shown_url
 from realtime_trio.errors import ConfigurationError
 
 KEY = "sk-" + "proj-abcdefghijklmnop"  # in two, so that nobody takes it for a real one
@@ -291,6 +291,12 @@ def test_a_secret_keeps_itself_to_itself():
     with pytest.raises(TypeError) as caught:
         pickle.dumps(secret)
     assert KEY not in "".join(traceback.format_exception(caught.value))
+
+
+def test_what_is_secret_in_a_handshake_is_known():
+    url = "wss://h/v1/realtime?model=m&api-key=one&code=a%20b"
+    headers = [("Authorization", "Bearer two"), ("X-Api-Key", "three"), ("Cookie", "four=five; six"), ("X", "seven")]
+    assert secrets_in(url, headers) == ("one", "a b", "two", "three", "four=five; six")
 
 
 def test_a_url_is_shown_without_what_may_be_secret():

@@ -89,6 +89,44 @@ async def test_a_refusal_tells_status_words_and_cure_but_no_piece_of_the_key(pee
     assert caught.value.__context__ is None
 
 
+FOREIGN_KEY = "9f8e7d6c5b4a39281706"
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        Target(url="ws://h", headers=(("Authorization", f"Bearer {FOREIGN_KEY}"),)),
+        Target(url="ws://h", headers=(("api-key", FOREIGN_KEY),)),
+        Target(url=f"ws://h/?api-key={FOREIGN_KEY}"),
+    ],
+    ids=["bearer", "header", "query"],
+)
+async def test_whatever_the_key_looks_like_no_end_of_a_link_quotes_it(peer, autojump_clock, target):
+    peer.refuse(401, f"wrong key {FOREIGN_KEY}, or 9f8e7***1706", [("Location", f"/{FOREIGN_KEY}")])
+    with pytest.raises(Refused) as caught:
+        async with peer.connect(target):
+            pytest.fail("it opened")
+    assert caught.value.body == "wrong key [redacted], or [redacted]"
+    assert "it points to /[redacted]; it says: wrong key [redacted], or [redacted]" in str(caught.value)
+
+    peer.refuse(101)
+    async with peer.connect(target) as stream:
+        await peer.close(3000, f"wrong key {FOREIGN_KEY}")
+        _, end = await receive_all(stream)
+    assert end.reason == "wrong key [redacted]"
+
+
+async def test_a_refusal_that_hangs_up_does_not_quote_the_key_either():
+    async def handler(stream):
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 502 Bad Gateway\r\n\r\nnobody knows " + FOREIGN_KEY.encode())
+
+    async with tcp_server(handler) as url:
+        with pytest.raises(Refused, match=r"it says: nobody knows \[redacted\]"):
+            async with open_websocket(Target(url=url, headers=(("x-api-key", FOREIGN_KEY),))):
+                pytest.fail("it opened")
+
+
 @pytest.mark.parametrize(
     ("value", "seconds"), [("7", 7.0), ("1.5", 1.5), ("Wed, 01 Jan 2020 00:00:00 GMT", 0.0), ("soon", None)]
 )

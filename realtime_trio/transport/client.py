@@ -86,7 +86,7 @@ async def websocket_over(
             services.start_soon(link.watch_sending)
             reader = ReaderNursery(services, link)
             connection = await _shake_hands(reader, link, target, deadline)
-            websocket = WebSocket(connection, link, reader, target.close_timeout)
+            websocket = WebSocket(connection, link, reader, target.close_timeout, target.redact)
             services.start_soon(websocket.keep_alive, target.ping_interval, target.pong_timeout)
             try:
                 yield websocket
@@ -139,8 +139,9 @@ async def _shake_hands(
     where = f"{host} port {target.port}"
     if connection is None:
         if reader.rejection is not None:
-            raise refusal(where, reader.rejection.status_code, reader.rejection.headers, reader.rejection.body or b"")
-        if (refused := refusal_in(where, link.handshake_bytes)) is not None:
+            answer = reader.rejection
+            raise refusal(where, answer.status_code, answer.headers, answer.body or b"", target.redact)
+        if (refused := refusal_in(where, link.handshake_bytes, target.redact)) is not None:
             raise refused
         if not reader.ended:
             raise _too_slow(target)

@@ -11,7 +11,8 @@ from typing import Final, Protocol, TypeAlias
 
 import attrs
 
-from realtime_trio.config import shown_url
+from realtime_trio.config import secrets_in, shown_url
+from realtime_trio.errors import redact
 
 __all__ = ["MAX_MESSAGE_SIZE", "Connect", "MessageStream", "Target"]
 
@@ -90,6 +91,10 @@ class Target:
     def secure(self) -> bool:
         """Whether the URL asks for TLS."""
         return self.url.startswith("wss:")
+
+    def redact(self, text: str) -> str:
+        """Take its credentials, and all that looks like one, out of a text: a server may quote them."""
+        return redact(text, *secrets_in(self.url, self.headers))
 
 
 Connect: TypeAlias = Callable[[Target], AbstractAsyncContextManager[MessageStream]]

@@ -9,7 +9,7 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from realtime_trio.errors import ConnectError, Refused
@@ -19,6 +19,7 @@ __all__ = ["refusal", "refusal_in", "tcp_problem", "tls_problem"]
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[01] +([1-5]\d\d)[^\r\n]*\r?\n")
 _SWITCHING: Final = 101
 _MOST_BODY: Final = 4000
+_MOST_SAID: Final = 500
 _CURES: Final = {
     401: "the key is missing, wrong or revoked (OPENAI_API_KEY)",
     403: "the key may not do this, or not from this region",
@@ -28,8 +29,10 @@ _CURES: Final = {
 }
 
 
-def refusal(where: str, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Refused:
-    """Make the error for an answer with another status than 101."""
+def refusal(
+    where: str, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes, redact: Callable[[str], str]
+) -> Refused:
+    """Make the error for an answer with another status than 101; `redact` takes out the credentials that it quotes."""
     fields = {name.lower(): value.decode("latin-1") for name, value in headers}
     text = body[:_MOST_BODY].decode("utf-8", "replace").strip()
     said = _message_in(text)
@@ -37,22 +40,21 @@ def refusal(where: str, status: int, headers: Iterable[tuple[bytes, bytes]], bod
     if status in _CURES:
         parts.append(_CURES[status])
     if location := fields.get(b"location"):
-        parts.append(f"it points to {location.partition('?')[0]}")
+        parts.append(f"it points to {redact(location.partition('?')[0])}")
     if said:
-        parts.append(f"it says: {said}")
-    return Refused(
-        "; ".join(parts), status=status, body=text, retry_after=_seconds(fields.get(b"retry-after"), time.time())
-    )
+        parts.append(f"it says: {redact(said)[:_MOST_SAID]}")
+    wait = _seconds(fields.get(b"retry-after"), time.time())
+    return Refused("; ".join(parts), status=status, body=redact(text), retry_after=wait)
 
 
-def refusal_in(where: str, received: bytes) -> Refused | None:
+def refusal_in(where: str, received: bytes, redact: Callable[[str], str]) -> Refused | None:
     """Find a refusal in raw bytes, for an answer that ends by hanging up and so never counts as complete."""
     match = _STATUS_LINE.match(received)
     if match is None or int(match[1]) == _SWITCHING:
         return None
     head, _, body = received.partition(b"\r\n\r\n")
     pairs = [line.partition(b":") for line in head.split(b"\r\n")[1:]]
-    return refusal(where, int(match[1]), [(name.strip(), value.strip()) for name, _, value in pairs], body)
+    return refusal(where, int(match[1]), [(name.strip(), value.strip()) for name, _, value in pairs], body, redact)
 
 
 def tcp_problem(host: str, port: int, error: Exception) -> ConnectError:
@@ -99,7 +101,7 @@ def _message_in(text: str) -> str:
         # a page for a browser says nothing in its first line
         message, code = ("" if text.startswith("<") else text.partition("\n")[0]), None
     words = message if isinstance(message, str) else ""
-    return (f"{words} ({code})" if isinstance(code, str) and code not in words else words)[:500]
+    return f"{words} ({code})" if isinstance(code, str) and code not in words else words
 
 
 def _seconds(value: str | None, now: float) -> float | None:

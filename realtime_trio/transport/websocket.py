@@ -12,7 +12,7 @@ import trio
 import trio_websocket
 import wsproto.utilities
 
-from realtime_trio.errors import ConnectionClosed, RemoteProtocolError, SessionExpired
+from realtime_trio.errors import ConnectionClosed, RemoteProtocolError, SessionExpired, redact
 from realtime_trio.nursery import Services
 
 from .link import Link
@@ -72,12 +72,18 @@ class WebSocket:
     """A `MessageStream` over trio-websocket."""
 
     def __init__(
-        self, connection: trio_websocket.WebSocketConnection, link: Link, reader: ReaderNursery, close_timeout: float
+        self,
+        connection: trio_websocket.WebSocketConnection,
+        link: Link,
+        reader: ReaderNursery,
+        close_timeout: float,
+        redact: Callable[[str], str] = redact,
     ) -> None:
         self._connection = connection
         self._link = link
         self._reader = reader
         self._close_timeout = close_timeout
+        self._redact = redact
         self._closed = False
 
     async def send_message(self, message: str, /) -> None:
@@ -163,7 +169,7 @@ class WebSocket:
             cause = f" ({self._reader.crash})" if self._reader.crash else ""
             return ConnectionClosed(_PROTOCOL_ERROR, f"the peer sent something that is not WebSocket{cause}")
         code = int(closed.code)  # trio-websocket may have wsproto's enumeration here
-        reason = closed.reason or ("the link was lost" if code == LOST else "")
+        reason = self._redact(closed.reason or "") or ("the link was lost" if code == LOST else "")
         if code == _GOING_AWAY and _EXPIRY.search(reason):
             return SessionExpired(code, reason)
         return ConnectionClosed(code, reason)
