@@ -5,15 +5,16 @@ in `outgoing`; how bytes travel is the transport's.
 """
 
 import ssl
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Self
 
 import attrs
 import trio
+from msgspec.structs import replace
 
 from . import config
-from .errors import ConfigurationError, ConnectionClosed, SessionExpired
+from .errors import ConfigurationError, ConnectionClosed, SessionExpired, redact
 from .events import (
     ClientEvent,
     Error,
@@ -61,10 +62,19 @@ class Connection:
         stream: The link.
         kind: The kind of session.
         queue_seconds: Seconds of audio that may wait for the writer.
+        redact: Takes credentials out of the server's words.
     """
 
-    def __init__(self, stream: MessageStream, *, kind: Kind = "realtime", queue_seconds: float = 2.0) -> None:
+    def __init__(
+        self,
+        stream: MessageStream,
+        *,
+        kind: Kind = "realtime",
+        queue_seconds: float = 2.0,
+        redact: Callable[[str], str] = redact,
+    ) -> None:
         self._stream = stream
+        self._redact = redact
         self._kind: Kind = kind
         self._outgoing = Outgoing(stream, queue_seconds=queue_seconds, on_end=self._finish, reason=self._reason)
         self._end: ConnectionClosed | None = None
@@ -129,7 +139,7 @@ class Connection:
         """Wait for the next server event, in wire order. It is decoded in the caller's task.
 
         Each event is handed to exactly one caller. An event that is not known comes as `events.UnknownEvent`, one that
-        does not fit its type as `events.MalformedEvent`.
+        does not fit its type as `events.MalformedEvent`. The words of an `error` event come redacted.
 
         Returns:
             The oldest event not handed out yet.
@@ -167,9 +177,11 @@ class Connection:
             raise self._reason()
         event = decode(message)
         self._received += 1
-        if isinstance(event, Error) and event.error.code == "session_expired":
-            self._expired = True
-        elif isinstance(event, SessionCreated | SessionUpdated):
+        if isinstance(event, Error):
+            self._expired = self._expired or event.error.code == "session_expired"
+            words = self.redact(event.error.message)
+            return replace(event, error=replace(event.error, message=words))
+        if isinstance(event, SessionCreated | SessionUpdated):
             self._outgoing.follow_format(event.session)
         return event
 
@@ -194,6 +206,10 @@ class Connection:
         except trio.ClosedResourceError:
             pass
         raise StopAsyncIteration
+
+    def redact(self, text: str) -> str:
+        """Take the credentials of this connection, and all that looks like one, out of a server's words."""
+        return self._redact(text)
 
     def statistics(self) -> ConnectionStatistics:
         """Return counts and lengths of this moment."""
@@ -254,7 +270,7 @@ class Connection:
             return trio.ClosedResourceError("this side closed the connection")
         self._told = True
         kind = SessionExpired if self._expired else type(self._end)
-        return kind(self._end.code, self._end.reason)
+        return kind(self._end.code, self.redact(self._end.reason))
 
     async def _say_goodbye(self) -> None:
         """Give what still waits a second to leave.
@@ -343,7 +359,7 @@ async def open_connection(
         max_message_size=max_message_size,
     )
     async with connect(target) as stream, open_services("the connection") as services:
-        connection = Connection(stream, kind=kind, queue_seconds=queue_seconds)
+        connection = Connection(stream, kind=kind, queue_seconds=queue_seconds, redact=target.redact)
         services.start_soon(connection._outgoing.run)  # noqa: SLF001  its own module starts it
         try:
             yield connection

@@ -563,6 +563,44 @@ def test_ctrl_c_comes_out_plain_wherever_it_lands():
         assert type(error) is KeyboardInterrupt
 
 
+# --- secrets ----------------------------------------------------------------------------------------------------
+
+
+async def test_no_words_of_the_servers_quote_the_key_whatever_it_looks_like(peer, autojump_clock):
+    key = "9f8e7d6c5b4a39281706"
+    async with open_connection(connect=peer.connect, api_key=key) as connection:
+        said = {"type": "t", "code": "invalid_api_key", "message": f"wrong key {key}, or 9f8e***1706"}
+        await peer.send("error", error=said)
+        event = await connection.receive()
+        assert event.error.message == "wrong key [redacted], or [redacted]"
+        assert (event.error.code, event.event_id) == ("invalid_api_key", event.event_id)
+        assert connection.redact(f"once more {key}") == "once more [redacted]"
+        assert key not in repr(vars(connection))
+
+
+async def test_a_link_of_somebody_elses_making_may_end_with_the_key(autojump_clock):
+    key = "9f8e7d6c5b4a39281706"
+
+    class Ended:
+        async def send_message(self, message):
+            raise ConnectionClosed(3000, f"wrong key {key}")
+
+        async def receive_message(self):
+            raise ConnectionClosed(3000, f"wrong key {key}")
+
+        async def aclose(self, code=1000, reason=""):
+            pass
+
+    @asynccontextmanager
+    async def connect(target):
+        yield Ended()
+
+    async with open_connection(connect=connect, api_key=key) as connection:
+        with pytest.raises(ConnectionClosed) as caught:
+            await connection.receive()
+    assert caught.value.reason == "wrong key [redacted]"
+
+
 # --- the ways in ------------------------------------------------------------------------------------------------
 
 
