@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 import trio
 
-from .errors import ConnectionClosed
+from .errors import ConnectionClosed, LocalProtocolError
 from .events import (
     UNSET,
     AudioFormat,
@@ -220,6 +220,11 @@ class Outgoing:
         """Refuse what cannot be sent, encode the rest."""
         if self._over:
             raise self._reason()
+        if not isinstance(event, ClientEvent):
+            raise LocalProtocolError(
+                f"{type(event).__name__} is not an event that a client sends: give one of realtime_trio.events, "
+                "such as ResponseCreate() or ConversationItemCreate(item=...)"
+            )
         event_id = event.event_id
         if not isinstance(event_id, str):
             event_id = f"{self._id_prefix}{next(self._ids)}"

@@ -203,6 +203,29 @@ async def test_what_cannot_be_encoded_is_refused_at_the_caller(peer, autojump_cl
         await peer.expect_nothing(1)
 
 
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        5,
+        None,
+        {"type": "response.create"},
+        "response.create",
+        events.ResponseCreate,
+        events.user_message("hi"),
+        events.SessionUpdated(event_id="e", session=events.RealtimeSession()),
+    ],
+    ids=lambda nothing: type(nothing).__name__,
+)
+async def test_what_is_no_event_of_a_client_is_refused_at_the_caller(peer, autojump_clock, nothing):
+    words = f"{type(nothing).__name__} is not an event that a client sends: give one of realtime_trio.events"
+    async with open_connection(connect=peer.connect) as connection:
+        with pytest.raises(LocalProtocolError, match=words):
+            await connection.send(nothing)
+        with pytest.raises(LocalProtocolError, match=words):
+            connection.send_nowait(nothing)
+        await peer.expect_nothing(1)
+
+
 @given(st.lists(st.sampled_from(["append", "commit", "create", "respond", "cancel", "truncate", "wait"]), max_size=30))
 def test_nothing_is_lost_or_repeated_on_the_way(steps):
     """Everything sent arrives once; what is not urgent arrives in the order in which it was sent."""
