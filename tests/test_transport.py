@@ -422,6 +422,43 @@ async def test_closing_wakes_who_waits(peer, autojump_clock):
         await stream.aclose()
 
 
+async def test_a_ping_at_the_moment_of_closing_does_not_cost_the_goodbye(autojump_clock):
+    """It may not be answered any more, and is no reason to drop the link before the peer has our CLOSE."""
+
+    class Crossing(trio.abc.Stream):
+        """Has a ping arrive between the decision to close and the CLOSE on the wire."""
+
+        async def send_all(self, data):
+            if data[0] == 0x88:
+                await server.send_all(b"\x89\x00")
+                await trio.testing.wait_all_tasks_blocked()
+            await client.send_all(data)
+
+        async def wait_send_all_might_not_block(self):
+            await client.wait_send_all_might_not_block()
+
+        async def receive_some(self, max_bytes=None):
+            return await client.receive_some(max_bytes)
+
+        async def aclose(self):
+            await client.aclose()
+
+    async def serve():
+        async with receive_handshake(server) as handshake:
+            _, end = await receive_all(await handshake.accept())
+            ends.append(end)
+
+    ends = []
+    client, server = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        async with websocket_over(Crossing(), Target(url="ws://h")) as stream:
+            start = trio.current_time()
+            await stream.aclose(1000, "goodbye")
+            assert trio.current_time() == start
+    assert [(end.code, end.reason) for end in ends] == [(1000, "goodbye")]
+
+
 async def test_a_peer_that_never_answers_close_costs_a_second(peer, autojump_clock):
     async with peer.connect(Target(url="ws://h")):
         await peer.connected()

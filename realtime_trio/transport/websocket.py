@@ -45,6 +45,8 @@ class ReaderNursery:
         self._services = services
         self._link = link
         self.ended = False
+        self.goodbye: trio.CancelScope | None = None
+        """Where our CLOSE is sent, and the peer's awaited."""
         self.rejection: trio_websocket.ConnectionRejected | None = None
         self.crash = ""
         self.on_end: Callable[[], None] = nothing
@@ -60,12 +62,22 @@ class ReaderNursery:
             self.rejection = rejection
         except (trio_websocket.ConnectionClosed, trio.BrokenResourceError, trio.ClosedResourceError):
             pass  # an end like any other: the connection knows its reason
+        except wsproto.utilities.LocalProtocolError as error:
+            self.crash = type(error).__name__
+            if self.goodbye is not None:  # it would answer a ping, which nobody may after a CLOSE: read on without it
+                await self._wait_for_hangup()
+                self.goodbye.cancel(reason="the peer hung up")
         except Exception as error:  # noqa: BLE001  bytes from outside must not bring down the task of a third party
             self.crash = type(error).__name__
         finally:
             self.ended = True
             self.on_end()
             await trio.aclose_forcefully(self._link)
+
+    async def _wait_for_hangup(self) -> None:
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            while await self._link.receive_some():
+                pass
 
 
 class WebSocket:
@@ -132,7 +144,8 @@ class WebSocket:
             self._closed = True
             # after part of a frame, the peer would take our CLOSE for the rest of it
             if not self._link.torn:
-                with trio.move_on_after(self._close_timeout, shield=True), contextlib.suppress(*ENDS):
+                with trio.move_on_after(self._close_timeout, shield=True) as goodbye, contextlib.suppress(*ENDS):
+                    self._reader.goodbye = goodbye
                     await self._connection.aclose(code, reason or None)
         await trio.aclose_forcefully(self._link)
 
