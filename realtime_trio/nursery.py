@@ -12,7 +12,7 @@ import trio
 
 from .errors import InternalError
 
-__all__ = ["Services", "open_services"]
+__all__ = ["Services", "open_services", "plain"]
 
 Args = TypeVarTuple("Args")
 
@@ -89,7 +89,7 @@ async def open_services(name: str = "services") -> AsyncGenerator[Services]:
                     yield services
                 services.end(f"the body of {name} has ended")
         except BaseExceptionGroup as group:
-            crash = _plain(group, name)
+            crash = plain(group, name)
         body_error = held.error
         if crash is not None and (body_error is None or _yields_to(body_error, crash)):
             raise crash
@@ -130,8 +130,17 @@ def _leaves(group: BaseExceptionGroup) -> Iterator[BaseException]:
             yield error
 
 
-def _plain(group: BaseExceptionGroup, name: str) -> BaseException:
-    """Make one exception of what left our own nursery."""
+def plain(group: BaseExceptionGroup, name: str) -> BaseException:
+    """Make one exception of what left our own nursery, or Trio's.
+
+    Args:
+        group: What left it.
+        name: For an error message.
+
+    Returns:
+        `KeyboardInterrupt`, else `SystemExit`, else the one crash, else a `trio.Cancelled`; an `InternalError` for
+        several crashes.
+    """
     leaves = list(_leaves(group))
     for kind in (KeyboardInterrupt, SystemExit):
         for leaf in leaves:

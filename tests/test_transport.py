@@ -1,5 +1,6 @@
 """The link: how it comes about, how it ends, and that every end has a reason and comes in bounded time."""
 
+import signal
 import ssl
 from contextlib import asynccontextmanager, suppress
 
@@ -239,6 +240,36 @@ async def test_a_name_that_does_not_resolve(host):
     with pytest.raises(ConnectError, match=f"the name '{host}' does not resolve"):
         async with open_websocket(Target(url=f"ws://{host}/")):
             pytest.fail("it opened")
+
+
+def test_ctrl_c_while_connecting_comes_out_plain():
+    """Trio tries each address in a task of a nursery of its own, whose group would come out."""
+
+    class Interrupted(trio.socket.SocketType):
+        def __init__(self, *arguments):
+            pass
+
+        def setsockopt(self, *arguments):
+            pass
+
+        def close(self):
+            pass
+
+        async def connect(self, address):
+            signal.raise_signal(signal.SIGINT)
+            await trio.sleep_forever()
+
+    class Factory(trio.abc.SocketFactory):
+        def socket(self, *arguments):
+            return Interrupted()
+
+    async def main():
+        trio.socket.set_custom_socket_factory(Factory())
+        async with open_websocket(Target(url="ws://127.0.0.1:9")):
+            pytest.fail("it opened")
+
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(main)
 
 
 def tls(*names):

@@ -13,7 +13,7 @@ import trio
 import trio_websocket
 
 from realtime_trio.errors import ConnectError
-from realtime_trio.nursery import open_services
+from realtime_trio.nursery import open_services, plain
 
 from .contract import MessageStream, Target
 from .link import Link
@@ -103,6 +103,8 @@ async def _open_stream(target: Target) -> trio.abc.Stream:
         stream = await trio.open_tcp_stream(host, port)
     except (OSError, UnicodeError) as error:
         raise tcp_problem(host, port, error) from error
+    except BaseExceptionGroup as group:  # Trio tries each address in a task of its own; Ctrl-C may land in one
+        raise plain(group, "the connection attempt") from None
     if not target.secure:
         return stream
     context = target.ssl_context or ssl.create_default_context()
