@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 import attrs
 import trio
 
+from realtime_trio.nursery import plain
 from realtime_trio.server.babble import babble_source
 from realtime_trio.server.seams import Recogniser, Source, Voice
 from realtime_trio.server.speech import default_recogniser, default_voice
@@ -42,10 +43,13 @@ async def choose_fittings(
         Two for a moment: to try whether a default works takes a process of its own, and a while.
     """
     choice = _Choice(_given_voice(voice), _given_recogniser(recogniser))
-    async with trio.open_nursery() as nursery:
-        if not in_process:
-            nursery.start_soon(choice.find_voice)
-            nursery.start_soon(choice.find_recogniser)
+    try:
+        async with trio.open_nursery() as nursery:
+            if not in_process:
+                nursery.start_soon(choice.find_voice)
+                nursery.start_soon(choice.find_recogniser)
+    except BaseExceptionGroup as group:  # Ctrl-C, above all
+        raise plain(group, "the search for voice and recogniser") from None
     return choice.voice or babble_source(), choice.recogniser or _nobody("")
 
 

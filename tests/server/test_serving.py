@@ -26,10 +26,11 @@ from realtime_trio.server import (
     SpokenWord,
     ToolCall,
     Transcript,
+    fittings,
     open_server,
     serve_realtime,
 )
-from realtime_trio.server.babble import BabbleVoice
+from realtime_trio.server.babble import BabbleVoice, babble_source
 from realtime_trio.server.driver import SessionDriver
 from realtime_trio.server.turn_detection import EnergyTurnDetector
 from realtime_trio.transport import Target, open_websocket
@@ -534,6 +535,20 @@ async def test_a_speed_of_zero_is_refused():
     with pytest.raises(ConfigurationError, match="speed"):
         async with open_server(listen=False, speed=0):
             raise AssertionError("opened")
+
+
+def test_ctrl_c_while_the_best_voice_is_sought_comes_out_plain(monkeypatch):
+    def interrupt():
+        signal.raise_signal(signal.SIGINT)
+        return babble_source()
+
+    async def main():
+        async with open_server(recogniser="none"):
+            await trio.sleep_forever()
+
+    monkeypatch.setattr(fittings, "default_voice", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(main)
 
 
 async def test_the_bodys_own_exception_comes_out_plain(autojump_clock):
