@@ -83,11 +83,33 @@ async def test_a_refusal_tells_status_words_and_cure_but_no_piece_of_the_key(pee
     assert caught.value.status == 401
     assert "invalid_api_key" in caught.value.body
     assert str(caught.value) == (
-        "api.openai.com port 443 refused the connection with status 401; the key is missing, wrong or revoked "
+        "the server refused the connection with status 401; the key is missing, wrong or revoked "
         "(OPENAI_API_KEY); it says: Incorrect API key provided: [redacted] (invalid_api_key)"
     )
     assert "sk-proj" not in str(caught.value) + caught.value.body
     assert caught.value.__context__ is None
+
+
+async def test_over_a_stream_of_somebody_elses_making_no_host_is_blamed(peer, autojump_clock):
+    """It may lead anywhere, for example into this process: only who dialled knows whom."""
+    client, server = trio.testing.memory_stream_pair()
+    target = Target(url="wss://api.openai.com/v1/realtime", connect_timeout=3)
+    with pytest.raises(ConnectError, match=r"^the server did not answer within 3 s"):
+        async with websocket_over(client, target):
+            pytest.fail("it opened")
+    await server.aclose()
+
+    client, server = trio.testing.memory_stream_pair()
+    await server.aclose()
+    with pytest.raises(ConnectError, match=r"^the server hung up"):
+        async with websocket_over(client, target):
+            pytest.fail("it opened")
+
+    client, server = trio.testing.memory_stream_pair()
+    await server.send_all(b"HTTP/1.1 500 no\r\nContent-Length: 0\r\n\r\n")
+    with pytest.raises(Refused, match=r"^the tunnel to h refused the connection"):
+        async with websocket_over(client, target, where="the tunnel to h"):
+            pytest.fail("it opened")
 
 
 FOREIGN_KEY = "9f8e7d6c5b4a39281706"

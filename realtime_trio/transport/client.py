@@ -45,18 +45,19 @@ async def open_websocket(target: Target) -> AsyncGenerator[MessageStream]:
         stream's methods, not by this block.
     """
     deadline = trio.current_time() + target.connect_timeout
+    where = f"{target.host} port {target.port}"
     try:
         with trio.fail_at(deadline):
             stream = await _open_stream(target)
     except trio.TooSlowError:
-        raise _too_slow(target) from None
-    async with websocket_over(stream, target, deadline=deadline) as websocket:
+        raise _too_slow(where, target) from None
+    async with websocket_over(stream, target, deadline=deadline, where=where) as websocket:
         yield websocket
 
 
 @asynccontextmanager
 async def websocket_over(
-    stream: trio.abc.Stream, target: Target, *, deadline: float | None = None
+    stream: trio.abc.Stream, target: Target, *, deadline: float | None = None, where: str = "the server"
 ) -> AsyncGenerator[MessageStream]:
     """Speak WebSocket as a client over a stream that is open already, for example one in memory.
 
@@ -64,6 +65,7 @@ async def websocket_over(
         stream: The stream. It is closed at the end in any case.
         target: Its URL and headers go into the handshake; its times and sizes apply.
         deadline: Trio time by which the handshake has to be done; by default `connect_timeout` from now.
+        where: What the other end is called in errors. The URL's host may never have been asked.
 
     Yields:
         The open link.
@@ -85,7 +87,7 @@ async def websocket_over(
         async with open_services("the WebSocket") as services:
             services.start_soon(link.watch_sending)
             reader = ReaderNursery(services, link)
-            connection = await _shake_hands(reader, link, target, deadline)
+            connection = await _shake_hands(reader, link, target, deadline, where)
             websocket = WebSocket(connection, link, reader, target.close_timeout, target.redact)
             services.start_soon(websocket.keep_alive, target.ping_interval, target.pong_timeout)
             try:
@@ -121,7 +123,7 @@ async def _open_stream(target: Target) -> trio.abc.Stream:
 
 
 async def _shake_hands(
-    reader: ReaderNursery, link: Link, target: Target, deadline: float
+    reader: ReaderNursery, link: Link, target: Target, deadline: float, where: str
 ) -> trio_websocket.WebSocketConnection:
     """Do the client's half of the handshake."""
     parts = urllib.parse.urlsplit(target.url)
@@ -138,7 +140,6 @@ async def _shake_hands(
             max_message_size=target.max_message_size,
             receive_buffer_size=RECEIVE_BYTES,
         )
-    where = f"{host} port {target.port}"
     if connection is None:
         if reader.rejection is not None:
             answer = reader.rejection
@@ -146,7 +147,7 @@ async def _shake_hands(
         if (refused := refusal_in(where, link.handshake_bytes, target.redact)) is not None:
             raise refused
         if not reader.ended:
-            raise _too_slow(target)
+            raise _too_slow(where, target)
         what = "answered something that is not a WebSocket handshake" if link.handshake_bytes else "hung up"
         raise ConnectError(f"{where} {what} when asked for a WebSocket: check the URL")
     reader.on_end = nothing
@@ -154,8 +155,7 @@ async def _shake_hands(
     return connection
 
 
-def _too_slow(target: Target) -> ConnectError:
+def _too_slow(where: str, target: Target) -> ConnectError:
     return ConnectError(
-        f"{target.host} port {target.port} did not answer within {target.connect_timeout:g} s: "
-        "is the network up, and the address right?"
+        f"{where} did not answer within {target.connect_timeout:g} s: is the network up, and the address right?"
     )
