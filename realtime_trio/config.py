@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
-"""Extra HTTP headers of the handshake."""
+"""Extra HTTP headers of the handshake: a mapping, or pairs of name and value, which may repeat a name."""
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
 DEFAULT_MODEL: Final = "gpt-realtime-2.1"
@@ -117,7 +117,8 @@ def resolve(
         model: Otherwise what the URL says, otherwise (for a realtime session) `OPENAI_REALTIME_MODEL`, otherwise the
             default of the kind.
         kind: What the session does.
-        headers: Extra headers. `Authorization` or `api-key` among them stands for a key from the environment.
+        headers: Extra headers, as a mapping or as pairs. `Authorization` or `api-key` among them stands for a key from
+            the environment.
         organization: Otherwise `OPENAI_ORG_ID`.
         project: Otherwise `OPENAI_PROJECT_ID`.
         allow_insecure: Send credentials over plain `ws://` to another machine all the same.

@@ -312,7 +312,7 @@ async def open_connection(
         api_key: `OPENAI_API_KEY`.
         model: `OPENAI_REALTIME_MODEL`, or the default of the kind.
         kind: `"realtime"`, `"transcription"` or `"translation"`.
-        headers: Extra HTTP headers.
+        headers: Extra HTTP headers, as a mapping or as pairs of name and value.
         organization: `OPENAI_ORG_ID`.
         project: `OPENAI_PROJECT_ID`.
         ssl_context: For `wss://`; the system's default otherwise.
