@@ -7,7 +7,7 @@ in `outgoing`; how bytes travel is the transport's.
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import attrs
 import trio
@@ -17,11 +17,16 @@ from . import config
 from .errors import ConfigurationError, ConnectionClosed, SessionExpired, redact
 from .events import (
     ClientEvent,
+    ConversationItemInputAudioTranscriptionFailed,
     Error,
+    ErrorDetails,
     Kind,
+    ResponseDone,
+    ResponseError,
     ServerEvent,
     SessionCreated,
     SessionUpdated,
+    TranscriptionError,
     decode,
 )
 from .nursery import open_services
@@ -33,6 +38,8 @@ __all__ = ["Connection", "ConnectionStatistics", "open_connection"]
 # How long what arrived before the link died may still take to come out of a stream that does not say that it is over.
 _LAST_WORDS: Final = 1.0
 _NORMAL: Final = 1000
+
+_Problem = TypeVar("_Problem", ErrorDetails, ResponseError, TranscriptionError)
 
 
 @attrs.frozen(kw_only=True)
@@ -139,7 +146,7 @@ class Connection:
         """Wait for the next server event, in wire order. It is decoded in the caller's task.
 
         Each event is handed to exactly one caller. An event that is not known comes as `events.UnknownEvent`, one that
-        does not fit its type as `events.MalformedEvent`. The words of an `error` event come redacted.
+        does not fit its type as `events.MalformedEvent`. The server's words about errors come redacted.
 
         Returns:
             The oldest event not handed out yet.
@@ -177,10 +184,18 @@ class Connection:
             raise self._reason()
         event = decode(message)
         self._received += 1
+        return self._noted(event)
+
+    def _noted(self, event: ServerEvent) -> ServerEvent:
+        """Learn from an event what the connection has to know, and take credentials out of what it says of errors."""
         if isinstance(event, Error):
             self._expired = self._expired or event.error.code == "session_expired"
-            words = self.redact(event.error.message)
-            return replace(event, error=replace(event.error, message=words))
+            return replace(event, error=self._redacted(event.error))
+        if isinstance(event, ConversationItemInputAudioTranscriptionFailed):
+            return replace(event, error=self._redacted(event.error))
+        if isinstance(event, ResponseDone) and (details := event.response.status_details) and details.error:
+            details = replace(details, error=self._redacted(details.error))
+            return replace(event, response=replace(event.response, status_details=details))
         if isinstance(event, SessionCreated | SessionUpdated):
             self._outgoing.follow_format(event.session)
         return event
@@ -206,6 +221,9 @@ class Connection:
         except trio.ClosedResourceError:
             pass
         raise StopAsyncIteration
+
+    def _redacted(self, problem: _Problem) -> _Problem:
+        return replace(problem, message=self.redact(problem.message)) if problem.message else problem
 
     def redact(self, text: str) -> str:
         """Take the credentials of this connection, and all that looks like one, out of a server's words."""

@@ -8,6 +8,7 @@ from typing import Any
 import trio
 
 from . import events
+from .config import Headers
 from .connection import open_connection
 from .device import AudioDevice
 from .errors import ConfigurationError
@@ -49,7 +50,7 @@ async def open_session(
     audio_limit: float = 600.0,
     organization: str | None = None,
     project: str | None = None,
-    headers: Iterable[tuple[str, str]] = (),
+    headers: Headers = (),
     ssl_context: SSLContext | None = None,
     allow_insecure: bool = False,
     connect: Connect = open_websocket,
@@ -80,7 +81,7 @@ async def open_session(
         audio_limit: How much audio one response may have, in seconds; beyond that it is interrupted.
         organization: Else `OPENAI_ORG_ID`.
         project: Else `OPENAI_PROJECT_ID`.
-        headers: More headers for the handshake.
+        headers: More headers for the handshake, as a mapping or as pairs.
         ssl_context: For a certificate authority of your own.
         allow_insecure: Whether a key may go over plain `ws://` to another machine.
         connect: What opens the message stream, for tests and for other transports.

@@ -383,9 +383,9 @@ async def test_a_tools_group_reaches_every_waiter(autojump_clock, nothing_left, 
             caught.append([type(one) for one in group.exceptions])
 
     async with open_scripted_peer(greet=True) as peer, trio.open_nursery() as nursery:
-        with pytest.raises(ExceptionGroup, match="two"):
+        with pytest.raises(ExceptionGroup, match="two"):  # noqa: ASYNC401 - its very message is what is asked
             async with open_session(connect=peer.connect, url=peer.url, tools=[fail], tool_errors="raise") as session:
-                nursery.start_soon(follow, session)
+                nursery.start_soon(follow, session)  # noqa: ASYNC111 - what outlives the session is told so
                 await call_it(peer, as_function_call("call_1", "fail", "{}"))
                 await trio.sleep_forever()
     assert caught == [[Boom, ValueError]]
@@ -432,7 +432,7 @@ async def test_who_waits_for_silence_outside_is_told_the_end(autojump_clock, not
                 async with open_session(connect=peer.connect, url=peer.url, audio=audio, drain=False) as session:
                     await peer.send("response.created", response={"id": "resp_1", "conversation_id": "conv_1"})
                     await wait_all_tasks_blocked()
-                    nursery.start_soon(wait, session)
+                    nursery.start_soon(wait, session)  # noqa: ASYNC111 - what outlives the session is told so
                     await wait_all_tasks_blocked()
                     if drops:
                         await peer.drop()

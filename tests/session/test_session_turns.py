@@ -3,7 +3,8 @@
 import pytest
 import trio
 
-from realtime_trio import NotAcknowledged, ResponseFailed, ServerError, ToolError, ToolFailed, tool
+from realtime_trio import NotAcknowledged, ResponseFailed, ServerError, ToolError, ToolFailed, open_session, tool
+from realtime_trio.testing import open_scripted_peer
 
 
 async def test_ask_returns_the_whole_exchange(autojump_clock, open_talk):
@@ -491,3 +492,22 @@ async def test_an_error_that_reaches_its_caller_is_not_logged_as_well(autojump_c
             await talk.session.respond(instructions="No?")
 
     assert caplog.records == []
+
+
+async def test_no_key_is_in_what_a_failed_response_says(autojump_clock, as_function_call):
+    """Also one that does not look like OpenAI's, when the server quotes it."""
+    key = "9f8e7d6c5b4a39281706"
+    async with (
+        open_scripted_peer(greet=True) as peer,
+        open_session(connect=peer.connect, url=peer.url, api_key=key) as session,
+    ):
+        responses = session.responses()
+        await peer.send("response.created", response={"id": "resp_1", "conversation_id": "conv_1"})
+        error = {"type": "server_error", "code": "invalid_api_key", "message": f"Wrong key: {key}."}
+        details = {"type": "failed", "error": error}
+        value = {"id": "resp_1", "status": "failed", "conversation_id": "conv_1", "status_details": details}
+        await peer.send("response.done", response=value)
+        with pytest.raises(ResponseFailed, match="Wrong key") as caught:
+            await (await responses.receive()).done()
+
+    assert key not in str(caught.value) + repr(caught.value.response)
