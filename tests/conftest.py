@@ -1,6 +1,7 @@
-"""What holds for every test: no developer's settings, no deadline that a busy machine could miss. Nothing else."""
+"""What holds for every test: no developer's settings, no deadline that a busy machine could miss, a Ctrl-C that works."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -20,3 +21,11 @@ def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
                 patch.delenv(name)
         patch.chdir(tmp_path_factory.mktemp("empty"))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_works() -> Iterator[None]:
+    """Undo that a shell's background job ignores SIGINT: tests send it, and child processes would inherit the deafness."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
