@@ -107,10 +107,24 @@ def test_trimming_drops_the_oldest_whole_appends_and_nothing_else(steps, limit):
     assert list(dropped) == droppable[: len(dropped)]
     assert queue.audio_bytes == before - sum(one.audio_bytes for one in dropped)
     assert queue.audio_bytes <= limit or len(droppable) - len(dropped) <= 1
+    assert not droppable or droppable[-1] not in dropped
     if dropped:
         assert queue.audio_bytes + dropped[-1].audio_bytes > limit
     assert [queue.take() for _ in range(len(queue))] == [one for one in entries if one not in dropped]
     assert queue.audio_bytes == 0
+
+
+def test_the_newest_audio_stays_even_when_it_is_too_much_by_itself():
+    """Nothing could ever be sent otherwise."""
+    queue = SendQueue()
+    old, new = entry("append", 10), entry("append", 101)
+    queue.put(old)
+    queue.put(new)
+
+    assert queue.trim_audio(100) == (old,)
+    assert queue.trim_audio(100) == ()
+    assert queue.audio_bytes == 101
+    assert queue.take() is new
 
 
 def test_an_event_is_removed_once():

@@ -152,6 +152,22 @@ def test_not_by_order_while_a_turn_waits_for_its_answer():
     assert arbiter.poll(4.1) == [Settled("q", "r1")]
 
 
+@pytest.mark.parametrize("detection", [None, ServerVad(create_response=False)])
+def test_by_order_after_a_turn_that_nobody_answers_by_itself(detection):
+    """Push-to-talk: where a commit announces no response, what comes next is ours."""
+    arbiter = Arbiter()
+    arbiter.handle(session(detection), 0.0)
+    arbiter.handle(committed(), 1.0)
+    arbiter.owe("q")
+
+    assert arbiter.poll(1.0) == [Ask("q")]
+
+    arbiter.sent("q", "ev", 1.0)
+    arbiter.handle(created("r1"), 1.1)
+
+    assert arbiter.poll(1.1) == [Settled("q", "r1")]
+
+
 def test_what_was_taken_by_order_is_given_back_when_our_create_is_rejected():
     """The error tells that the response is another's. This does not count as a try."""
     arbiter = asked()
@@ -267,6 +283,22 @@ def test_after_a_turn_the_slot_is_promised_for_2_s(event):
         assert arbiter.floor.is_promised(2.0) is (at > 2.0)
         assert at == 2.0 or arbiter.poll(3.999) == []
         assert arbiter.poll(at) == [Ask("q")]
+
+
+@pytest.mark.parametrize("detection", [None, ServerVad(create_response=False)])
+def test_a_promise_ends_when_turn_detection_stops_answering(detection):
+    """The response that was announced will not come: nobody is to wait for it."""
+    arbiter = Arbiter()
+    arbiter.handle(speech_started(), 1.0)
+    arbiter.handle(speech_stopped(), 2.0)
+    arbiter.owe("q")
+
+    assert arbiter.poll(2.1) == []
+
+    arbiter.handle(session(detection), 2.2)
+
+    assert not arbiter.floor.is_promised(2.2)
+    assert arbiter.poll(2.2) == [Ask("q")]
 
 
 def test_the_floor_is_the_users_for_60_s_at_most():
@@ -410,6 +442,18 @@ def test_a_rejected_request_is_asked_again_at_the_next_response_done():
     arbiter.handle(done("unknown"), 0.2)
 
     assert arbiter.poll(0.2) == [Ask("q")]
+
+
+def test_a_rejection_is_a_sign_of_life_of_the_response_that_is_active():
+    """The 30 s of silence after which it does not hold the slot any more begin anew."""
+    arbiter = asked(now=0.0)
+    arbiter.handle(created("foreign", "somebody's"), 0.1)
+    arbiter.handle(error(ACTIVE, "ev"), 8.0)
+
+    assert arbiter.deadline == 38.0
+    assert arbiter.poll(37.9) == []
+    assert arbiter.active == "foreign"
+    assert arbiter.poll(38.0) == [Ask("q")]
 
 
 def test_a_rejection_for_ever_is_reported():

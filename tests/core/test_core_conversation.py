@@ -181,6 +181,20 @@ def test_a_transcription_that_fails_says_why():
     assert conversation.get("u").transcription_error == problem
 
 
+def test_a_transcript_that_came_is_not_failed_afterwards():
+    """The words are there, whatever is said later."""
+    where = {**E, "item_id": "u", "content_index": 0}
+    problem = TranscriptionError(code="unintelligible")
+    user = mirror(
+        InputAudioBufferCommitted(**E, item_id="u"),
+        ConversationItemInputAudioTranscriptionCompleted(**where, transcript="What time?", usage=USAGE),
+        ConversationItemInputAudioTranscriptionFailed(**where, error=problem),
+    ).get("u")
+
+    assert (user.transcription, user.transcript) == ("completed", "What time?")
+    assert user.transcription_error is None
+
+
 def test_words_grow_by_deltas_and_the_whole_replaces_them():
     """Also when a delta comes after the whole."""
     conversation = mirror(

@@ -344,6 +344,24 @@ def test_two_unheard_parts_are_one_deletion():
     assert talk.interrupter.repairs() == []
 
 
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize(("seconds", "repairs"), [(0.0, [Delete("i1")]), (0.1, [Truncate("i1", 1, 100)])])
+def test_a_silent_part_waits_for_what_becomes_of_the_item(done, seconds, repairs):
+    """Its cut is known before that of the part beside it, which decides whether the item goes as a whole."""
+    talk = Talk()
+    talk.created("r1")
+    talk.audio("r1", "i1", 0, index=0, done=done)
+    talk.audio("r1", "i1", 1, index=1)
+    talk.play(0.0)
+    talk.interrupt()
+
+    assert talk.interrupter.repairs() == []
+
+    beside = [] if done or not seconds else [Truncate("i1", 0, 0)]
+
+    assert talk.cut_report(seconds) == beside + repairs
+
+
 def test_twice_in_a_row():
     """The second finds nothing to do while the first is under way, and the next response when there is one."""
     talk = Talk()
