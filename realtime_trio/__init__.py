@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .session import Lagged as Lagged
     from .session import NotAnEvent as NotAnEvent
     from .session import Reply as Reply
+    from .session import ReplyLost as ReplyLost
     from .session import Response as Response
     from .session import Session as Session
     from .session import SessionStatistics as SessionStatistics
@@ -70,6 +71,7 @@ __all__ = [
     "Refused",
     "RemoteProtocolError",
     "Reply",
+    "ReplyLost",
     "Response",
     "ResponseFailed",
     "ServerError",
@@ -121,6 +123,7 @@ _HOMES = {
         "Lagged",
         "NotAnEvent",
         "Reply",
+        "ReplyLost",
         "Response",
         "Session",
         "SessionStatistics",

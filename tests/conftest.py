@@ -1,4 +1,4 @@
-"""What holds for every test: no developer's settings, no deadline that a busy machine could miss, a Ctrl-C that works."""
+"""What holds for every test: nobody's settings, no deadline that a busy machine could miss, a Ctrl-C that works."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ def _nobodys_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 @pytest.fixture(scope="session", autouse=True)
 def _ctrl_c_works() -> Iterator[None]:
-    """Undo that a shell's background job ignores SIGINT: tests send it, and child processes would inherit the deafness."""
+    """Undo that a shell's background job ignores SIGINT: tests send it, and child processes would inherit that."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

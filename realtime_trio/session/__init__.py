@@ -7,6 +7,7 @@ from .notices import AudioDropped as AudioDropped
 from .notices import Interrupted as Interrupted
 from .notices import NotAnEvent as NotAnEvent
 from .notices import Notice as Notice
+from .notices import ReplyLost as ReplyLost
 from .notices import ToolFailed as ToolFailed
 from .notices import ToolFinished as ToolFinished
 from .notices import ToolStarted as ToolStarted
@@ -36,6 +37,7 @@ __all__ = [
     "Notice",
     "PendingInterruption",
     "Reply",
+    "ReplyLost",
     "Response",
     "Session",
     "SessionStatistics",

@@ -56,7 +56,7 @@ class Beside:
                 asked.wanted = False
         if request in self._settled and request.response is not None:
             self._settled.remove(request)
-            self._cancel(request.response)
+            self.stop(request.response)
 
     def created(self, response: Response) -> bool:
         """Take a new response for the one that was asked for. Returns whether it is out of band."""
@@ -72,7 +72,7 @@ class Beside:
             asked.request.settle(response)
             self._settled.append(asked.request)
         else:
-            self._cancel(response)
+            self.stop(response)
         return True
 
     def is_asked(self, event_id: str) -> bool:
@@ -108,7 +108,8 @@ class Beside:
         for request in [*self._settled, *(asked.request for asked in self._asked.values())]:
             request.fail(error)
 
-    def _cancel(self, response: Response) -> None:
+    def stop(self, response: Response) -> None:
+        """Cancel a response that nobody wants any more, whose block was left, or that has no end."""
         if not response.is_done:
             self.send(events.ResponseCancel(response_id=response.id))
         response.cut()

@@ -6,6 +6,8 @@ matched by `event_id`, else by an item id in its message, else it belongs to the
 Nothing is sent here; sending is the caller's business (`session.py`).
 """
 
+import math
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from typing import Any, Literal, TypeAlias
@@ -44,11 +46,13 @@ class Call:
         kind: What was asked.
         item_id: The item it is about, "" where there is none.
         event_id: The id of the client event, "" until it was sent.
+        until: When it is forgotten, at the latest.
     """
 
     kind: Kind
     item_id: str = ""
     event_id: str = ""
+    until: float = math.inf
     answer: Promise[Any] = attrs.field(factory=Promise)
 
 
@@ -84,20 +88,26 @@ class Calls:
     async def _orphan_answered(self, kind: Kind) -> None:
         """Wait until a cancelled call of this kind, which was sent, has its answer, or never will."""
         for call in [call for call in self._open if call.kind == kind]:
-            with trio.move_on_after(self.timeout):
+            with trio.move_on_at(call.until):
                 await _settled(call)
             self._close(call)
 
     async def _make(self, call: Call, send: Callable[[], Awaitable[str]]) -> Any:
+        now = trio.current_time()
+        self._open = [one for one in self._open if one.until > now]  # cancelled ones that were never answered
         self._open.append(call)
         try:
             call.event_id = await send()
         except BaseException:
             self._close(call)  # never sent
             raise
+        call.until = trio.current_time() + self.timeout
         with trio.move_on_after(self.timeout):
             return await call.answer.wait()
-        self._close(call)
+        if call.kind in _ONE_IN_FLIGHT:
+            call.until += self.timeout  # its answer may yet come, and is not to be taken for that of the next call
+        else:
+            self._close(call)
         about = f" of item {call.item_id!r}" if call.item_id else ""
         raise NotAcknowledged(f"the server did not answer the {call.kind}{about} within {self.timeout:g} s")
 
@@ -147,9 +157,13 @@ class Calls:
         if problem.event_id:
             yield from (call for call in self._open if call.event_id == problem.event_id)
             return
-        yield from (call for call in self._open if call.item_id and call.item_id in problem.message)
         kind = _kind_of(problem)
-        yield from [call for call in self._open if call.kind == kind][:1]
+        alike = [call for call in self._open if kind is None or call.kind == kind]
+        named = [call for call in alike if call.item_id and _names(problem.message, call.item_id)]
+        if named:
+            yield from named[:1]
+        elif kind is not None and len(alike) == 1 and not (alike[0].item_id and "'" in problem.message):
+            yield alike[0]  # the only one of its kind, and no other item is named
 
     def end(self, reason: Exception) -> None:
         """Let every call raise the reason why the session ended."""
@@ -165,12 +179,28 @@ _CODES: dict[str, Kind] = {
     "item_delete_invalid_item_id": "delete",
 }
 
+_WORDS: dict[str, Kind] = {
+    "truncat": "truncate",
+    "already shorter than": "truncate",
+    "delet": "delete",
+    "retriev": "retrieve",
+    "commit": "commit",
+}
+
 
 def _kind_of(problem: events.ErrorDetails) -> Kind | None:
     """Tell which kind of call an error without an event id is about, None when nothing says so."""
     if problem.code and problem.code in _CODES:
         return _CODES[problem.code]
-    return "update" if problem.param and str(problem.param).startswith("session.") else None
+    if problem.param and str(problem.param).startswith("session."):
+        return "update"
+    message = problem.message.lower()
+    return next((kind for words, kind in _WORDS.items() if words in message), None)
+
+
+def _names(message: str, item_id: str) -> bool:
+    """Tell whether a message names this very item: `item_1` is not in "item_10"."""
+    return re.search(rf"(?<![\w-]){re.escape(item_id)}(?![\w-])", message) is not None
 
 
 async def _settled(call: Call) -> None:

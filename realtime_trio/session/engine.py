@@ -76,7 +76,7 @@ class Engine:
             tools,
             start_soon=self.lifetime.start_soon,
             deliver=self._deliver,
-            owe=lambda items, exchange: self.turns.owe(Request(exchange=exchange), items),
+            owe=lambda items, exchanges: self.turns.owe(Request(exchanges=list(exchanges)), items),
             publish=self.subscribers.publish,
             crash=self.lifetime.end if tool_errors == "raise" else None,
         )

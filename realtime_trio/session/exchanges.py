@@ -29,12 +29,14 @@ class Exchange:
         over: Kept when no reply and no tool output is owed any more; broken when a reply cannot be had.
         responses: The responses that settled its requests, in order.
         tool_calls: The calls they made, in the order of their outputs.
+        abandoned: Whether nobody waits for it any more.
     """
 
     over: Promise[None] = attrs.field(factory=Promise)
     responses: list[Response] = attrs.field(factory=list)
     tool_calls: list[ToolCall] = attrs.field(factory=list)
     requests: list["Request"] = attrs.field(factory=list)
+    abandoned: bool = False
     _holds: int = attrs.field(default=0, init=False)
 
     def hold(self) -> None:
@@ -67,40 +69,43 @@ class Request:
     Attributes:
         id: The key by which the server's answer is known (`metadata["realtime_trio"]`).
         overrides: What to ask for beside the session's settings.
-        exchange: What it belongs to, None for what nobody waits for.
+        exchanges: What it belongs to; none for what nobody waits for.
         tools: Runs the calls of the response, where it was asked for with tools of its own.
+        is_awaited: Whether a call waits for its response.
         created: The response that settles it.
         response: The same, once there is one.
     """
 
     overrides: events.ResponseCreateParams | events.UnsetType = events.UNSET
-    exchange: Exchange | None = None
+    exchanges: list[Exchange] = attrs.field(factory=list)
     tools: ToolRunner | None = None
+    is_awaited: bool = False
     id: str = attrs.field(factory=lambda: new_id("req"))
     created: Promise[Response] = attrs.field(factory=Promise)
     response: Response | None = None
 
     def __attrs_post_init__(self) -> None:
-        if self.exchange is not None:
-            self.exchange.requests.append(self)
-            self.exchange.hold()
+        for exchange in self.exchanges:
+            exchange.requests.append(self)
+            exchange.hold()
 
     def settle(self, response: Response) -> None:
         """A response was created for it."""
         self.response = response
         self.created.keep(response)
-        if self.exchange is not None and response not in self.exchange.responses:
-            self.exchange.responses.append(response)
+        for exchange in self.exchanges:
+            if response not in exchange.responses:
+                exchange.responses.append(response)
 
     def release(self) -> None:
         """Nothing more is owed for it."""
-        exchange, self.exchange = self.exchange, None
-        if exchange is not None:
+        exchanges, self.exchanges = self.exchanges, []
+        for exchange in exchanges:
             exchange.release()
 
     def fail(self, error: Exception) -> None:
         """It cannot be had."""
         self.created.break_(error)
-        if self.exchange is not None:
-            self.exchange.over.break_(error)
+        for exchange in self.exchanges:
+            exchange.over.break_(error)
         self.release()

@@ -99,6 +99,8 @@ class Interruptions:
     def settle(self) -> None:
         """Tell the server what is known by now about where the sound ended; finish the records that are complete."""
         for repair in self._interrupter.repairs():
+            if self.sound.device is None:
+                continue  # the program plays, and alone knows what was heard: `Session.truncate_item`
             if isinstance(repair, Delete):
                 self.send(events.ConversationItemDelete(item_id=repair.item_id))
             else:

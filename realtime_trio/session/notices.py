@@ -7,7 +7,16 @@ import attrs
 from realtime_trio.core.interruption import Interruption
 from realtime_trio.errors import RemoteProtocolError
 
-__all__ = ["AudioDropped", "Interrupted", "NotAnEvent", "Notice", "ToolFailed", "ToolFinished", "ToolStarted"]
+__all__ = [
+    "AudioDropped",
+    "Interrupted",
+    "NotAnEvent",
+    "Notice",
+    "ReplyLost",
+    "ToolFailed",
+    "ToolFinished",
+    "ToolStarted",
+]
 
 
 @attrs.frozen
@@ -88,5 +97,16 @@ class NotAnEvent:
     problem: RemoteProtocolError
 
 
-Notice: TypeAlias = Interrupted | NotAnEvent | ToolStarted | ToolFinished | ToolFailed | AudioDropped
+@attrs.frozen
+class ReplyLost:
+    """A reply that was owed and that no call waits for cannot be had: to `send_text`, or to the outputs of tools.
+
+    Attributes:
+        problem: Why: `ResponseFailed`, `ServerError` or `NotAcknowledged`.
+    """
+
+    problem: Exception
+
+
+Notice: TypeAlias = Interrupted | NotAnEvent | ReplyLost | ToolStarted | ToolFinished | ToolFailed | AudioDropped
 """Everything that `Session.events()` delivers besides the server's events."""

@@ -77,6 +77,8 @@ class Response:
         audio_chunks: PCM in the session's output format as it comes, faster than real time.
         interruption: What was heard, once it was interrupted and the server was told.
         speech_ended_at: When the user stopped speaking, for a response to speech; Trio time.
+        audio_bytes: How much audio was received of it.
+        is_ours: Whether this session asked for it; otherwise turn detection did, or somebody else.
         first_sound_at: When the first sound of it left the speaker; Trio time, None without a device.
     """
 
@@ -89,6 +91,7 @@ class Response:
     speech_ended_at: float | None = None
     first_sound_at: float | None = None
     audio_bytes: int = 0
+    is_ours: bool = False
     _now: events.Response = attrs.field(factory=events.Response)
     _interrupt: Callable[["Response"], object] = attrs.field(default=lambda _: None, alias="interrupt")
     _done: Promise[events.Response] = attrs.field(factory=Promise, init=False)

@@ -152,6 +152,7 @@ class Session:
             What was not asked for yet is forgotten; what was asked for is cancelled at the server.
         """
         request = self._request(overrides)
+        request.is_awaited = True
         self._engine.check_open()
         self._engine.turns.owe(request, ())
         try:
@@ -223,6 +224,7 @@ class Session:
         """
         if not isinstance(pcm, bytes | bytearray | memoryview):
             raise LocalProtocolError(f"audio is bytes, not {type(pcm).__name__}. Nothing was sent.")
+        self._engine.check_open()
         pcm = bytes(pcm)
         if len(pcm) % 2 and self._input_format() in ("", "audio/pcm"):
             raise LocalProtocolError(f"{len(pcm)} bytes are not whole samples of PCM16: send an even number of bytes")
@@ -399,7 +401,7 @@ class Session:
         if any(callable(one) for one in overrides.get("tools") or ()):
             runner = self._make_tools(overrides["tools"])
             overrides = {**overrides, "tools": runner.definitions()}
-        return Request(response_overrides(overrides), exchange, runner)
+        return Request(response_overrides(overrides), [] if exchange is None else [exchange], runner)
 
     def _input_format(self) -> str:
         audio = self.config.audio.input if self.config.audio else None

@@ -93,7 +93,7 @@ class Sound:
     def cut(self, response_ids: Collection[str]) -> None:
         """Stop the sound of these responses now; the rest goes on from the same sample."""
         generation = self.ledger.cut(response_ids)
-        if self._stream is not None:
+        if self._stream is not None and not self._released:
             self._cut_seen = trio.Event()
             self._stream.cut(generation)
 

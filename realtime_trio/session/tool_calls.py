@@ -27,7 +27,7 @@ ToolErrors: TypeAlias = Literal["report", "raise"]
 class _Batch:
     """The calls of one response."""
 
-    exchange: Exchange | None
+    exchanges: Sequence[Exchange]
     missing: int
     runner: ToolRunner
     lost: Exception | None = None
@@ -51,23 +51,28 @@ class ToolCalls:
     runner: ToolRunner
     start_soon: Callable[..., None]
     deliver: Callable[[events.Item], Awaitable[object]]
-    owe: Callable[[Sequence[str], Exchange | None], object]
+    owe: Callable[[Sequence[str], Sequence[Exchange]], object]
     publish: Callable[[Notice], None]
     crash: Callable[[Exception], object] | None = None
     running: int = 0
+    _seen: dict[str, None] = attrs.field(factory=dict, init=False)
 
-    def start(self, calls: Sequence[ReadyCall], exchange: Exchange | None, runner: ToolRunner | None = None) -> None:
+    def start(
+        self, calls: Sequence[ReadyCall], exchanges: Sequence[Exchange] = (), runner: ToolRunner | None = None
+    ) -> None:
         """Run the completed calls of one response, side by side.
 
         Args:
             calls: All of them.
-            exchange: What they belong to.
+            exchanges: What they belong to; several, when one response settled several requests.
             runner: Runs them instead of the session's, for a response that was asked for with tools of its own.
         """
+        calls = [call for call in calls if call.call_id not in self._seen]  # exactly one output each, whatever is sent
         if not calls:
             return
-        batch = _Batch(exchange, len(calls), runner or self.runner)
-        if exchange is not None:
+        self._seen.update(dict.fromkeys(call.call_id for call in calls))
+        batch = _Batch(exchanges, len(calls), runner or self.runner)
+        for exchange in exchanges:
             exchange.hold()
         self.running += len(calls)
         for call in calls:
@@ -91,8 +96,8 @@ class ToolCalls:
         else:
             batch.outputs.append(str(item.id))
             self.publish(ToolFinished(call_id, call.name, outcome.output))
-        if batch.exchange is not None:
-            batch.exchange.tool_calls.append(ToolCall(call_id, call.name, call.arguments, outcome.output))
+        for exchange in batch.exchanges:
+            exchange.tool_calls.append(ToolCall(call_id, call.name, call.arguments, outcome.output))
         self._put_in(batch)
 
     def _put_in(self, batch: _Batch) -> None:
@@ -101,8 +106,14 @@ class ToolCalls:
         if batch.missing:
             return
         if batch.outputs:
-            self.owe(batch.outputs, batch.exchange)  # one reply for the whole batch
-        elif batch.lost is not None and batch.exchange is not None:
-            batch.exchange.over.break_(batch.lost)  # no output reached the model: there is nothing to reply to
-        if batch.exchange is not None:
-            batch.exchange.release()
+            self._owe_one_reply(batch)
+        for exchange in batch.exchanges:
+            if batch.lost is not None and not batch.outputs:
+                exchange.over.break_(batch.lost)  # no output reached the model: there is nothing to reply to
+            exchange.release()
+
+    def _owe_one_reply(self, batch: _Batch) -> None:
+        """Ask for one reply to the whole batch, on behalf of those who still wait for it."""
+        waiting = [exchange for exchange in batch.exchanges if not exchange.abandoned]
+        if waiting or not batch.exchanges:
+            self.owe(batch.outputs, waiting)

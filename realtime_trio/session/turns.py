@@ -24,7 +24,7 @@ from .beside import Beside
 from .calls import server_error
 from .exchanges import Exchange, Request
 from .interruptions import Interruptions, PendingInterruption
-from .notices import Notice
+from .notices import Notice, ReplyLost
 from .promise import Promise
 from .responses import Response, failure
 from .sound import Sound
@@ -32,6 +32,7 @@ from .tool_calls import ToolCalls
 
 __all__ = ["Turns"]
 
+_MOST_UNWANTED = 256
 _SILENCE_MS = 500  # server VAD's default; other turn detection does not say how long it waits
 _BYTES_PER_SECOND = 48_000  # of PCM16 at 24 kHz; G.711 is slower, so a limit in seconds is never exceeded by it
 
@@ -64,6 +65,7 @@ class Turns:
     _arbiter: Arbiter = attrs.field(init=False)
     _requests: dict[str, Request] = attrs.field(factory=dict, init=False)
     _cancels: dict[str, tuple[Response, Promise[bool]]] = attrs.field(factory=dict, init=False)  # by event id
+    _unwanted: dict[str, None] = attrs.field(factory=dict, init=False)  # requests given up, the newest last
     _create_id: str = attrs.field(default="", init=False)  # the event id of the newest create
     _over: Exception | None = attrs.field(default=None, init=False)
     _interruptions: Interruptions = attrs.field(init=False)
@@ -94,15 +96,27 @@ class Turns:
     def forget(self, request: Request) -> None:
         """Nobody waits for this reply any more: what was not sent is dropped, what was sent is cancelled."""
         self._arbiter.forget(request.id)
+        self._unwanted[request.id] = None
         self._requests.pop(request.id, None)
         self.beside.forget(request)
         self.act(trio.current_time())
 
     def abandon(self, exchange: Exchange) -> None:
         """Nobody waits for this exchange any more."""
+        exchange.abandoned = True
         for request in exchange.requests:
-            request.exchange = None
-            self.forget(request)
+            if exchange in request.exchanges:
+                request.exchanges.remove(exchange)
+            if not request.exchanges:
+                self.forget(request)
+        for response in exchange.responses:
+            if response.id in self.live and not response.interrupted and not self._is_wanted(response):
+                self._interrupt("abandoned", response_ids=[response.id])
+
+    def _is_wanted(self, response: Response) -> bool:
+        """Whether somebody else waits for it, or it is the answer to what the user said."""
+        settles = any(request.response is response for request in self._requests.values())
+        return settles or not response.is_ours
 
     def active(self, response_id: str | None) -> Response | None:
         """Find a response that is being generated: the one named, else the conversation's."""
@@ -195,22 +209,29 @@ class Turns:
         request = self._requests.pop(action.request_id, None)
         if request is None:
             return
-        last = request.exchange.responses[-1] if request.exchange and request.exchange.responses else request.response
+        self._unwanted[request.id] = None  # should its response come after all, it is nobody's
+        exchange = request.exchanges[0] if request.exchanges else None
+        last = exchange.responses[-1] if exchange and exchange.responses else request.response
+        while len(self._unwanted) > _MOST_UNWANTED:
+            del self._unwanted[next(iter(self._unwanted))]
         match action.reason:
             case "interrupted" | "cancelled":
                 if not request.created.settled:
                     request.created.break_(RealtimeError("the reply was interrupted before it was created"))
                 request.release()  # the exchange ends with the status of its last response, "cancelled"
+                return
             case "failed" if last is not None:
-                request.fail(failure(last.final))
+                problem: Exception = failure(last.final)
             case "unanswered":
-                request.fail(
-                    NotAcknowledged(f"the server did not answer a response.create within {self.beside.timeout:g} s")
-                )
+                wait = f"{self.beside.timeout:g} s"
+                problem = NotAcknowledged(f"the server did not answer a response.create within {wait}")
             case _ if action.error is not None:
-                request.fail(server_error(action.error))
+                problem = server_error(action.error)
             case _:
-                request.fail(ServerError("the server kept refusing a response", code=action.reason))
+                problem = ServerError("the server kept refusing a response", code=action.reason)
+        if not (request.exchanges or request.is_awaited):
+            self.publish(ReplyLost(problem))
+        request.fail(problem)
 
     def _retire(self) -> None:
         """Let go of responses of which nothing more is to come, and release who waited for the whole of them."""
@@ -254,7 +275,10 @@ class Turns:
             return
         response = Response(value.id, value.conversation_id is None, interrupt=self._interrupt_one)
         response.update(value)
+        response.is_ours = METADATA_KEY in response.metadata
         self.live[value.id] = response
+        if response.metadata.get(METADATA_KEY) in self._unwanted:
+            self._abandon(response.id, trio.current_time())
         if not self.beside.created(response):
             response.speech_ended_at, self._speech_ended_at = self._speech_ended_at, None
             self.publish_response(response)
@@ -282,7 +306,7 @@ class Turns:
             self.sound.ledger.receive(_part(event), pcm)
             self.sound.wake()
         if response.audio_bytes > self.audio_limit * _BYTES_PER_SECOND and not response.interrupted:
-            self._interrupt("audio_limit", response_ids=[response.id])
+            self._interrupt_one(response, "audio_limit")
 
     def answers(self, problem: events.ErrorDetails) -> bool:
         """Tell whether an error is about to reach the one who asked for a response."""
@@ -317,8 +341,10 @@ class Turns:
     def _run_tools(self, event: events.ResponseDone) -> None:
         response = self.live.get(event.response.id or "")
         if response is not None and not response.out_of_band:
-            request = next((one for one in self._requests.values() if one.response is response), Request())
-            self.tool_calls.start(ready_calls(event.response), request.exchange, request.tools)
+            settled = [one for one in self._requests.values() if one.response is response]
+            exchanges = [exchange for one in settled for exchange in one.exchanges]
+            runner = next((one.tools for one in settled if one.tools is not None), None)
+            self.tool_calls.start(ready_calls(event.response), exchanges, runner)
 
     def check_heard(self, now: float) -> None:
         """Follow the device's reports: what was heard by now, and where cuts fell."""
@@ -348,8 +374,11 @@ class Turns:
         self._arbiter.recall(again=barge_in)
         return self._interrupt(reason, server_cancels=barge_in and self._arbiter.floor.interrupt_response)
 
-    def _interrupt_one(self, response: Response) -> None:
-        self._interrupt("left", response_ids=[response.id])
+    def _interrupt_one(self, response: Response, reason: str = "left") -> None:
+        if response.out_of_band:
+            self.beside.stop(response)
+        else:
+            self._interrupt(reason, response_ids=[response.id])
 
     def _interrupt(
         self, reason: str, *, server_cancels: bool = False, response_ids: Sequence[str] | None = None

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from realtime_trio import Interrupted, open_session
+from realtime_trio import AudioDropped, Interrupted, open_session
 from realtime_trio.testing import FakeDevice, open_scripted_peer
 
 SPEECH_STARTED = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 0, "item_id": "item_u"}
@@ -243,6 +243,46 @@ async def test_cancelling_ask_cuts_what_it_was_saying(autojump_clock, open_voice
         await trio.sleep(0.5)
 
         assert played_ms(talk.device) < 1020
+
+
+async def test_cancelling_ask_cuts_an_answer_that_is_generated(autojump_clock, open_voice):
+    """It makes no difference to who left that the server had finished."""
+    async with open_voice(drain=False) as talk, trio.open_nursery() as nursery:
+
+        async def answer():
+            await talk.acknowledge()
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            await talk.audio("resp_1", tone(5000))
+            await talk.audio_done("resp_1")
+            await talk.done("resp_1")
+            truncate = await talk.peer.expect("conversation.item.truncate", item_id="item_a")
+            assert truncate["audio_end_ms"] == pytest.approx(played_ms(talk.device), abs=1)
+
+        nursery.start_soon(answer)
+        with trio.move_on_after(1):
+            await talk.session.ask("Speak for five seconds.")
+        await trio.sleep(0.5)
+
+        assert played_ms(talk.device) < 1020
+
+
+async def test_dropped_audio_is_reported_once(autojump_clock, open_voice):
+    """A slow uplink costs sound, and each loss is told once."""
+    async with open_voice(drain=False) as talk:
+        dropped = talk.session.events(AudioDropped)
+        talk.peer.stall()
+        for _ in range(4000):
+            talk.session._engine.sound.append(bytes(960))  # as the capture does, faster than time
+        await trio.sleep(0.1)
+        first = await dropped.receive()
+        assert isinstance(first, AudioDropped)
+        assert first.ms > 0
+        told = first.ms
+        talk.peer.resume()
+        with trio.move_on_after(3):
+            while True:
+                told += (await dropped.receive()).ms
+        assert told == talk.session.statistics().dropped_audio_ms
 
 
 async def test_a_normal_end_lets_what_was_generated_be_heard(autojump_clock, open_voice):

@@ -3,7 +3,17 @@
 import pytest
 import trio
 
-from realtime_trio import NotAcknowledged, ResponseFailed, ServerError, ToolError, ToolFailed, open_session, tool
+from realtime_trio import (
+    NotAcknowledged,
+    ReplyLost,
+    ResponseFailed,
+    ServerError,
+    ToolError,
+    ToolFailed,
+    events,
+    open_session,
+    tool,
+)
 from realtime_trio.testing import open_scripted_peer
 
 
@@ -511,3 +521,243 @@ async def test_no_key_is_in_what_a_failed_response_says(autojump_clock, as_funct
             await (await responses.receive()).done()
 
     assert key not in str(caught.value) + repr(caught.value.response)
+
+
+async def test_asks_that_share_a_response_share_all_that_follows(autojump_clock, open_talk, as_function_call):
+    """Neither returns before the tool's output was answered."""
+
+    @tool
+    async def work() -> str:
+        """Work."""
+        await trio.sleep(3)
+        return "done"
+
+    async with open_talk(tools=[work]) as talk:
+        replies = []
+
+        async def ask(text: str) -> None:
+            replies.append((await talk.session.ask(text)).text)
+
+        await talk.created(None, "resp_0")
+        await trio.testing.wait_all_tasks_blocked()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask, "One?")
+            nursery.start_soon(ask, "Two?")
+            for _ in range(2):
+                await talk.acknowledge()
+            await talk.done("resp_0")
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            await talk.done("resp_1", as_function_call("call_1", "work", "{}"))
+            await talk.acknowledge(item={"output": "done"})
+            assert replies == []
+            await talk.created(await talk.peer.expect("response.create"), "resp_2")
+            await talk.text("resp_2", "It is done")
+        assert replies == ["It is done"] * 2
+
+
+async def test_nothing_is_asked_for_an_ask_that_was_cancelled_while_a_tool_ran(
+    autojump_clock, open_talk, as_function_call
+):
+    """The output is delivered, since the call is complete; a reply is nobody's wish any more."""
+
+    @tool
+    async def work() -> str:
+        """Work."""
+        await trio.sleep(3)
+        return "done"
+
+    async with open_talk(tools=[work]) as talk, trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            await talk.acknowledge()
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            await talk.done("resp_1", as_function_call("call_1", "work", "{}"))
+            await talk.acknowledge(item={"output": "done"})
+            await talk.peer.expect_nothing(20)
+
+        nursery.start_soon(answer)
+        with trio.move_on_after(1):
+            await talk.session.ask("Work.")
+
+
+async def test_a_response_that_comes_after_it_was_given_up_is_cancelled(autojump_clock, open_talk):
+    """Nobody waits for it any more, so it must not speak."""
+    async with open_talk(ack_timeout=2) as talk, trio.open_nursery() as nursery:
+        requests = []
+
+        async def swallow() -> None:
+            requests.append(await talk.peer.expect("response.create"))
+
+        nursery.start_soon(swallow)
+        with pytest.raises(NotAcknowledged):
+            await talk.session.respond()
+        await talk.created(requests[0], "resp_late")
+        await talk.peer.expect("response.cancel", response_id="resp_late")
+
+
+async def test_a_reply_that_nobody_waits_for_is_not_lost_in_silence(autojump_clock, open_talk):
+    """send_text has returned long before: the subscribers are told."""
+    async with open_talk(ack_timeout=2) as talk, trio.open_nursery() as nursery:
+        lost = talk.session.events(ReplyLost)
+        nursery.start_soon(talk.acknowledge)
+        await talk.session.send_text("Well?")
+        await talk.peer.expect("response.create")
+        notice = await lost.receive()
+
+        assert isinstance(notice, ReplyLost)
+        assert isinstance(notice.problem, NotAcknowledged)
+
+
+async def test_the_late_answer_of_an_update_is_not_the_next_ones(autojump_clock, open_talk):
+    """What comes too late is taken by nobody; the refusal of the next update reaches its caller."""
+    async with open_talk(ack_timeout=2) as talk, trio.open_nursery() as nursery:
+        talk.peer.answer("session.update", lambda _: [])
+
+        async def answer() -> None:
+            await trio.sleep(2.5)
+            await talk.peer.send("session.updated", session={"type": "realtime", "instructions": "first"})
+            await trio.sleep(0.5)
+            update = talk.peer.received[-1]
+            assert update["session"]["instructions"] == "second"
+            problem = {"type": "invalid_request_error", "code": "invalid_value", "message": "No."}
+            await talk.peer.send("error", error={**problem, "event_id": update["event_id"]})
+
+        nursery.start_soon(answer)
+        with pytest.raises(NotAcknowledged):
+            await talk.session.update(instructions="first")
+        with pytest.raises(ServerError):
+            await talk.session.update(instructions="second")
+
+
+async def test_errors_without_an_event_id_blame_the_right_call(autojump_clock, open_talk):
+    """By the very id in the message, and only where the kind fits; else the only call of that kind."""
+    outcomes: dict[str, str] = {}
+
+    async def attempt(name: str, call) -> None:
+        try:
+            await call
+            outcomes[name] = "done"
+        except (ServerError, NotAcknowledged) as error:
+            outcomes[name] = type(error).__name__
+
+    async with open_talk(ack_timeout=3) as talk:
+        async with trio.open_nursery() as nursery:
+            for item_id in ("item_1", "item_10"):
+                nursery.start_soon(attempt, item_id, talk.session.delete_item(item_id))
+                await talk.peer.expect("conversation.item.delete")
+            nursery.start_soon(attempt, "retrieve", talk.session.retrieve_item("item_a"))
+            await talk.peer.expect("conversation.item.retrieve")
+            nursery.start_soon(attempt, "truncate", talk.session.truncate_item("item_b", 900))
+            await talk.peer.expect("conversation.item.truncate")
+            for code, words in (
+                ("item_delete_invalid_item_id", "Error deleting item: the item with id 'item_10' does not exist."),
+                ("item_delete_invalid_item_id", "Error deleting item: the item with id 'item_a' does not exist."),
+                ("invalid_value", "Audio content of 500ms is already shorter than 900ms"),
+            ):
+                problem = {"type": "invalid_request_error", "code": code, "message": words}
+                await talk.peer.send("error", error=problem)
+        assert outcomes == {
+            "item_1": "NotAcknowledged",
+            "item_10": "ServerError",
+            "retrieve": "NotAcknowledged",
+            "truncate": "ServerError",
+        }
+
+
+async def test_an_out_of_band_response_is_cancelled_when_its_block_is_left(autojump_clock, open_talk):
+    """Leaving early interrupts, beside the conversation too; and its audio has the same limit."""
+    async with open_talk(audio_limit=1) as talk, trio.open_nursery() as nursery:
+
+        async def answer(response_id: str) -> None:
+            request = await talk.peer.expect("response.create")
+            await talk.created(request, response_id, conversation_id=None)
+
+        nursery.start_soon(answer, "resp_1")
+        async with await talk.session.respond(conversation="none"):
+            pass
+        await talk.peer.expect("response.cancel", response_id="resp_1")
+
+        nursery.start_soon(answer, "resp_2")
+        response = await talk.session.respond(conversation="none")
+        for _ in range(20):
+            await talk.audio("resp_2", "AQIDBAUG" * 1000)
+        await talk.peer.expect("response.cancel", response_id="resp_2")
+        assert response.interrupted
+
+
+async def test_a_call_is_answered_once_whatever_the_server_repeats(autojump_clock, open_talk, as_function_call):
+    """A second response.done, or another response with the same call, runs nothing; out of band nothing runs at all."""
+    ran = []
+
+    @tool
+    async def work() -> None:
+        """Work."""
+        ran.append("work")
+
+    async with open_talk(tools=[work]) as talk:
+        for response_id in ("resp_1", "resp_2"):
+            await talk.created(None, response_id)
+            for _ in range(2):
+                await talk.done(response_id, as_function_call("call_1", "work", "{}"))
+        await talk.created(None, "resp_side", conversation_id=None)
+        await talk.done("resp_side", as_function_call("call_2", "work", "{}"), conversation_id=None)
+        await talk.acknowledge(item={"type": "function_call_output", "call_id": "call_1"})
+        await talk.peer.expect("response.create")
+        await talk.peer.expect_nothing(5)
+    assert ran == ["work"]
+
+
+async def test_without_a_device_an_interruption_touches_no_item(autojump_clock, open_talk):
+    """The program plays; what was heard is its knowledge. Only the generation is stopped."""
+    async with open_talk(modality="audio") as talk:
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", "AQIDBAUG" * 1000)
+        talk.session.interrupt()
+        await talk.peer.expect("response.cancel", response_id="resp_1")
+        await talk.done("resp_1", status="cancelled")
+        await talk.peer.expect_nothing(5)
+
+
+async def test_what_the_program_stopped_is_not_asked_for_again(autojump_clock, open_talk):
+    """A stop is a stop; what the user's barge-in stopped before it was heard is owed again."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            await talk.acknowledge()
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            await trio.testing.wait_all_tasks_blocked()
+            talk.session.interrupt()
+            await talk.peer.expect("response.cancel")
+            await talk.done("resp_1", status="cancelled")
+            await talk.peer.expect_nothing(20)
+
+        nursery.start_soon(answer)
+        reply = await talk.session.ask("Hello?")
+        assert reply.status == "cancelled"
+
+
+async def test_what_a_barge_in_stopped_unheard_is_owed_again(autojump_clock, open_talk):
+    """The question still wants its answer, when the user's floor is free again."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            await talk.acknowledge()
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            await talk.peer.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
+            await talk.done("resp_1", status="cancelled")
+            await talk.peer.expect_nothing(2)
+            await talk.peer.send("input_audio_buffer.cleared")
+            await talk.created(await talk.peer.expect("response.create"), "resp_2")
+            await talk.text("resp_2", "After all")
+
+        nursery.start_soon(answer)
+        assert (await talk.session.ask("Hello?")).text == "After all"
+
+
+async def test_the_session_cancels_where_the_server_does_not(autojump_clock, open_talk):
+    """With interrupt_response off, the cancel is ours, by id."""
+    detection = events.ServerVad(interrupt_response=False)
+    async with open_talk(turn_detection=detection) as talk:
+        await talk.created(None, "resp_1")
+        await talk.peer.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
+        await talk.peer.expect("response.cancel", response_id="resp_1")
