@@ -121,7 +121,8 @@ def resolve(
             the environment.
         organization: Otherwise `OPENAI_ORG_ID`.
         project: Otherwise `OPENAI_PROJECT_ID`.
-        allow_insecure: Send credentials over plain `ws://` to another machine all the same.
+        allow_insecure: Send credentials over plain `ws://` to another machine all the same. What the URL's query says
+            counts as one, but for the few names that are known to be harmless, such as `model`.
         own_link: The caller brings the link, so neither a key nor a URL is needed, and no proxy is in the way.
         environ: Instead of `os.environ`, which is only read.
         env_file: Instead of `.env` in the working directory.
@@ -156,16 +157,23 @@ def resolve(
     if key is None and not credentials and not own_link and (host == "openai.com" or host.endswith(".openai.com")):
         raise ConfigurationError(f"{host} wants an API key: set OPENAI_API_KEY, or pass api_key=")
     if not own_link:
-        if (key or credentials) and full.startswith("ws:") and not (is_loopback(host) or allow_insecure):
-            raise ConfigurationError(
-                f"credentials would travel in plain text to {host}: use wss://, or pass allow_insecure=True "
-                "if the network between is yours"
-            )
+        if full.startswith("ws:") and not (is_loopback(host) or allow_insecure):
+            _refuse_plain_text(host, full, named=bool(key or credentials))
         refuse_proxy(full, look.environ)
     standard = _standard_headers(look, key, organization, project)
     named = {name.lower() for name, _ in extra}
     pairs = [(name, value) for name, value in standard if name.lower() not in named]
     return Settings(url=full, kind=kind, model=chosen_model, api_key=key, headers=(*pairs, *extra))
+
+
+def _refuse_plain_text(host: str, url: str, *, named: bool) -> None:
+    """Refuse to send a key or a header with credentials (`named`), or what in the query may be one, unencrypted."""
+    if named or secrets_in(url, ()):
+        where = "" if named else " (whatever the URL's query says may be one)"
+        raise ConfigurationError(
+            f"credentials would travel in plain text to {host}{where}: use wss://, or pass allow_insecure=True "
+            "if the network between is yours"
+        )
 
 
 def _standard_headers(

@@ -200,6 +200,31 @@ def test_credentials_go_in_plain_text_to_this_machine_only(env_file):
     assert settings(env_file, url="ws://example.org/v1").api_key is None
 
 
+@pytest.mark.parametrize("scheme", ["ws", "http"])
+@pytest.mark.parametrize(
+    "query", ["api-key=SECRET&access_token=abc", "model=m&%74oken=SECRET", "api-version=1&code=SECRET"]
+)
+def test_a_credential_in_the_query_goes_in_plain_text_to_this_machine_only(env_file, scheme, query):
+    """Whatever is not shown of a URL may be one."""
+    url = f"{scheme}://10.1.1.1/v1?{query}"
+    with pytest.raises(ConfigurationError, match=r"plain text to 10\.1\.1\.1") as caught:
+        settings(env_file, url=url)
+    assert "SECRET" not in str(caught.value)
+    assert "abc" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match="plain text"):
+        settings(env_file, {"OPENAI_BASE_URL": url})
+    assert settings(env_file, url=url, allow_insecure=True)
+    assert settings(env_file, url=url, own_link=True)
+    assert settings(env_file, url=f"{scheme}://127.0.0.1:1/v1?{query}")
+    assert settings(env_file, url=f"wss://10.1.1.1/v1?{query}")
+
+
+def test_a_query_without_credentials_may_go_in_plain_text(env_file):
+    for query in ("model=m", "call_id=c", "api-version=1&deployment=d", "api-key=", "intent=transcription"):
+        assert settings(env_file, url=f"ws://10.1.1.1/v1?{query}").api_key is None
+    assert settings(env_file, url="ws://10.1.1.1/v1", kind="transcription")
+
+
 @pytest.mark.parametrize(
     ("host", "verdict"),
     [
