@@ -138,7 +138,7 @@ class Connection:
             LocalProtocolError: It cannot be encoded. Nothing was sent.
             ConnectionClosed: The link is over.
             trio.ClosedResourceError: This side closed the connection.
-            trio.WouldBlock: 1024 events wait already, and this one is not audio.
+            trio.WouldBlock: 1024 events that are not audio wait already, and neither is this one.
         """
         return self._outgoing.send_nowait(event)
 

@@ -30,7 +30,8 @@ __all__ = ["Outgoing"]
 
 _PCM16_BYTES_PER_SECOND: Final = 48_000
 _G711_BYTES_PER_SECOND: Final = 8_000
-# Events that nobody waits for and that may not be dropped; a program that gets this far ahead does not look back.
+# Events that may not be dropped, so no audio, which is bounded in seconds; a program that gets this far ahead does not
+# look back.
 _MOST_WAITING_EVENTS: Final = 1024
 
 
@@ -133,7 +134,7 @@ class Outgoing:
     def send_nowait(self, event: ClientEvent) -> str:
         """Leave an event for the writer; see `Connection.send_nowait`."""
         event_id, entry = self._prepare(event, droppable=True)
-        if not entry.audio_bytes and len(self._queue) >= _MOST_WAITING_EVENTS:
+        if not entry.audio_bytes and self._queue.other_events >= _MOST_WAITING_EVENTS:
             raise trio.WouldBlock
         self._put(entry)
         for dropped in self._queue.trim_audio(int(self._queue_seconds * self._bytes_per_second)):

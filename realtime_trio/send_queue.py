@@ -66,6 +66,7 @@ class SendQueue:
     def __init__(self) -> None:
         self._entries: deque[QueuedEvent] = deque()
         self._audio_bytes = 0
+        self._others = 0
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -75,6 +76,11 @@ class SendQueue:
         """Bytes of droppable audio in the queue."""
         return self._audio_bytes
 
+    @property
+    def other_events(self) -> int:
+        """Events in the queue that are not droppable audio."""
+        return self._others
+
     def put(self, entry: QueuedEvent) -> None:
         """Add an event where its turn is."""
         place = len(self._entries)
@@ -82,7 +88,7 @@ class SendQueue:
             while place and self._entries[place - 1].fills_input:
                 place -= 1
         self._entries.insert(place, entry)
-        self._audio_bytes += entry.audio_bytes
+        self._count(entry, 1)
 
     def trim_audio(self, most_bytes: int) -> tuple[QueuedEvent, ...]:
         """Take out the oldest droppable audio, whole events, until at most that much is left.
@@ -112,7 +118,7 @@ class SendQueue:
             IndexError: There is none.
         """
         entry = self._entries.popleft()
-        self._audio_bytes -= entry.audio_bytes
+        self._count(entry, -1)
         return entry
 
     def remove(self, entry: QueuedEvent) -> bool:
@@ -121,5 +127,10 @@ class SendQueue:
             self._entries.remove(entry)
         except ValueError:
             return False
-        self._audio_bytes -= entry.audio_bytes
+        self._count(entry, -1)
         return True
+
+    def _count(self, entry: QueuedEvent, times: int) -> None:
+        """Keep the sums: the event came (1) or went (-1)."""
+        self._audio_bytes += times * entry.audio_bytes
+        self._others += 0 if entry.audio_bytes else times

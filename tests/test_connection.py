@@ -193,6 +193,41 @@ async def test_what_may_not_be_dropped_is_bounded_in_number(peer, autojump_clock
         peer.resume()
 
 
+async def test_audio_that_waits_leaves_room_for_what_may_not_be_dropped(peer, autojump_clock):
+    """Thousands of tiny appends on a link that is stuck: what stops the assistant still gets in, and overtakes them."""
+    async with blocked(peer) as connection:
+        for _ in range(2000):
+            connection.send_nowait(append(1))
+        for _ in range(1024):
+            connection.send_nowait(events.ResponseCancel())
+        with pytest.raises(trio.WouldBlock):
+            connection.send_nowait(events.ResponseCancel())
+        peer.resume()
+        await peer.expect("response.create")
+        for _ in range(1024):
+            await peer.expect("response.cancel")
+        await peer.expect("input_audio_buffer.append")
+
+
+async def test_room_comes_back_when_events_are_sent(peer, autojump_clock):
+    async with blocked(peer) as connection:
+        connection.send_nowait(append(1))
+        for _ in range(1024):
+            connection.send_nowait(events.ResponseCancel())
+        peer.resume()
+        await connection.flush()
+        peer.stall()
+        await connection.send(events.ResponseCreate(event_id="stuck again"))
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.move_on_after(0.1):
+            await connection.send(events.ResponseCreate(event_id="given up"))
+        for _ in range(1024):
+            connection.send_nowait(events.ResponseCancel())
+        with pytest.raises(trio.WouldBlock):
+            connection.send_nowait(events.ResponseCancel())
+        peer.resume()
+
+
 async def test_what_cannot_be_encoded_is_refused_at_the_caller(peer, autojump_clock):
     event = events.ConversationItemCreate(item=events.user_message("\ud800"))
     async with open_connection(connect=peer.connect) as connection:

@@ -100,7 +100,7 @@ def test_trimming_drops_the_oldest_whole_appends_and_nothing_else(steps, limit):
     entries = [entry(name, size if name == "append" else 0) for name, size in steps]
     for one in entries:
         queue.put(one)
-    before = queue.audio_bytes
+    before, others = queue.audio_bytes, sum(not one.audio_bytes for one in entries)
     dropped = queue.trim_audio(limit)
     droppable = [one for one in entries if one.audio_bytes]
 
@@ -110,8 +110,9 @@ def test_trimming_drops_the_oldest_whole_appends_and_nothing_else(steps, limit):
     assert not droppable or droppable[-1] not in dropped
     if dropped:
         assert queue.audio_bytes + dropped[-1].audio_bytes > limit
+    assert queue.other_events == others
     assert [queue.take() for _ in range(len(queue))] == [one for one in entries if one not in dropped]
-    assert queue.audio_bytes == 0
+    assert (queue.audio_bytes, queue.other_events) == (0, 0)
 
 
 def test_the_newest_audio_stays_even_when_it_is_too_much_by_itself():
@@ -131,8 +132,10 @@ def test_an_event_is_removed_once():
     queue, one, other = SendQueue(), entry("append", 4), entry("append", 4)
     queue.put(one)
     queue.put(other)
+    queue.put(cancel := entry("cancel"))
 
-    assert (queue.remove(one), queue.remove(one), queue.audio_bytes) == (True, False, 4)
+    assert (queue.remove(one), queue.remove(one), queue.audio_bytes, queue.other_events) == (True, False, 4, 1)
+    assert (queue.remove(cancel), queue.remove(cancel), queue.audio_bytes, queue.other_events) == (True, False, 4, 0)
     assert queue.take() is other
     with pytest.raises(IndexError):
         queue.take()
