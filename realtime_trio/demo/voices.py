@@ -85,8 +85,8 @@ async def open_user_voice() -> AsyncGenerator[UserVoice]:
     Cancellation:
         Safe: no process is left behind.
     """
-    intelligible = await trio.to_thread.run_sync(why_no_espeak) is None
-    understood = intelligible and await trio.to_thread.run_sync(why_no_sphinx) is None
+    intelligible = await trio.to_thread.run_sync(why_no_espeak, abandon_on_cancel=True) is None
+    understood = intelligible and await trio.to_thread.run_sync(why_no_sphinx, abandon_on_cancel=True) is None
     source: Source[Voice] = espeak_source() if intelligible else babble_source()
     async with source.open() as voice:
         yield UserVoice(source.description, None if understood else ToldRecogniser(), voice)

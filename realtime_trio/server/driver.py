@@ -20,7 +20,7 @@ from typing import TypeVarTuple
 import trio
 
 from realtime_trio import events
-from realtime_trio.errors import ConnectionClosed, InternalError, RemoteProtocolError
+from realtime_trio.errors import AudioError, ConnectionClosed, InternalError, RemoteProtocolError
 from realtime_trio.server.delivery import Delivery
 from realtime_trio.server.outbox import Close, Recognise, StartResponse, StopResponse
 from realtime_trio.server.protocol import RealtimeProtocol
@@ -182,8 +182,8 @@ class SessionDriver:
                 return
             try:
                 await self._answer(start, request)
-            except Exception as error:  # a user's brain or voice may raise anything
-                _logger.exception("The brain or the voice failed; the response ends with status 'failed'.")
+            except Exception as error:  # noqa: BLE001 - a user's brain or voice may raise anything
+                _log("The brain or the voice failed; the response ends with status 'failed'.", error)
                 self._protocol.response_failed(start.response_id, _words(error), trio.current_time())
             else:
                 self._protocol.response_finished(start.response_id, trio.current_time())
@@ -214,8 +214,8 @@ class SessionDriver:
                 understood = await self._recogniser.recognise(wanted.pcm)
                 understood.text.encode()  # refuses a lone surrogate, which no message can carry
                 transcript = understood
-            except Exception as error:  # a user's recogniser may raise anything
-                _logger.exception("The recogniser failed.")
+            except Exception as error:  # noqa: BLE001 - a user's recogniser may raise anything
+                _log("The recogniser failed.", error)
                 problem = _words(error)
         self._protocol.heard(wanted.item_id, transcript, problem)
         self._heard.set()
@@ -223,6 +223,14 @@ class SessionDriver:
         self._flush()
 
 
+def _log(what: str, error: Exception) -> None:
+    if isinstance(error, AudioError):  # no mistake of a program: its words say all, and a traceback only alarms
+        _logger.warning("%s %s", what, error)
+    else:
+        _logger.error(what, exc_info=error)
+
+
 def _words(error: Exception) -> str:
     """Put a failure into words that a message can carry."""
-    return f"{type(error).__name__}: {error}".encode("utf-8", "replace").decode()
+    words = str(error) if isinstance(error, AudioError) else f"{type(error).__name__}: {error}"
+    return words.encode("utf-8", "replace").decode()

@@ -59,11 +59,11 @@ class _Choice:
     recogniser: Source[Recogniser | None] | None
 
     async def find_voice(self) -> None:
-        self.voice = self.voice or await trio.to_thread.run_sync(default_voice)
+        self.voice = self.voice or await trio.to_thread.run_sync(default_voice, abandon_on_cancel=True)
 
     async def find_recogniser(self) -> None:
         if self.recogniser is None:
-            found = await trio.to_thread.run_sync(default_recogniser)
+            found = await trio.to_thread.run_sync(default_recogniser, abandon_on_cancel=True)
             advice = " (for one: pip install 'realtime_trio[offline]')"
             self.recogniser = _nobody(advice) if found is None else Source(found.description, found.open)
 

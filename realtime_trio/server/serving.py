@@ -30,6 +30,7 @@ __all__ = ["Server", "open_server", "serve_realtime"]
 
 _logger = logging.getLogger("realtime_trio.server")
 _GOODBYE = 1.0  # seconds
+_LARGEST_PORT = 65535
 _BETA_GONE = "The Realtime beta API is no longer supported. Please use the GA API."
 
 
@@ -141,6 +142,8 @@ async def open_server(
     """
     if not speed > 0:
         raise ConfigurationError(f"speed={speed!r}: it must be above 0 (math.inf for as fast as it goes)")
+    if not 0 <= port <= _LARGEST_PORT:  # the system would take it modulo 65536
+        raise ConfigurationError(f"port={port!r}: it must be from 0 (any free one) to {_LARGEST_PORT}")
     voices, recognisers = await choose_fittings(voice, recogniser, in_process=not listen)
     async with AsyncExitStack() as stack:
         fittings = _Fittings(

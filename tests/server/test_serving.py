@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -18,7 +19,7 @@ import pytest
 import trio
 import trio.testing
 
-from realtime_trio.errors import ConfigurationError, ConnectError, ConnectionClosed, Refused
+from realtime_trio.errors import AudioError, ConfigurationError, ConnectError, ConnectionClosed, Refused
 from realtime_trio.nursery import open_services
 from realtime_trio.server import (
     RealtimeProtocol,
@@ -30,6 +31,7 @@ from realtime_trio.server import (
     open_server,
     serve_realtime,
 )
+from realtime_trio.server import __main__ as command
 from realtime_trio.server.babble import BabbleVoice, babble_source
 from realtime_trio.server.driver import SessionDriver
 from realtime_trio.server.turn_detection import EnergyTurnDetector
@@ -425,6 +427,25 @@ async def test_a_failing_recogniser_is_told_and_the_brain_goes_on(autojump_clock
     assert "OSError: no ears" == failed["error"]["message"]
 
 
+async def test_a_recogniser_that_does_not_answer_is_a_warning_without_a_traceback(
+    autojump_clock, client_of, user_speech, caplog
+):
+    class Asleep:
+        async def recognise(self, pcm: bytes) -> Transcript:
+            raise AudioError("pocketsphinx did not answer within 30 s")
+
+    async with open_server(listen=False, brain=one_two, recogniser=Asleep()) as server, client_of(server) as client:
+        audio = {"input": {"transcription": {"model": "whisper-1"}}}
+        await client.send("session.update", session={"type": "realtime", "audio": audio})
+        await client.send("input_audio_buffer.append", audio=base64.b64encode(user_speech).decode())
+        received = await client.until("response.done")
+    failed = next(event for event in received if event["type"].endswith("transcription.failed"))
+    assert "pocketsphinx did not answer within 30 s" == failed["error"]["message"]
+    (warning,) = caplog.records
+    assert ("WARNING", None) == (warning.levelname, warning.exc_info)
+    assert "pocketsphinx did not answer within 30 s" in warning.getMessage()
+
+
 async def test_a_client_that_leaves_in_the_middle_stops_its_brain(autojump_clock, client_of):
     stopped = trio.Event()
 
@@ -537,6 +558,13 @@ async def test_a_speed_of_zero_is_refused():
             raise AssertionError("opened")
 
 
+@pytest.mark.parametrize("port", [-1, 65536])
+async def test_a_port_that_does_not_exist_is_refused(port):
+    with pytest.raises(ConfigurationError, match=f"port={port}: it must be from 0"):
+        async with open_server(port=port, recogniser="none"):
+            raise AssertionError("opened")
+
+
 def test_ctrl_c_while_the_best_voice_is_sought_comes_out_plain(monkeypatch):
     def interrupt():
         signal.raise_signal(signal.SIGINT)
@@ -618,6 +646,22 @@ def test_the_command_says_where_it_listens_and_ends_on_ctrl_c():
     assert line.endswith("/v1/realtime\n")
     assert (130, "") == (process.returncode, out)
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("port", ["99999", "-1"])
+def test_the_command_refuses_a_port_that_does_not_exist(port, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["server", "--port", port])
+    assert 2 == command.main()
+    assert f"error: port={port}: it must be from 0 (any free one) to 65535\n" == capsys.readouterr().err
+
+
+def test_the_command_says_what_to_do_about_a_taken_port(monkeypatch, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        monkeypatch.setattr(sys, "argv", ["server", "--port", str(port)])
+        assert 1 == command.main()
+    cure = "choose another with --port, or 0 for any"
+    assert f"error: port {port} on 127.0.0.1 is in use: {cure}\n" == capsys.readouterr().err
 
 
 async def test_a_client_that_takes_nothing_is_not_read_for_ever(autojump_clock):
