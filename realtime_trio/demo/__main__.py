@@ -30,7 +30,7 @@ def _run() -> int:
     from realtime_trio.demo.arguments import parse
     from realtime_trio.demo.lines import wants_colour
     from realtime_trio.demo.running import Screen, run
-    from realtime_trio.errors import AudioError, ConfigurationError, InternalError, RealtimeError
+    from realtime_trio.errors import InternalError, RealtimeError
 
     options = parse()
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -38,6 +38,8 @@ def _run() -> int:
     # what the session would log is shown as a line of the talk
     logging.getLogger("realtime_trio.session").addHandler(logging.NullHandler())
     logging.getLogger("realtime_trio.session").propagate = False
+    # likewise a voice or a recogniser that failed, which our own server warns of; its crashes are still logged
+    logging.getLogger("realtime_trio.server").setLevel(logging.ERROR)
 
     def write(text: str) -> None:
         sys.stdout.write(text)
@@ -47,14 +49,11 @@ def _run() -> int:
     screen = Screen(write=write, colour=wants_colour(sys.stdout), terminal=terminal)
     try:
         return trio.run(run, options, screen)
-    except (ConfigurationError, AudioError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except InternalError:
         raise  # with its traceback: to be reported
-    except RealtimeError as error:
+    except RealtimeError as error:  # it could not begin: what goes wrong later is a line of the talk
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2
 
 
 if __name__ == "__main__":

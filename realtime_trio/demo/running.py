@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 import attrs
 import trio
 
-from realtime_trio.audio import ClockedDevice, StereoRecorder, Utterance, read_wav
+from realtime_trio.audio import ClockedDevice, Utterance, read_wav
 from realtime_trio.audio.pcm import ms_from_samples, samples_in
 from realtime_trio.config import resolve, shown_url
 from realtime_trio.errors import (
+    AudioError,
     ConfigurationError,
     ConnectionClosed,
     InternalError,
@@ -32,6 +33,7 @@ from realtime_trio.session import Session
 from .arguments import Options
 from .follower import Follower, Record
 from .lines import Lines
+from .recording import LateRecorder
 from .summary import summary
 from .talk import Talk
 from .typed import read_lines
@@ -86,17 +88,19 @@ async def run(options: Options, screen: Screen) -> int:
     """
     recording = _read_input(options)
     server = _live_server() if options.live else None
-    demo = _Demo(options, screen, recording)
-    with StereoRecorder(options.record) as recorder:
+    with LateRecorder(options.record) as recorder:
+        demo = _Demo(options, screen, recording, recorder)
         screen.write("realtime_trio demo (Ctrl-C ends it)\n")
-        demo.device = ClockedDevice(recorder=recorder, output_latency_ms=_OUTPUT_LATENCY_MS)
         code = await demo.run_until_signal(server)
-        seconds = recorder.seconds
+        try:
+            recorder.close()
+        except AudioError as error:
+            demo.record.problems.append(f"the recording is not whole: {error}")
     demo.lines.flush()
     if not demo.began:
         return code
     screen.write("\n")
-    for line in summary(demo.record, recording=options.record, seconds=seconds):
+    for line in summary(demo.record, recording=options.record, seconds=recorder.seconds):
         screen.write(line + "\n")
     return code or (1 if demo.record.problems else 0)
 
@@ -124,14 +128,16 @@ class _Demo:
     options: Options
     screen: Screen
     recording: bytes = attrs.field(repr=False)
-    record: Record = attrs.field(factory=Record)
-    device: ClockedDevice = attrs.field(factory=ClockedDevice)
+    recorder: LateRecorder
+    record: Record = attrs.field(factory=Record, init=False)
+    device: ClockedDevice = attrs.field(init=False)
     lines: Lines = attrs.field(init=False)
     _began_at: float = attrs.field(default=math.inf, init=False)
     _typed: trio.Event = attrs.field(factory=trio.Event, init=False)  # somebody has typed a line
     _no_more_lines: trio.Event = attrs.field(factory=trio.Event, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.device = ClockedDevice(recorder=self.recorder, output_latency_ms=_OUTPUT_LATENCY_MS)
         self.lines = Lines(self.screen.write, now=self._now, colour=self.screen.colour)
 
     @property
@@ -168,6 +174,7 @@ class _Demo:
         # before the device is opened: so that the recording begins with the device's first sample
         recording = self.device.speak(self.recording) if self.options.input is not None else None
         async with self._user_voice() as voice, self._session(live, voice) as session:
+            self.recorder.begin()  # only now is an earlier recording given up
             self._began_at = trio.current_time()
             follower = Follower(session, self.lines, self.record)
             async with open_services("the demo's tasks") as services:

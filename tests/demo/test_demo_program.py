@@ -346,15 +346,25 @@ def test_live_with_a_key_goes_where_the_environment_says(tmp_path):
     with stand_in("sk-secret") as (_, url):
         there = {"OPENAI_BASE_URL": url, "OPENAI_API_KEY": "sk-secret"}
         done = run(tmp_path, "--live", "--typed", stdin="what is two plus two\n", **there)
+        recording = (tmp_path / "conversation.wav").read_bytes()
         refused = run(tmp_path, "--live", "--typed", **there | {"OPENAI_API_KEY": "sk-wrong"})
 
     assert (done.returncode, done.stderr) == (0, "")
     assert url in done.stdout
     assert "stand-in" not in done.stdout.partition("\n\n")[0]
     assert lines_of(done.stdout)[-1] == ("assistant", "2 plus 2 is 4.")
-    assert refused.returncode == 1
+    assert refused.returncode == 2
     assert re.fullmatch(r"error: .*401.*\n", refused.stderr)
     assert "sk-" not in done.stdout + refused.stdout + refused.stderr
+    assert (tmp_path / "conversation.wav").read_bytes() == recording, "a talk that never began destroys nothing"
+
+
+def test_a_talk_that_never_began_leaves_no_recording(tmp_path):
+    done = run(tmp_path, "--live", "--typed", OPENAI_BASE_URL="ws://127.0.0.1:9/v1")
+
+    assert done.returncode == 2
+    assert re.fullmatch(r"error: .*127\.0\.0\.1 port 9.*\n", done.stderr)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_lost_link_is_one_line_and_keeps_what_there_was(tmp_path):
