@@ -77,9 +77,12 @@ def _parsed(path: Path, content: bytes) -> tuple[_Format, bytes]:
     """Find the format and the sound. Chunks that hold anything else are passed over."""
     if content[:4] != b"RIFF" or content[8:12] != b"WAVE":
         raise AudioError(f"{path} is no WAV file. {_way_out(path)}")
+    announced = 8 + int.from_bytes(content[4:8], "little")
     form, at = None, 12
     while at + 8 <= len(content):
         name, declared = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
+        if name == b"data" and declared == 0 and announced <= at + 8:
+            declared = _ENDLESS  # a recorder was killed before it could say how long the sound is
         body = content[at + 8 : at + 8 + declared]
         if name == b"fmt ":
             form = _format(path, body)

@@ -107,6 +107,23 @@ def test_a_streamed_file_goes_to_its_end(path: Path, size: int) -> None:
     assert read_wav(path) == b"\x01\0\x02\0"
 
 
+@pytest.mark.parametrize("size", [0, 36])
+def test_a_recorder_that_was_killed_has_left_its_sound(path: Path, size: int) -> None:
+    """Many write sizes only at the end: until then they are 0, or what they are for a file without sound."""
+    form = chunk(b"fmt ", struct.pack("<HHIIHH", 1, 1, 24_000, 48_000, 2, 16))
+    header = b"RIFF" + struct.pack("<I", size) + b"WAVE" + form + b"data" + bytes(4)
+    path.write_bytes(header + b"\x01\0\x02\0\x03")
+
+    assert read_wav(path) == b"\x01\0\x02\0"
+
+
+def test_what_follows_an_empty_recording_is_not_taken_for_sound(path: Path) -> None:
+    path.write_bytes(wav(b""))  # a chunk of words follows
+
+    with pytest.raises(AudioError, match="without sound"):
+        read_wav(path)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
