@@ -7,12 +7,16 @@ pydantic validate every event, and decodes the audio. Ours checks everything and
 import base64
 import json
 import random
+import sys
+from pathlib import Path
 
 from agents.realtime.openai_realtime import get_server_event_type_adapter
-from measuring import machine, per_call, progress, table
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
 
 from realtime_trio.events import ResponseDone, ResponseOutputAudioDelta, decode
+
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
+from measuring import machine, per_call, progress, table
 
 PCM = random.Random(1).randbytes(24_000 * 2 // 5)  # 200 ms
 DELTA = json.dumps(

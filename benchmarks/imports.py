@@ -7,7 +7,9 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from measuring import machine, progress, table
 
 OURS, SDK, NOTHING = "realtime_trio", "openai", "nothing"

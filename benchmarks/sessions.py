@@ -15,8 +15,10 @@ import time
 from pathlib import Path
 
 import trio
-from measuring import machine, progress, table
 from trio_websocket import open_websocket_url
+
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
+from measuring import machine, progress, table
 
 SESSIONS = 20
 BLOCK = 0.02
