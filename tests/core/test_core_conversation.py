@@ -95,7 +95,7 @@ def test_items_stand_where_the_server_put_them():
 
 
 def test_a_deleted_item_may_be_named_later():
-    """DESIGN 5.2: it stays as a tombstone, so that what follows it finds its place."""
+    """It stays as a tombstone, so that what follows it finds its place."""
     conversation = mirror(
         added("a"), added("b"), added("c"), ConversationItemDeleted(**E, item_id="b"), added("x", "b")
     )
@@ -138,7 +138,7 @@ def test_a_circle_of_previous_ids_is_survived():
 
 
 def test_the_users_late_transcript_stands_before_the_answer():
-    """LESSONS 3 no. 7: it arrives after the answer and belongs to the item that the commit put in place."""
+    """It arrives after the answer and belongs to the item that the commit put in place."""
     conversation = mirror(
         SessionUpdated(
             **E,
@@ -312,7 +312,7 @@ def test_a_response_that_was_cut_off_marks_its_items():
 
 
 def test_only_completed_calls_are_ready():
-    """DESIGN 5.4: a call cut off with its response is neither run nor answered; a duplicate is one call."""
+    """A call cut off with its response is neither run nor answered; a duplicate is one call."""
     calls = [
         FunctionCall(id="1", call_id="a", name="f", arguments="{}", status="completed"),
         FunctionCall(id="2", call_id="b", name="f", arguments='{"x', status="incomplete"),

@@ -96,7 +96,7 @@ class Talk:
         return self.interrupter.repairs()
 
 
-# The four scenarios of LESSONS 2.1 that were reproduced against a rival
+# Four ways in which an interruption may do nothing, or too much
 
 
 def test_v1_an_interrupt_by_the_program_sends_a_real_stop_under_the_default_configuration():
@@ -112,7 +112,7 @@ def test_v1_an_interrupt_by_the_program_sends_a_real_stop_under_the_default_conf
 
 
 def test_v1b_the_server_cancels_by_itself_when_its_own_turn_detection_triggers():
-    """Asking again could kill the next reply: LESSONS 2.5."""
+    """Asking again could kill the next reply."""
     talk = Talk()
     talk.created("r1")
     talk.audio("r1", "i1", 3, done=False)
@@ -207,7 +207,7 @@ def test_v4_the_lost_reply_race():
 
 
 def test_generation_is_over_and_40_s_are_queued():
-    """LESSONS 2.2: barge-in works the same then. Nothing is left to cancel."""
+    """Barge-in works the same when the server has sent everything. Nothing is left to cancel."""
     talk = Talk()
     talk.created("r1")
     talk.audio("r1", "i1", 40)
@@ -382,7 +382,7 @@ def test_twice_in_a_row():
 
 
 def test_nothing_is_interrupted_when_nothing_is_said():
-    """LESSONS 3 no. 5: truncation with nothing interrupted."""
+    """Truncation with nothing interrupted."""
     talk = Talk()
     talk.created("r1")
     talk.audio("r1", "i1", 1)

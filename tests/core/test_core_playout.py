@@ -94,7 +94,7 @@ def test_a_cut_before_anything_played_is_known_at_once():
 
 
 def test_stragglers_of_a_cut_response_are_refused_but_counted():
-    """LESSONS 2.1: deltas after barge-in never reach playout. What the server has grows all the same."""
+    """Deltas after barge-in never reach playout. What the server has grows all the same."""
     ledger = PlayoutLedger()
     ledger.receive(A, seconds(1))
     ledger.cut({"resp_1"})

@@ -34,7 +34,7 @@ def test_a_docstring_says_meaning_wire_type_and_when(cls):
 
 
 def test_14_client_and_53_server_pairs():
-    """Every (kind, type) pair of API.md: transcription shares the events of realtime."""
+    """Every (kind, type) pair that the API documents: transcription shares the events of realtime."""
     client, server = events.CLIENT_EVENTS, events.SERVER_EVENTS
 
     assert len(client["realtime"]) + len(client["translation"]) == 14
