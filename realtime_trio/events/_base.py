@@ -40,7 +40,11 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Any JSON object of the protocol, as a frozen value."""
 
     extra: Extra | UnsetType = msgspec.field(default=UNSET, name=EXTRA)
-    """Fields on the wire that this version does not know, kept as they came and written back by `encode`."""
+    """Fields on the wire that this version does not know, kept as they came and written back by `encode`.
+
+    So are a server's optional fields whose values do not fit: the field itself is then `UNSET`, and `notes` of the
+    event says why.
+    """
 
     LONGEST_SHOWN: ClassVar[int] = 200
     """A longer text is shown in a repr by its length only."""
@@ -51,7 +55,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             value = getattr(self, name)
             if value is UNSET or (name == "notes" and not value):
                 continue
-            text = "<hidden>" if name in _CREDENTIALS else _show(value, self.LONGEST_SHOWN)
+            limits = (_LONGEST_FOREIGN, _MOST_FOREIGN) if name in _FOREIGN else (self.LONGEST_SHOWN,)
+            text = "<hidden>" if name in _CREDENTIALS else _show(value, *limits)
             shown.append(f"{name}={redact(text) if name in _WORDS else text}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
@@ -88,7 +93,8 @@ class ServerEventBase(EventBase, tag="", frozen=True, kw_only=True):
 
 _ASIDE = ("extra", "notes")
 _CREDENTIALS = frozenset({"authorization", "headers", "client_secret"})
-_WORDS = frozenset({"message", "json"})  # of a server's, which may quote a credential
+_FOREIGN = frozenset({"element"})  # of no known form: it may be sound
+_WORDS = frozenset({"message", "json", "element"})  # of a server's, which may quote a credential
 _MOST_FOREIGN = 16  # items of a list: sound may also come as numbers
 _LONGEST_FOREIGN = 64  # of base64: 48 bytes, one millisecond of audio
 

@@ -68,8 +68,8 @@ def decode(text: str | bytes) -> ServerEvent:
 def decode_client(text: str | bytes, *, kind: Kind = "realtime") -> ClientEvent:
     """Read one event of a client, as a server does.
 
-    Stricter than `decode` in one thing: an item, part or tool of a known type that does not fit makes the whole event
-    malformed, so that the client can be told which parameter is wrong.
+    Stricter than `decode` in one thing: whatever does not fit makes the whole event malformed, so that the client can
+    be told which parameter is wrong.
 
     Args:
         text: One whole message.

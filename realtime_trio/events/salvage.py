@@ -5,10 +5,20 @@ with the strict decoder of its own field, so that what is sound costs nothing ex
 apart further. So one unknown field in an audio delta costs a few microseconds, and one odd item does not cost a whole
 `response.done`. What cannot be kept in its place becomes data:
 
-- an unknown field goes to `extra`; an object of unknown type becomes an `Unknown…`, and so does one of a known type
-  that does not fit, if the text came from a server (`lenient`);
-- `1.0` is taken for an integer; a `type` that the schemas call optional is guessed from the fields beside it;
-- anything else is a `Misfit`, and the event a `MalformedEvent`.
+- an unknown field goes to `extra`; an object of unknown type becomes an `Unknown…`;
+- `1.0` is taken for an integer; a `type` that the schemas call optional is guessed from the fields beside it.
+
+If the text came from a server (`lenient`), one odd leaf must not cost the event either, because a session waits for
+what the event says. So, with a note of the place each time:
+
+- an object of a known type that does not fit becomes an `Unknown…`, where its field has one;
+- an element of such a list that is no object at all becomes one too, so that the indexes of its neighbours stay right;
+- an optional field that does not fit stays `UNSET`, and what came goes to the `extra` of its object, under its name;
+- of a map of texts the pairs that fit stay, and only the others go to `extra`, under the field's name: the client's own
+  mark in a response's `metadata` is found whatever else a server puts there.
+
+All of it is written back by `encode`. What is left is a `Misfit` in a required field, and the event a `MalformedEvent`;
+from a client, whom the server tells which parameter is wrong, so is every misfit.
 
 Repairs of the text itself (surrogates, byte order mark) and the scan of what is nested too deeply are in `repair`.
 """
@@ -72,7 +82,13 @@ class _Reading:
         self.lenient = lenient
         self.translation = translation
         self.notes: list[str] = []
+        self.path: list[str] = []  # to the member being read, from the event inwards
         self.role: str | None = None  # of the message whose parts are being read
+
+    def note_misfit(self, kept: str, misfit: Misfit, since: int) -> None:
+        """Note where and how a misfit was kept, in place of the notes about its parts: those are as they came."""
+        place = "".join([*self.path, *reversed(misfit.path)]).removeprefix(".")
+        self.notes[since:] = [f"kept {kept}: {place}: {misfit.problem}"]
 
 
 class Salvage:
@@ -182,24 +198,56 @@ def _build(cls: Any, members: dict[str, Raw], reading: _Reading) -> Any:
     values: dict[str, Any] = {}
     extra: dict[str, Any] = {}
     for name, raw in members.items():
+        since = len(reading.notes)
+        reading.path.append("." + name)
         try:
             if name in fields:
                 values[name] = fields[name].read(raw, reading)
             elif name != "type" or not tagged:
                 extra[name] = _read_unknown(raw)
         except Misfit as misfit:
-            if not (reading.lenient and name == "event_id" and _is_null(raw)):
+            if reading.lenient and name in fields and name not in required:
+                values |= _set_aside(name, fields[name], raw, extra, misfit)
+                reading.note_misfit("in extra", misfit, since)
+            elif not (reading.lenient and name == "event_id" and _is_null(raw)):
                 raise misfit.at("." + name) from None
+        finally:
+            reading.path.pop()
     for name in required:
         if name not in values:
-            if reading.lenient and name == "event_id" and issubclass(cls, ServerEventBase):
-                values[name] = ""
-                reading.notes.append("event_id missing")
-            else:
-                raise Misfit("missing", code="missing_required_parameter").at("." + name)
+            values[name] = _missing(cls, name, reading)
     if extra:
         values["extra"] = extra
     return cls(**values)
+
+
+def _missing(cls: Any, name: str, reading: _Reading) -> str:
+    """Return what stands for a required field that is not there.
+
+    Raises:
+        Misfit: Nothing does.
+    """
+    if not (reading.lenient and name == "event_id" and issubclass(cls, ServerEventBase)):
+        raise Misfit("missing", code="missing_required_parameter").at("." + name)
+    reading.notes.append("event_id missing")
+    return ""
+
+
+def _set_aside(name: str, field: "_Field", raw: Raw, extra: dict[str, Any], misfit: Misfit) -> dict[str, Any]:
+    """Put what does not fit an optional field into `extra`, and return the field with what does fit, if it has parts.
+
+    Raises:
+        Misfit: The given one, if what came cannot be kept as data either.
+    """
+    try:
+        whole = _read_unknown(raw)
+    except Misfit:
+        raise misfit.at("." + name) from None
+    if not (field.texts and isinstance(whole, dict)):
+        extra[name] = whole
+        return {}
+    extra[name] = {key: item for key, item in whole.items() if not isinstance(item, str)}
+    return {name: {key: item for key, item in whole.items() if isinstance(item, str)}}
 
 
 @cache
@@ -220,10 +268,11 @@ class _Field:
         if get_origin(annotation) in (list, dict):
             kinds = [annotation]
         self._strict = msgspec.json.Decoder(_union(kinds)).decode
+        self.texts = dict[str, str] in kinds
         self._integer = int in kinds and float not in kinds
         self._element = next((_field(get_args(kind)[0]) for kind in kinds if get_origin(kind) is list), None)
         shapes = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Shape)]
-        self._unknown: type[Unknown] | None = next((kind for kind in shapes if issubclass(kind, Unknown)), None)
+        self.unknown: type[Unknown] | None = next((kind for kind in shapes if issubclass(kind, Unknown)), None)
         known = [kind for kind in shapes if not issubclass(kind, Unknown)]
         self._plain = next((kind for kind in known if kind.__struct_config__.tag is None), None)
         self._tagged = {str(kind.__struct_config__.tag): kind for kind in known if kind.__struct_config__.tag}
@@ -253,14 +302,22 @@ class _Field:
     def _read_list(self, raw: Raw, reading: _Reading, element: "_Field") -> list[Any]:
         values = []
         for index, item in enumerate(_split_list(raw)):
+            since = len(reading.notes)
+            reading.path.append(f"[{index}]")
             try:
                 values.append(element.read(item, reading))
             except Misfit as misfit:
-                raise misfit.at(f"[{index}]") from None
+                if not reading.lenient or element.unknown is None:
+                    raise misfit.at(f"[{index}]") from None
+                values.append(element.unknown(type="", data={}, element=_read_unknown(item)))
+                reading.note_misfit("as data", misfit, since)
+            finally:
+                reading.path.pop()
         return values
 
     def _read_tagged(self, raw: Raw, reading: _Reading) -> Any:
         members = _split(raw)
+        since = len(reading.notes)
         name = ""
         try:
             if not _is_null(members.get("type")):
@@ -282,13 +339,13 @@ class _Field:
                     return _build(cls, members, reading)
                 finally:
                     reading.role = outer
-            if self._unknown is None:
+            if self.unknown is None:
                 raise Misfit("not one of the known types").at(".type")
         except Misfit as misfit:
-            if self._unknown is None or not reading.lenient:
+            if self.unknown is None or not reading.lenient:
                 raise
-            reading.notes.append(f"kept as data: {misfit.param}: {misfit.problem}")
-        return self._unknown(type=name, data=_read_unknown(raw))
+            reading.note_misfit("as data", misfit, since)
+        return self.unknown(type=name, data=_read_unknown(raw))
 
     @staticmethod
     def _read_tag(raw: Raw) -> str:

@@ -26,6 +26,8 @@ def unfold(value: Any) -> Any:
         ValueError: A number in it is not finite.
     """
     if isinstance(value, Shape):
+        if isinstance(value, Unknown) and value.element is not UNSET:
+            return unfold(value.element)
         if isinstance(value, Unknown | UnknownEvent):
             return unfold(value.data)
         return _unfold_shape(value)
@@ -48,5 +50,8 @@ def _unfold_shape(value: Shape) -> dict[str, Any]:
     if type(value) is SessionUpdate and type(value.session) is TranslationSession:
         del result["session"]["type"]  # the server refuses it there
     for name, item in (value.extra or {}).items():
-        result.setdefault(name, unfold(item))
+        if name in result and isinstance(item, dict) and isinstance(getattr(value, name), dict):
+            result[name] = unfold(item) | result[name]  # the pairs of a map that did not fit it
+        else:
+            result.setdefault(name, unfold(item))
     return result

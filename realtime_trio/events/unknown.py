@@ -16,13 +16,15 @@ DATA = MARK + "data"
 
 
 class Unknown(Shape, tag_field="type", tag=MARK, frozen=True, kw_only=True):
-    """An object whose `type` is not known, or whose `type` is known but whose fields do not fit it."""
+    """An object whose `type` is not known, or whose `type` is known but whose fields do not fit it; or no object."""
 
     # A type that no JSON decodes to: the strict decoder can never make one of these by itself.
     type: str = msgspec.field(name=MARK + "type")
     """The wire's `type`; `""` where there was none."""
     data: Extra = msgspec.field(name=DATA)
     """The whole object as it came, `type` included."""
+    element: Any = msgspec.field(default=UNSET, name=MARK + "element")
+    """What stood in the list where it was no object at all; `type` and `data` are then empty."""
 
 
 class UnknownItem(Unknown, tag=MARK + "item", frozen=True):

@@ -93,7 +93,7 @@ def test_one_odd_item_does_not_cost_the_response():
         events.UnknownItem(type="function_call", data=odd),
         events.Message(role="assistant", content=[]),
     ]
-    assert event.notes == ("kept as data: name: Expected `str`, got `int`",)
+    assert event.notes == ("kept as data: response.output[0].name: Expected `str`, got `int`",)
     assert json.loads(encode(event)) == json.loads(text)
 
 
