@@ -2,29 +2,31 @@
 
     python demos/text_turn.py [a question]
 
-It talks to OpenAI when OPENAI_API_KEY is set, else to the offline stand-in.
+It talks to OpenAI, or to OPENAI_BASE_URL; where the settings do not suffice for that, to the offline stand-in.
 """
 
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import trio
 
-from realtime_trio import open_server, open_session
+from realtime_trio import ConfigurationError, open_server, open_session
+from realtime_trio.config import resolve, shown_url
 
 
 @asynccontextmanager
 async def find_server() -> AsyncIterator[str | None]:
-    """Give a URL; None stands for OpenAI's."""
-    if os.environ.get("OPENAI_API_KEY"):
-        print("Talking to OpenAI.")
-        yield None
+    """Give a URL; None stands for that of the environment or `.env`, by default OpenAI's."""
+    try:
+        print("Talking to", shown_url(resolve().url))
+    except ConfigurationError as error:
+        print(f"Talking to the offline stand-in (rules, not the real model): {str(error).partition('. ')[0]}.")
     else:
-        async with open_server() as server:
-            print("No OPENAI_API_KEY: talking to the offline stand-in (rules, not the real model).")
-            yield server.url
+        yield None
+        return
+    async with open_server() as server:
+        yield server.url
 
 
 async def main(*words: str) -> None:

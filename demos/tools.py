@@ -2,10 +2,9 @@
 
     python demos/tools.py [a question]
 
-It talks to OpenAI when OPENAI_API_KEY is set, else to the offline stand-in.
+It talks to OpenAI, or to OPENAI_BASE_URL; where the settings do not suffice for that, to the offline stand-in.
 """
 
-import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +12,8 @@ from typing import Literal
 
 import trio
 
-from realtime_trio import ToolError, open_server, open_session, tool
+from realtime_trio import ConfigurationError, ToolError, open_server, open_session, tool
+from realtime_trio.config import resolve, shown_url
 
 CELSIUS = {"lima": 21.5, "oslo": -3.0, "paris": 16.0}
 
@@ -27,22 +27,23 @@ async def get_weather(city: str, unit: Literal["celsius", "fahrenheit"] = "celsi
         unit: What to measure in.
     """
     await trio.sleep(0.1)  # an async tool may wait: the talk goes on meanwhile
-    if city.lower() not in CELSIUS:
+    if (celsius := CELSIUS.get(city.lower())) is None:
         raise ToolError(f"nothing is known of {city}, only of {', '.join(CELSIUS)}")  # the model is told
-    celsius = CELSIUS[city.lower()]
     return {unit: celsius if unit == "celsius" else celsius * 9 / 5 + 32}
 
 
 @asynccontextmanager
 async def find_server() -> AsyncIterator[str | None]:
-    """Give a URL; None stands for OpenAI's."""
-    if os.environ.get("OPENAI_API_KEY"):
-        print("Talking to OpenAI.")
-        yield None
+    """Give a URL; None stands for that of the environment or `.env`, by default OpenAI's."""
+    try:
+        print("Talking to", shown_url(resolve().url))
+    except ConfigurationError as error:
+        print(f"Talking to the offline stand-in (rules, not the real model): {str(error).partition('. ')[0]}.")
     else:
-        async with open_server() as server:
-            print("No OPENAI_API_KEY: talking to the offline stand-in (rules, not the real model).")
-            yield server.url
+        yield None
+        return
+    async with open_server() as server:
+        yield server.url
 
 
 async def main(*words: str) -> None:

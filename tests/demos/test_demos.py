@@ -14,8 +14,8 @@ LONGEST = 60  # lines
 pytestmark = pytest.mark.slow
 
 
-def run(folder, name, *arguments):
-    done = subprocess.run(
+def start(folder, name, *arguments):
+    return subprocess.run(
         [sys.executable, str(DEMOS / f"{name}.py"), *map(str, arguments)],
         cwd=folder,
         capture_output=True,
@@ -24,6 +24,10 @@ def run(folder, name, *arguments):
         timeout=120,
         check=False,
     )
+
+
+def run(folder, name, *arguments):
+    done = start(folder, name, *arguments)
     assert (done.stderr, done.returncode) == ("", 0)
     lines = done.stdout.splitlines()
     assert "(rules, not the real model)" in lines[0], "each says first that it talks to a stand-in"
@@ -38,6 +42,47 @@ def test_there_are_five_and_each_is_short_and_says_how_to_run_it():
         text = program.read_text(encoding="utf-8")
         assert len(text.splitlines()) <= LONGEST, program.name
         assert f"python demos/{program.name}" in text.split('"""')[1], program.name
+
+
+def test_all_that_look_for_a_server_do_it_in_the_same_way():
+    finders = []
+    for program in sorted(DEMOS.glob("*.py")):
+        _, found, rest = program.read_text(encoding="utf-8").partition("async def find_server()")
+        finders += [rest.partition("\n\n\n")[0]] if found else []
+
+    assert len(finders) == 4
+    assert len(set(finders)) == 1
+
+
+def test_what_the_library_would_read_decides_whom_a_demo_talks_to(tmp_path):
+    """Also `.env`, and a URL without a key."""
+    script = """
+import trio
+from realtime_trio import open_server
+async def main():
+    async with open_server(recogniser="none") as server:
+        print(server.url, flush=True)
+        await trio.sleep_forever()
+trio.run(main)
+"""
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            url = server.stdout.readline().strip()
+            (tmp_path / ".env").write_text(f"OPENAI_BASE_URL={url}\n", encoding="utf-8")
+            done = start(tmp_path, "text_turn", "what", "is", "two", "plus", "two")
+        finally:
+            server.kill()
+
+    assert (done.stderr, done.returncode) == ("", 0)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith(f"Talking to {url}?model=")
+    assert lines[2] == "assistant: 2 plus 2 is 4."
+
+
+def test_it_says_why_it_stays_offline(tmp_path):
+    (tmp_path / ".env").write_text("OPENAI_BASE_URL=api.example.org\n", encoding="utf-8")
+
+    assert "the URL (OPENAI_BASE_URL in .env)" in run(tmp_path, "text_turn")[0]
 
 
 def test_a_text_turn(tmp_path):
