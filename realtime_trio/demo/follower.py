@@ -11,7 +11,7 @@ import attrs
 import trio
 
 from realtime_trio import events
-from realtime_trio.errors import RealtimeError
+from realtime_trio.errors import NotAcknowledged, RealtimeError
 from realtime_trio.session import (
     AudioDropped,
     Interrupted,
@@ -19,6 +19,7 @@ from realtime_trio.session import (
     Lagged,
     NotAnEvent,
     Notice,
+    ReplyLost,
     Response,
     Session,
     ToolFailed,
@@ -196,6 +197,10 @@ class Follower:
                 self.problem(f"{ms} ms of the user's sound were dropped: the link is too slow")
             case NotAnEvent(problem=problem):
                 self.problem(str(problem))
+            case ReplyLost(problem=problem):
+                self._reply_due = 0.0
+                if isinstance(problem, NotAcknowledged):  # an error, or a failed response, is an event of its own
+                    self.problem(str(problem))
             case Lagged(count=count):
                 self.problem(f"{count} events were missed here")
             case _:

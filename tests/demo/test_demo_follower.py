@@ -10,13 +10,14 @@ from realtime_trio.core.interruption import Interrupted as CutPart
 from realtime_trio.demo.follower import Follower, Record, Turn
 from realtime_trio.demo.lines import Lines
 from realtime_trio.demo.summary import summary
-from realtime_trio.errors import RemoteProtocolError
+from realtime_trio.errors import NotAcknowledged, RemoteProtocolError, ServerError
 from realtime_trio.session import (
     AudioDropped,
     Interrupted,
     Interruption,
     Lagged,
     NotAnEvent,
+    ReplyLost,
     Response,
     ToolFailed,
     ToolFinished,
@@ -252,3 +253,16 @@ async def test_it_is_quiet_when_nothing_is_to_come(autojump_clock):
 
     assert 1.0 <= nothing < 1.2
     assert trio.current_time() - began >= 1.0 + 5.0 + 1.0
+
+
+async def test_a_reply_that_cannot_be_had_is_told_once(watched, autojump_clock):
+    """And not waited for. What the server said about it came before, as an event of its own."""
+    watched.follower.typed("hello")
+    watched.tell(
+        ReplyLost(ServerError("told before")),
+        ReplyLost(NotAcknowledged("no answer within 30 s")),
+    )
+
+    assert watched.record.problems == ["no answer within 30 s"]
+    with trio.fail_after(1):
+        await watched.follower.quiet(0.3)

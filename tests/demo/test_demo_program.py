@@ -26,6 +26,21 @@ sys.modules["pocketsphinx"] = sys.modules["espeakng_loader"] = None
 runpy.run_module("realtime_trio.demo", run_name="__main__", alter_sys=True)
 """,
 ]
+# whose recogniser is there, but gives no answer
+WITH_A_DEAD_RECOGNISER = [
+    sys.executable,
+    "-c",
+    """
+import runpy, sys
+sys.modules["pocketsphinx"] = None
+from realtime_trio.demo.voices import ToldRecogniser
+from realtime_trio.errors import AudioError
+async def recognise(self, pcm):
+    raise AudioError("pocketsphinx did not answer within 30 s")
+ToldRecogniser.recognise = recognise
+runpy.run_module("realtime_trio.demo", run_name="__main__", alter_sys=True)
+""",
+]
 RATE = 24_000
 LIMIT = 120  # seconds: far beyond the longest, on a machine that has much else to do
 
@@ -220,9 +235,9 @@ def test_a_recording_of_a_person_is_one_turn_and_is_answered(long_runs, name):
     assert stretches(assistant, silence=1.0)[0][0] > 5.0
 
 
-def started(folder, *arguments, **environment):
+def started(folder, *arguments, command=COMMAND, **environment):
     return subprocess.Popen(
-        [*COMMAND, *arguments], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        [*command, *arguments], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         text=True, encoding="utf-8", env={**os.environ, **environment},
     )  # fmt: skip
 
@@ -255,6 +270,16 @@ def test_a_signal_ends_it_within_a_second_and_keeps_everything(tmp_path, number,
     assert "1 of the user" in rest
     user, _ = channels(tmp_path / "conversation.wav")
     assert len(stretches(user, silence=1.0)) == 1
+
+
+def test_a_recogniser_that_does_not_answer_is_one_calm_line(tmp_path):
+    with started(tmp_path, command=WITH_A_DEAD_RECOGNISER) as process:
+        seen = read_until(process, "user        ")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=LIMIT)
+
+    assert lines_of(seen) == [("user", "(speech, no transcript: pocketsphinx did not answer within 30 s)")]
+    assert errors == ""
 
 
 def test_what_is_piped_in_is_typed(tmp_path):
