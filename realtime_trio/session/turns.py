@@ -326,7 +326,9 @@ class Turns:
         response = self.live.get(event.response.id or "")
         if response is None:
             return
-        response.finish(event.response)
+        # a server whose status cannot be read is taken at its word that the response is done
+        final = event.response if event.response.status else msgspec.structs.replace(event.response, status="completed")
+        response.finish(final)
         for event_id, (cancelled, outcome) in list(self._cancels.items()):
             if cancelled is response:
                 del self._cancels[event_id]
@@ -344,7 +346,7 @@ class Turns:
             settled = [one for one in self._requests.values() if one.response is response]
             exchanges = [exchange for one in settled for exchange in one.exchanges]
             runner = next((one.tools for one in settled if one.tools is not None), None)
-            self.tool_calls.start(ready_calls(event.response), exchanges, runner)
+            self.tool_calls.start(ready_calls(response.final), exchanges, runner)
 
     def check_heard(self, now: float) -> None:
         """Follow the device's reports: what was heard by now, and where cuts fell."""

@@ -761,3 +761,29 @@ async def test_the_session_cancels_where_the_server_does_not(autojump_clock, ope
         await talk.created(None, "resp_1")
         await talk.peer.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
         await talk.peer.expect("response.cancel", response_id="resp_1")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"usage": {"total_tokens": "many"}},
+        {"metadata": {"number": 1}},
+        {"audio": {"output": {"format": "pcm16"}}},
+        {"status": 5},
+        {"status_details": "x"},
+        {"output": ["x"]},
+    ],
+)
+async def test_an_odd_leaf_in_the_end_of_a_response_does_not_hold_the_asker(autojump_clock, open_talk, odd):
+    """What cannot be read is kept as data; that the response is over counts."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            await talk.acknowledge()
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            value = {"id": "resp_1", "status": "completed", "conversation_id": "conv_1", "output": [], **odd}
+            await talk.peer.send("response.done", response=value)
+
+        nursery.start_soon(answer)
+        reply = await talk.session.ask("Hello?")
+        assert reply.status == "completed"
