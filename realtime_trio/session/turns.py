@@ -22,6 +22,7 @@ from realtime_trio.errors import NotAcknowledged, RealtimeError, ServerError
 
 from .beside import Beside
 from .calls import server_error
+from .cancels import Cancels
 from .exchanges import Exchange, Request
 from .interruptions import Interruptions, PendingInterruption
 from .notices import Notice, ReplyLost
@@ -64,7 +65,7 @@ class Turns:
     live: dict[str, Response] = attrs.field(factory=dict, init=False)
     _arbiter: Arbiter = attrs.field(init=False)
     _requests: dict[str, Request] = attrs.field(factory=dict, init=False)
-    _cancels: dict[str, tuple[Response, Promise[bool]]] = attrs.field(factory=dict, init=False)  # by event id
+    _cancels: Cancels = attrs.field(init=False)
     _unwanted: dict[str, None] = attrs.field(factory=dict, init=False)  # requests given up, the newest last
     _create_id: str = attrs.field(default="", init=False)  # the event id of the newest create
     _over: Exception | None = attrs.field(default=None, init=False)
@@ -76,6 +77,7 @@ class Turns:
 
     def __attrs_post_init__(self) -> None:
         self._arbiter = Arbiter(self.beside.timeout)
+        self._cancels = Cancels(self.send)
         self._interruptions = Interruptions(
             self.sound, self.send, self.publish, self.live, self._generated_text, self.conversation.set_heard
         )
@@ -96,10 +98,16 @@ class Turns:
     def forget(self, request: Request) -> None:
         """Nobody waits for this reply any more: what was not sent is dropped, what was sent is cancelled."""
         self._arbiter.forget(request.id)
-        self._unwanted[request.id] = None
+        self._disown(request.id)
         self._requests.pop(request.id, None)
         self.beside.forget(request)
         self.act(trio.current_time())
+
+    def _disown(self, request_id: str) -> None:
+        """Remember that a response to it, should one come after all, is nobody's."""
+        self._unwanted[request_id] = None
+        while len(self._unwanted) > _MOST_UNWANTED:
+            del self._unwanted[next(iter(self._unwanted))]
 
     def abandon(self, exchange: Exchange) -> None:
         """Nobody waits for this exchange any more."""
@@ -132,8 +140,7 @@ class Turns:
             Whether it was cancelled, once that is known.
         """
         self._arbiter.stop(response.id)
-        outcome = Promise[bool]()
-        self._cancels[self.send(events.ResponseCancel(response_id=response.id))] = (response, outcome)
+        outcome = self._cancels.ask(response)
         self.act(trio.current_time())
         return outcome
 
@@ -209,11 +216,9 @@ class Turns:
         request = self._requests.pop(action.request_id, None)
         if request is None:
             return
-        self._unwanted[request.id] = None  # should its response come after all, it is nobody's
+        self._disown(request.id)
         exchange = request.exchanges[0] if request.exchanges else None
         last = exchange.responses[-1] if exchange and exchange.responses else request.response
-        while len(self._unwanted) > _MOST_UNWANTED:
-            del self._unwanted[next(iter(self._unwanted))]
         match action.reason:
             case "interrupted" | "cancelled":
                 if not request.created.settled:
@@ -256,7 +261,8 @@ class Turns:
             case events.ResponseDone():
                 self._done(event)
             case events.Error(error=problem):
-                self._refuse(problem)
+                self.beside.refused(problem)
+                self._cancels.refused(problem)
             case events.SessionCreated(session=session) | events.SessionUpdated(session=session):
                 self._silence_ms = _silence_ms(session)
             case _:
@@ -313,12 +319,6 @@ class Turns:
         event_id = problem.event_id or ""
         return bool(event_id) and (event_id == self._create_id or self.beside.is_asked(event_id))
 
-    def _refuse(self, problem: events.ErrorDetails) -> None:
-        if not self.beside.refused(problem) and problem.code == "response_cancel_not_active":
-            named = problem.event_id if problem.event_id in self._cancels else None
-            if event_id := named or (next(iter(self._cancels), None) if len(self._cancels) == 1 else None):
-                self._cancels.pop(event_id)[1].keep(False)  # noqa: FBT003 it is what was asked: whether it was cancelled
-
     def _is_played(self, response: Response) -> bool:
         return self.sound.device is not None and not response.out_of_band
 
@@ -329,10 +329,7 @@ class Turns:
         # a server whose status cannot be read is taken at its word that the response is done
         final = event.response if event.response.status else msgspec.structs.replace(event.response, status="completed")
         response.finish(final)
-        for event_id, (cancelled, outcome) in list(self._cancels.items()):
-            if cancelled is response:
-                del self._cancels[event_id]
-                outcome.keep(response.status == "cancelled")
+        self._cancels.done(response)
         self.sound.ledger.end(response.id)
         if not self.sound.ledger.parts(response.id):  # nothing of it is to be played
             if response.status == "completed":
@@ -411,8 +408,7 @@ class Turns:
         for request in self._requests.values():
             request.fail(error)
         self.beside.end(error)
-        for _, outcome in self._cancels.values():
-            outcome.break_(error)
+        self._cancels.end(error)
         self._interruptions.end(error)
         self._wake()
 
