@@ -226,11 +226,13 @@ class Session:
             raise LocalProtocolError(f"audio is bytes, not {type(pcm).__name__}. Nothing was sent.")
         self._engine.check_open()
         pcm = bytes(pcm)
-        if len(pcm) % 2 and self._input_format() in ("", "audio/pcm"):
+        linear = self._input_format() in ("", "audio/pcm")
+        if len(pcm) % 2 and linear:
             raise LocalProtocolError(f"{len(pcm)} bytes are not whole samples of PCM16: send an even number of bytes")
         for start in range(0, len(pcm), _LARGEST_APPEND):
             chunk = pcm[start : start + _LARGEST_APPEND]
-            self._engine.sound.capture.append(len(chunk) // 2, trio.current_time())
+            samples = len(chunk) // 2 if linear else len(chunk) * 3  # G.711: a byte is a sample, of 8 kHz
+            self._engine.sound.capture.append(samples, trio.current_time())
             await self._engine.connection.send(wire.InputAudioBufferAppend(audio=chunk))
 
     async def commit_audio(self) -> str:

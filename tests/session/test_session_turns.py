@@ -787,3 +787,21 @@ async def test_an_odd_leaf_in_the_end_of_a_response_does_not_hold_the_asker(auto
         nursery.start_soon(answer)
         reply = await talk.session.ask("Hello?")
         assert reply.status == "completed"
+
+
+@pytest.mark.parametrize(("form", "second"), [("audio/pcm", 48_000), ("audio/pcmu", 8_000)])
+async def test_the_end_of_speech_is_known_in_every_input_format(autojump_clock, open_talk, form, second):
+    """The server counts milliseconds, whatever a byte is."""
+    config = {"audio": {"input": {"format": {"type": form}}}}
+    async with open_talk(config=config) as talk:
+        talk.peer.ignored.add("input_audio_buffer.append")
+        responses = talk.session.responses()
+        start = trio.current_time()
+        for _ in range(20):
+            await talk.session.append_audio(bytes(second // 10))
+            await trio.sleep(0.1)
+        await talk.peer.send("input_audio_buffer.speech_stopped", audio_end_ms=1900, item_id="item_u")
+        await talk.created(None, "resp_1")
+        response = await responses.receive()
+
+        assert response.speech_ended_at - start == pytest.approx(1.4, abs=0.05)
