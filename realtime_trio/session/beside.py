@@ -109,7 +109,9 @@ class Beside:
             request.fail(error)
 
     def stop(self, response: Response) -> None:
-        """Cancel a response that nobody wants any more, whose block was left, or that has no end."""
+        """Cancel, once, a response that nobody wants any more, whose block was left, or that has no end."""
+        if response.interrupted:
+            return
         if not response.is_done:
             self.send(events.ResponseCancel(response_id=response.id))
         response.cut()

@@ -199,12 +199,15 @@ class Turns:
             self._wake()
 
     def _abandon(self, response_id: str, now: float) -> None:
-        """Stop a response that nobody wants any more."""
+        """Stop a response that nobody wants any more, once."""
+        response = self.live.get(response_id)
+        if response is not None and response.interrupted:
+            return
         if self.sound.ledger.parts(response_id):
             self._interruptions.begin("abandoned", now=now, server_cancels=False, response_ids=[response_id])
             return
         self.send(events.ResponseCancel(response_id=response_id))
-        if response := self.live.get(response_id):
+        if response is not None:
             self._interruptions.drop(response)
 
     def _settle(self, request_id: str, response_id: str) -> None:

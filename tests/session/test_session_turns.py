@@ -805,3 +805,16 @@ async def test_the_end_of_speech_is_known_in_every_input_format(autojump_clock, 
         response = await responses.receive()
 
         assert response.speech_ended_at - start == pytest.approx(1.4, abs=0.05)
+
+
+@pytest.mark.parametrize("beside", [False, True])
+async def test_a_response_that_nobody_wants_is_cancelled_once(autojump_clock, open_talk, beside):
+    """Whoever notices first that its asker left: one response, one cancel."""
+    overrides = {"conversation": "none"} if beside else {}
+    async with open_talk() as talk:
+        with trio.move_on_after(1):
+            await talk.session.respond(**overrides)
+        request = await talk.peer.expect("response.create")
+        await talk.created(request, "resp_1", conversation_id=None if beside else "conv_1")
+        await talk.peer.expect("response.cancel", response_id="resp_1")
+        await talk.peer.expect_nothing(5)
