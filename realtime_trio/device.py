@@ -22,7 +22,17 @@ from typing import Protocol, runtime_checkable
 
 import attrs
 
-__all__ = ["SAMPLE_RATE", "AudioBlock", "AudioDevice", "AudioStream", "Position"]
+__all__ = [
+    "SAMPLE_RATE",
+    "AudioBlock",
+    "AudioDevice",
+    "AudioStream",
+    "CleanBlock",
+    "DeviceChange",
+    "EchoControl",
+    "EchoState",
+    "Position",
+]
 
 SAMPLE_RATE = 24_000
 """Samples a second of all sound that passes here."""
@@ -45,6 +55,17 @@ class Position:
 
 
 @attrs.frozen
+class DeviceChange:
+    """The hardware behind an open device went away, or came back. The device goes on giving blocks all the while."""
+
+    available: bool
+    """Whether there is hardware now. Without, blocks hold silence at the usual pace and nothing is handed over."""
+
+    words: str
+    """What happened, and what the user can do, for example `"the device 'USB Audio' is gone: plug it in again"`."""
+
+
+@attrs.frozen
 class AudioBlock:
     """One block of the device's clock: what came in, and how far what goes out had come."""
 
@@ -60,6 +81,13 @@ class AudioBlock:
     cut: Position | None = None
     """Where a cut fell: the count of the generation that it ended, fade included. Each cut is reported exactly
     once, in order; when several are due, one with each block. Read it before `position`."""
+
+    played: bytes = attrs.field(default=b"", repr=lambda pcm: f"<{len(pcm)} bytes>")
+    """What was handed over for the speaker in the same block, as long as `captured`, silence included: the reference of
+    an echo canceller. Empty when nothing of what is played can get into this microphone (a file, a phone line)."""
+
+    change: DeviceChange | None = None
+    """What happened to the hardware since the last block; each change is told once."""
 
 
 @runtime_checkable
@@ -131,4 +159,66 @@ class AudioDevice(Protocol):
             An asynchronous context manager that gives the stream. Entering it raises `DeviceUnavailable`, with
             words that say what to do, when there is no such device or it is busy.
         """
+        ...
+
+
+@attrs.frozen
+class CleanBlock:
+    """A captured block without the echo of what was played."""
+
+    pcm: bytes = attrs.field(repr=lambda pcm: f"<{len(pcm)} bytes>")
+    """As long as what was captured."""
+
+    level_dbfs: float
+    """How loud `pcm` is (root mean square, 0 is full scale); -inf for digital silence."""
+
+    playing: bool
+    """Whether sound of the speaker may be left in it: something was played in it or shortly before (300 ms), and
+    there is no sign that the two cannot hear each other (headphones)."""
+
+
+@attrs.frozen
+class EchoState:
+    """How well the microphone is kept free of the speaker, at one moment."""
+
+    backend: str
+    """What cancels: `"pywebrtc-audio"`, `"livekit"`, `"half duplex"` or another's name."""
+
+    return_loss_db: float | None = None
+    """How much weaker the echo is after cancelling, in dB, lately; None until something was played and captured."""
+
+    path: bool | None = None
+    """Whether the microphone hears the speaker at all; False with headphones, None while it is not known."""
+
+    delay_ms: float | None = None
+    """From handing a sample over to its echo in the microphone, where there is one."""
+
+
+@runtime_checkable
+class EchoControl(Protocol):
+    """Takes what is played out of what is captured. One task uses it; nothing here waits."""
+
+    @property
+    def half_duplex(self) -> bool:
+        """Whether it cannot cancel: the session then closes the microphone while something is played."""
+        ...
+
+    def process(self, captured: bytes, played: bytes) -> CleanBlock:
+        """Clean one block; blocks are given in order, none left out, silent ones too.
+
+        Args:
+            captured: Of `AudioBlock`.
+            played: Of the same `AudioBlock`.
+
+        Returns:
+            The block without echo.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Begin anew: the device was opened again. (Not at interruptions: what was learnt about the room holds.)"""
+        ...
+
+    def state(self) -> EchoState:
+        """Tell how well it goes."""
         ...
