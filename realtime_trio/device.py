@@ -216,7 +216,7 @@ class EchoControl(Protocol):
         ...
 
     def reset(self) -> None:
-        """Begin anew: the device was opened again. (Not at interruptions: what was learnt about the room holds.)"""
+        """Begin anew, because the device was opened again. What was learnt about the room holds over interruptions."""
         ...
 
     def state(self) -> EchoState:
