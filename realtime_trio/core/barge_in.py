@@ -3,8 +3,8 @@
 Deliberately elsewhere: cutting the sound and telling the server (`core.interruption`), who speaks next
 (`core.arbiter`). Times are arguments, in seconds.
 
-Theory of operation. `"immediate"` takes every beginning of speech for real. `"never"` takes none for one: what is said is
-a turn like any other, answered when the assistant has finished. `"confirm"` doubts first: the sound pauses, and
+Theory of operation. `"immediate"` takes every beginning of speech for real. `"never"` takes none for one: what is said
+is a turn like any other, answered when the assistant has finished. `"confirm"` doubts first: the sound pauses, and
 
     doubted --- loud for over 400 ms, here at the microphone ------------------> real
             --- still going on 400 ms after the silence it could have ended in -> real
@@ -33,10 +33,11 @@ CONFIRM_MS = 400
 
 _TRANSCRIPT_SECONDS = 1.5  # to wait for the transcript of a short sound; the assistant is silent meanwhile
 
-_BACKCHANNELS = frozenset(
-    "ah aha alright cool exactly good great hm hmm hmmm huh i know mhm mhmm mm mmm mmhmm nice of course oh ok okay "
-    "really right see sure true uh uhhuh uhuh um umhum well wow ya yeah yep yes yup".split()  # noqa: SIM905 a list of forty strings is hard to read
-)
+_BACKCHANNEL_WORDS = """
+    ah aha alright cool exactly good great hm hmm hmmm huh i know mhm mhmm mm mmm mmhmm nice of course oh ok okay really
+    right see sure true uh uhhuh uhuh um umhum well wow ya yeah yep yes yup
+"""
+_BACKCHANNELS = frozenset(_BACKCHANNEL_WORDS.split())
 """Words by which a listener shows that they follow, in English. What is none of them interrupts."""
 
 
