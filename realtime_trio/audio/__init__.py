@@ -5,15 +5,19 @@ The protocols that these devices fulfil stand in `realtime_trio.device`; nothing
 
 from .clocked import ClockedDevice, DeviceStatistics, Recorder, WavDevice
 from .duplex import Utterance
+from .echo import EchoCancellation, HalfDuplex, make_echo
 from .wav import StereoRecorder, WavWriter, read_wav
 
 __all__ = [
     "ClockedDevice",
     "DeviceStatistics",
+    "EchoCancellation",
+    "HalfDuplex",
     "Recorder",
     "StereoRecorder",
     "Utterance",
     "WavDevice",
     "WavWriter",
+    "make_echo",
     "read_wav",
 ]

@@ -1,0 +1,258 @@
+"""Echo: what the speaker plays is taken out of what the microphone hears, so that the assistant never hears itself.
+
+`make_echo` gives the best `EchoControl` (see `realtime_trio.device`) that works on this machine. What cancels stands in
+`echo_cancellers`, whether there is anything to cancel is found in `echo_path`, and what is then loud enough to be the
+user is decided in `realtime_trio.core.gate`.
+
+How a block passes. It is cut into frames of 10 ms (blocks of 10 or 20 ms are whole frames: nothing waits); each frame
+of the microphone goes with its frame of the speaker through the canceller; their energies before and after, for as
+long as something plays, are the echo return loss. Nothing here knows the time, or waits: it all counts samples.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from realtime_trio.device import CleanBlock, EchoControl, EchoState
+
+from .echo_cancellers import FRAME_BYTES, FRAME_SAMPLES, Canceller, find
+from .echo_path import EchoPath
+from .pcm import level_dbfs, samples_in
+
+__all__ = ["EchoCancellation", "HalfDuplex", "make_echo"]
+
+_AFTERGLOW_MS = 300.0  # what a room goes on to say after the last sound, at least
+_UNKNOWN_DELAY_MS = 250.0  # of the echo, until it was measured: more than most devices take
+_AUDIBLE = 10 ** (-60 / 20) * 32768  # a quieter reference leaves nothing that could be heard
+_CHUNK_FRAMES = 20  # energies are compared over 200 ms
+_CHUNKS = 20  # and the median of 4 s of them is told
+_FEWEST_CHUNKS = 3
+
+_INT16 = np.dtype("<i2")
+_Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def make_echo(setting: Literal["auto", "half_duplex"] = "auto") -> EchoControl:
+    """Make the best echo control that works here.
+
+    Blocks for some 5 ms the first time, up to 200 ms if livekit has to be loaded: call it before sound flows.
+
+    Args:
+        setting: `"auto"`: pywebrtc-audio, else livekit, else half duplex. `"half_duplex"`: not even look for a
+            canceller.
+
+    Returns:
+        A new one, for one device. Whether it can cancel is in `half_duplex`: a caller owes it to the user to say so.
+
+    Raises:
+        ValueError: There is no such setting.
+    """
+    if setting == "half_duplex":
+        return HalfDuplex()
+    if setting != "auto":
+        raise ValueError(f'echo={setting!r}: there are "auto" and "half_duplex"')
+    choice = find()
+    if choice.make is None:
+        return HalfDuplex(f"no echo canceller works here ({'; '.join(choice.problems)})")
+    return EchoCancellation(choice.make, backend=choice.name)
+
+
+class _Frames:
+    """Cuts pairs of blocks of any length into whole frames, and gives back as much as was put in."""
+
+    def __init__(self) -> None:
+        self._captured = bytearray()
+        self._played = bytearray()
+        self._done = bytearray()
+
+    def put(self, captured: bytes, played: bytes) -> tuple[bytes, bytes]:
+        """Add a pair of blocks; get the whole frames that wait."""
+        self._captured += captured
+        self._played += played
+        whole = len(self._captured) - len(self._captured) % FRAME_BYTES
+        frames = bytes(self._captured[:whole]), bytes(self._played[:whole])
+        del self._captured[:whole], self._played[:whole]
+        return frames
+
+    def get(self, cleaned: bytes, length: int) -> bytes:
+        """Add frames that were cleaned; get as many bytes as the block had."""
+        self._done += cleaned
+        # At most once or twice per device, with blocks that are no whole frames: from then on a frame is always ahead.
+        if len(self._done) < length:
+            self._done[:0] = bytes(length - len(self._done))
+        block = bytes(self._done[:length])
+        del self._done[:length]
+        return block
+
+
+class _Playing:
+    """Whether the room still sounds of what was played."""
+
+    def __init__(self, path: EchoPath) -> None:
+        self._path = path
+        self._quiet_ms = math.inf
+
+    def feed(self, played: _Floats) -> None:
+        """Take the next frame of the reference."""
+        if float(np.dot(played, played)) > len(played) * _AUDIBLE**2:
+            self._quiet_ms = 0.0
+        else:
+            self._quiet_ms += 10.0
+
+    def __bool__(self) -> bool:
+        if self._path.found is False:
+            return False
+        delay = _UNKNOWN_DELAY_MS if self._path.delay_ms is None else self._path.delay_ms
+        return self._quiet_ms < _AFTERGLOW_MS + delay
+
+
+class _ReturnLoss:
+    """How much weaker the echo is after cancelling: the median over the last seconds of playing.
+
+    Nobody can tell the echo from the user and the noise of the room in what is left, so all of it counts as echo: the
+    figure is what was reached at least. The median, because the user speaks in a smaller part of the time.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: deque[float] = deque(maxlen=_CHUNKS)
+        self._before = self._after = 0.0
+        self._frames = 0
+
+    def feed(self, captured: _Floats, cleaned: _Floats) -> None:
+        """Take a frame in which the echo sounds."""
+        self._before += float(np.dot(captured, captured))
+        self._after += float(np.dot(cleaned, cleaned))
+        self._frames += 1
+        if self._frames == _CHUNK_FRAMES:
+            if self._before:
+                least = _CHUNK_FRAMES * FRAME_SAMPLES / 12  # one rounding step: digital silence is no miracle
+                self._chunks.append(10 * math.log10(max(self._before, least) / max(self._after, least)))
+            self._before = self._after = 0.0
+            self._frames = 0
+
+    @property
+    def db(self) -> float | None:
+        return float(np.median(self._chunks)) if len(self._chunks) >= _FEWEST_CHUNKS else None
+
+
+def _paired(captured: bytes, played: bytes) -> bytes:
+    """Give the reference of a block; nothing played is silence."""
+    samples_in(captured)
+    if played and len(played) != len(captured):
+        raise ValueError(
+            f"{len(captured)} bytes captured but {len(played)} played: a device gives both of one block, equally long"
+        )
+    return played or bytes(len(captured))
+
+
+def _floats(frames: bytes) -> _Floats:
+    return np.frombuffer(frames, dtype=_INT16).astype(np.float32).reshape(-1, FRAME_SAMPLES)
+
+
+class EchoCancellation:
+    """An `EchoControl` that cancels: the user can speak over what is played, and be heard alone.
+
+    Blocks may have any length; those of 10 or 20 ms come out without waiting (the canceller itself delays by some
+    10 ms). One task uses it. It costs about 1 % of a core.
+
+    Args:
+        make_canceller: Makes what cancels; called now, and at every `reset`.
+        backend: Its name, for people.
+    """
+
+    half_duplex = False
+
+    def __init__(self, make_canceller: Callable[[], Canceller], *, backend: str) -> None:
+        self._make = make_canceller
+        self._backend = backend
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the room: the device was opened again. Not for interruptions, which change nothing in the room."""
+        self._canceller = self._make()
+        self._frames = _Frames()
+        self._path = EchoPath()
+        self._playing = _Playing(self._path)
+        self._loss = _ReturnLoss()
+
+    def process(self, captured: bytes, played: bytes) -> CleanBlock:
+        """Take the echo out of one block.
+
+        Args:
+            captured: Of an `AudioBlock`.
+            played: Of the same; empty counts as silence.
+
+        Returns:
+            The block without echo.
+
+        Raises:
+            ValueError: Half a sample, or the two are not equally long.
+        """
+        near, far = self._frames.put(captured, _paired(captured, played))
+        cleaned = self._canceller.cancel(near, far) if near else b""
+        for raw, reference, clean in zip(_floats(near), _floats(far), _floats(cleaned), strict=True):
+            self._path.feed(raw, reference)
+            self._playing.feed(reference)
+            if self._playing:
+                self._loss.feed(raw, clean)
+        pcm = self._frames.get(cleaned, len(captured))
+        return CleanBlock(pcm, level_dbfs(pcm), bool(self._playing))
+
+    def state(self) -> EchoState:
+        """Tell how well it goes.
+
+        Returns:
+            The state. Its return loss is a lower bound: what the user says and the noise of the room count as echo
+            that is left. It is None where there is no echo.
+        """
+        loss = None if self._path.found is False else self._loss.db
+        return EchoState(self._backend, loss, self._path.found, self._path.delay_ms)
+
+
+class HalfDuplex:
+    """An `EchoControl` that cannot cancel: it only knows when something is played, or when that does not matter.
+
+    The session closes the microphone while `playing`. With headphones that is found out within a few seconds of
+    playing, and the user can then interrupt here too.
+
+    Args:
+        reason: Why nothing cancels, for people; empty when that was wished.
+    """
+
+    half_duplex = True
+
+    def __init__(self, reason: str = "") -> None:
+        self.reason = reason
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was found about headphones."""
+        self._frames = _Frames()
+        self._path = EchoPath()
+        self._playing = _Playing(self._path)
+
+    def process(self, captured: bytes, played: bytes) -> CleanBlock:
+        """Look at one block; its sound is given back as it is.
+
+        Args:
+            captured: Of an `AudioBlock`.
+            played: Of the same; empty counts as silence.
+
+        Returns:
+            The block.
+
+        Raises:
+            ValueError: Half a sample, or the two are not equally long.
+        """
+        near, far = self._frames.put(captured, _paired(captured, played))
+        for raw, reference in zip(_floats(near), _floats(far), strict=True):
+            self._path.feed(raw, reference)
+            self._playing.feed(reference)
+        return CleanBlock(captured, level_dbfs(captured), bool(self._playing))
+
+    def state(self) -> EchoState:
+        """Tell whether the microphone hears the speaker; nothing is cancelled."""
+        return EchoState("half duplex", None, self._path.found, self._path.delay_ms)
