@@ -1,15 +1,22 @@
-"""Finds the user's turns by loudness: 20 ms frames against an adaptive noise floor.
+"""Finds the user's turns by loudness: 10 ms frames against an adaptive noise floor.
 
-Pure and cheap (about 1/2000 of real time), so it runs inside the server's task. What a turn leads to (items, responses,
-interruptions) is the protocol's business.
+Pure and cheap (about 1/1000 of real time), so it runs inside the server's task. What a turn leads to (items, responses,
+interruptions) is the protocol's business; whether a pause is the end of what somebody says, that of `semantic`.
 
 How it decides. Each frame has a level in dB below full scale. The floor is the lowest smoothed level of the last
 2.5 s, so it falls at once and rises when a noise has lasted that long; speech has dips that keep it down. A frame is
-loud when it stands out of the floor by a margin and is not below an absolute level; both grow with `threshold`. A turn
-starts when 60 of 100 ms are loud, so a click is not a turn. It ends when nothing loud came for `silence_duration_ms`;
-while it is open, frames are judged 4 dB more kindly, because words end quietly. Digital silence (a muted microphone, a
-file) says nothing of the room: the floor is then at most what an unheard room is taken for. Were it left alone, speech
-between such silences would in the end be all that it knows, and be taken for the noise.
+loud when it stands out of the floor by a margin and is not below an absolute level; both grow with `threshold`.
+
+A turn starts when, within 130 ms, two thirds of the frames are loud and the first and the last of those are more than
+100 ms apart: a click or a cough below 100 ms is no turn, wherever it falls on the frames, and a voice is noticed after
+120 ms. What is far below a louder frame before it counts as quiet, so that a knock that only rings on is none either.
+
+It ends when nothing loud came for `silence_duration_ms`; while it is open, frames are judged 4 dB more kindly, because
+words end quietly.
+
+Digital silence (a muted microphone, half duplex, a file) says nothing of the room: it brings the floor back to what the
+room was between turns, or to what an unheard room is taken for. Were it left alone, speech between such silences
+would in the end be all that the floor knows, and be taken for the noise.
 """
 
 import math
@@ -23,16 +30,21 @@ from realtime_trio.server.seams import SAMPLE_RATE, SpeechStarted, SpeechStopped
 
 __all__ = ["FRAME_SAMPLES", "EnergyTurnDetector"]
 
-FRAME_SAMPLES = SAMPLE_RATE // 50
-"""Samples per 20 ms frame, the step in which positions are found."""
+FRAME_SAMPLES = SAMPLE_RATE // 100
+"""Samples per 10 ms frame, the step in which positions are found."""
 
 _FRAME_BYTES = 2 * FRAME_SAMPLES
-_ONSET_FRAMES = 5  # a turn starts when, of the last 100 ms ...
-_ONSET_LOUD = 3  # ... 60 are loud
-_GOING_ON_LOUD = 2  # and goes on while 40 of 100 ms are: one click in the closing silence does not prolong it
+_ONSET_FRAMES = 13  # a turn starts when, of the last 130 ms ...
+_ONSET_LOUD = 9  # ... 90 are loud ...
+_ONSET_SPAN = 12  # ... spread over 120: sound of 100 ms can touch 11 frames
+_DYING_DB = 15.0  # what comes after the loudest frame of the onset, that far below it, is the echo of a knock
+_GOING_ON_FRAMES = 10
+_GOING_ON_LOUD = 4  # a turn goes on while 40 of 100 ms are loud: one click in the closing silence does not prolong it
 _KINDNESS_DB = 4.0
-_FLOOR_STEP = 25  # the floor is the minimum over this many frames (0.5 s) ...
+_FLOOR_STEP = 50  # the floor is the minimum over this many frames (0.5 s) ...
 _FLOOR_STEPS = 5  # ... and this many steps before them
+_SMOOTHING = 0.18  # of each frame in the smoothed level: 50 ms
+_ROOM_SMOOTHING = 0.01  # of each frame in what is taken for the room between turns: 1 s
 _FIRST_FLOOR_DB = -50.0  # what a room is taken for until it was heard: a recording may begin in the middle of a word
 _LOWEST_FLOOR_DB = -75.0
 _MUTED_DB = -85.0  # below one step of dither: not a room, a gate
@@ -55,19 +67,25 @@ class _NoiseFloor:
         self._lowest = math.inf
         self._smooth: float | None = None
         self._frames = 0
+        self._room = _FIRST_FLOOR_DB
         self.level = _FIRST_FLOOR_DB
 
     def learn(self, level: float) -> None:
         """Take the level of the next frame into account."""
         if level < _MUTED_DB:
-            level = min(self.level, _FIRST_FLOOR_DB)
-        self._smooth = level if self._smooth is None else self._smooth + (level - self._smooth) / 3
+            level = min(self.level, max(_FIRST_FLOOR_DB, self._room))
+        self._smooth = level if self._smooth is None else self._smooth + (level - self._smooth) * _SMOOTHING
         self._lowest = min(self._lowest, self._smooth)
         self._frames += 1
         if self._frames == _FLOOR_STEP:
             self._steps.append(self._lowest)
             self._frames, self._lowest = 0, math.inf
         self.level = max(_LOWEST_FLOOR_DB, min(self._lowest, *self._steps))
+
+    def learn_room(self, level: float) -> None:
+        """Take the level of a frame into account in which nobody speaks."""
+        if level >= _MUTED_DB:
+            self._room += (level - self._room) * _ROOM_SMOOTHING
 
 
 @attrs.define(eq=False)
@@ -87,7 +105,9 @@ class EnergyTurnDetector:
     _frame_start: int = attrs.field(default=0, init=False)  # first sample of the next frame
     _earliest: int = attrs.field(default=0, init=False)  # no turn may begin before this sample
     _floor: _NoiseFloor = attrs.field(factory=_NoiseFloor, init=False, repr=False)
-    _recent: deque[bool] = attrs.field(factory=lambda: deque(maxlen=_ONSET_FRAMES), init=False, repr=False)
+    _recent: deque[float | None] = attrs.field(  # the level of each loud frame, None for the others
+        factory=lambda: deque(maxlen=_ONSET_FRAMES), init=False, repr=False
+    )
     _loud_until: int | None = attrs.field(
         default=None, init=False
     )  # while a turn is open: where its last loud frame ended
@@ -141,11 +161,15 @@ class EnergyTurnDetector:
         margin = 24 * self._threshold
         quietest = -70 + 40 * self._threshold
         kindness = _KINDNESS_DB if self.speaking else 0.0
-        self._recent.append(level > max(self._floor.level + margin, quietest) - kindness)
+        loud = level > max(self._floor.level + margin, quietest) - kindness
+        self._recent.append(level if loud else None)
         self._frame_start += FRAME_SAMPLES
         if self._loud_until is None:
+            if not loud:
+                self._floor.learn_room(level)
             return self._maybe_start()
-        if self._recent[-1] and sum(self._recent) >= _GOING_ON_LOUD:
+        latest = list(self._recent)[-_GOING_ON_FRAMES:]
+        if loud and len(latest) - latest.count(None) >= _GOING_ON_LOUD:
             self._loud_until = self._frame_start
         if self._frame_start - self._loud_until < self._silence_duration_ms * SAMPLE_RATE // 1000:
             return None
@@ -155,9 +179,14 @@ class EnergyTurnDetector:
         return SpeechStopped(self._frame_start)
 
     def _maybe_start(self) -> SpeechStarted | None:
-        if sum(self._recent) < _ONSET_LOUD:
+        if self._recent[-1] is None:
+            return None
+        levels = [-math.inf if level is None else level for level in self._recent]
+        peak = levels.index(max(levels))
+        loud = [i for i, level in enumerate(levels) if level > (levels[peak] - _DYING_DB if i > peak else -math.inf)]
+        if len(loud) < _ONSET_LOUD or loud[-1] - loud[0] + 1 < _ONSET_SPAN:
             return None
         self._loud_until = self._frame_start
-        onset = self._frame_start - FRAME_SAMPLES * (len(self._recent) - self._recent.index(True))
+        onset = self._frame_start - FRAME_SAMPLES * (len(self._recent) - loud[0])
         padded = onset - self._prefix_padding_ms * SAMPLE_RATE // 1000
         return SpeechStarted(max(self._earliest, padded))

@@ -196,3 +196,71 @@ def test_any_split_gives_the_same_turns_in_order(sound, cuts, threshold):
     positions = seconds(whole)
     assert positions == sorted(positions)
     assert detector.speaking == (len(whole) % 2 == 1)
+
+
+# ---- what a real microphone gives ----
+
+
+@pytest.mark.parametrize("offset", range(0, 20, 3))
+@pytest.mark.parametrize("ms", [5, 40, 80, 99])
+def test_a_knock_or_a_cough_below_100_ms_is_no_turn(ms, offset):
+    """Wherever it falls on the frames, and in a room with a little noise."""
+    sound = silence(1 + offset / 1000) + noise(ms / 1000, 8000) + silence(1)
+
+    assert EnergyTurnDetector().feed(mixed(sound, noise(3, 60, seed=3))) == []
+
+
+def test_a_knock_that_rings_on_is_no_turn():
+    """A door in a room that reverberates for 0.3 s: loud for longer than 100 ms, but only dying away."""
+    ringing = np.random.default_rng(5).normal(0, 12000, SECOND // 2) * 10 ** (
+        -3 * np.arange(SECOND // 2) / SECOND / 0.3
+    )
+    sound = silence(1) + ringing.clip(-32768, 32767).astype("<i2").tobytes() + silence(1)
+
+    assert EnergyTurnDetector().feed(mixed(sound, noise(3, 60, seed=3))) == []
+
+
+@pytest.mark.parametrize("before", [0.4, 0.407, 1.013])
+def test_the_start_is_told_within_135_ms(toronto, before):
+    """Of the first loud sound, however the sound arrives: the block that ends then already tells it."""
+    told = []
+    for sound in (noise(1, 3000), babble("Alloy.", "alloy"), babble("Who are you?", "cedar")):
+        detector = EnergyTurnDetector()
+        timeline = mixed(silence(before) + sound + silence(1), noise(4, 40, seed=9))
+        for start in range(0, len(timeline), 480):
+            if detector.feed(timeline[start : start + 480]):
+                break
+        told.append(detector.position / SECOND - before)
+    assert max(told) <= 0.135
+
+
+def test_a_gate_that_closes_in_a_noisy_room_does_not_forget_the_room():
+    """Zeros at cadence while muted, or while half duplex: when the microphone is back, its noise is no speech."""
+    detector = EnergyTurnDetector()
+    detector.feed(noise(8, 900))
+
+    for seed in range(3):
+        assert detector.feed(silence(5) + noise(1, 900, seed)) == []
+    assert len(detector.feed(noise(0.5, 900, 5) + noise(1, 9000) + noise(2, 900, 6))) == 2
+
+
+def test_zeros_at_cadence_end_a_turn():
+    detector = EnergyTurnDetector()
+    detector.feed(silence(1) + noise(1, 5000))
+    found = [event for _ in range(50) for event in detector.feed(silence(0.02))]
+
+    assert seconds(found) == pytest.approx([2.5], abs=0.021)
+
+
+def test_pre_roll_that_comes_at_once_is_judged_as_any_sound(toronto):
+    """Positions are those of the sound, not of its arrival: 300 ms of the past may come in one piece."""
+    sound = silence(2) + toronto + silence(1)
+    steady = EnergyTurnDetector().feed(sound)
+    detector = EnergyTurnDetector()
+    edge = round(2.3 * SECOND) * 2
+    found = list(detector.feed(sound[: round(1.9 * SECOND) * 2]))
+    found += detector.feed(sound[round(1.9 * SECOND) * 2 : edge])  # the pre-roll, in one piece
+    for start in range(edge, len(sound), 960):
+        found += detector.feed(sound[start : start + 960])
+
+    assert found == steady
