@@ -3,17 +3,19 @@
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from ssl import SSLContext
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import trio
 
 from . import events
 from .config import Headers
 from .connection import open_connection
-from .device import AudioDevice
+from .device import AudioDevice, EchoControl
 from .errors import ConfigurationError
 from .events import UNSET, UnsetType
 from .session import (
+    Fittings,
+    InterruptionPolicy,
     Modality,
     Session,
     ToolErrors,
@@ -21,12 +23,16 @@ from .session import (
     TurnDetection,
     check_device_formats,
     session_settings,
+    under_policy,
 )
 from .session.engine import Engine
+from .session.fittings import WireCodec
 from .tools import Toolbox
 from .transport import Connect, open_websocket
 
-__all__ = ["open_session"]
+__all__ = ["EchoSetting", "open_session"]
+
+EchoSetting: TypeAlias = Literal["auto", "half_duplex", "off"]
 
 
 @asynccontextmanager
@@ -43,6 +49,8 @@ async def open_session(
     transcription: TranscriptionSetting | UnsetType = UNSET,
     tools: Iterable[Callable[..., Any]] = (),
     audio: AudioDevice | None = None,
+    echo: EchoSetting | EchoControl = "auto",
+    interruption: InterruptionPolicy = "immediate",
     config: events.RealtimeSession | Mapping[str, Any] | None = None,
     ack_timeout: float = 10.0,
     drain: bool = True,
@@ -70,9 +78,21 @@ async def open_session(
         modality: `"audio"` or `"text"`; by default audio with a device, else text.
         turn_detection: `ServerVad(...)`, `SemanticVad(...)`, the name of one, or None for manual turns. When the user
             speaks the session interrupts; with `interrupt_response=False` it does so itself, instead of the server.
+            See `interruption` for other ways.
         transcription: How the user's speech is transcribed: a model's name, `AudioTranscription(...)`, or None.
         tools: Functions that the model may call; see `realtime_trio.tool`.
-        audio: A microphone and speaker; without, the program appends and receives PCM itself.
+        audio: A microphone and speaker; without, the program appends and receives PCM itself. With
+            `turn_detection=None` the microphone is sent only between `Session.press` and `Session.release`.
+        echo: What keeps the assistant from hearing itself, for a device whose microphone can hear its speaker (a sound
+            card; what it plays is then part of its blocks). `"auto"`: an echo canceller and a gate for what it leaves;
+            without a canceller `"half_duplex"`, and `EchoNotCancelled` says so. `"half_duplex"`: the microphone is
+            closed while something is played, so nobody can interrupt by speaking. `"off"`: for a headset, or where the
+            system cancels. Or a control of your own.
+        interruption: What the user's speech does while something is being said. `"immediate"`: it interrupts.
+            `"confirm"`: the sound pauses; it interrupts if the speech lasts over 400 ms or is more than a backchannel
+            ("uh-huh"), which only `transcription` can tell; else the noise is deleted and the sound goes on from the
+            same sample. `"never"`: it is answered afterwards. The last two leave interrupting and answering to the
+            session instead of the server, whatever `turn_detection` says about them.
         config: Everything else of the wire's session, as a struct or a mapping; the arguments above are put over it.
         ack_timeout: How long each call waits for the server's answer, in seconds.
         drain: Whether a normal end of the block waits until what was generated was heard.
@@ -104,6 +124,7 @@ async def open_session(
         in one of them cancels the block and is raised as `InternalError`.
     """
     _check(audio, ack_timeout, tool_errors, audio_limit)
+    fittings = _fittings(echo)
     toolbox = Toolbox(tools)
     base = session_settings(config=config)
     if modality is None and not base.output_modalities:
@@ -117,6 +138,9 @@ async def open_session(
         transcription=transcription,
         tools=toolbox.definitions() if toolbox else UNSET,
     )
+    if interruption not in ("immediate", "confirm", "never"):
+        raise ConfigurationError(f"interruption is 'immediate', 'confirm' or 'never', not {interruption!r}")
+    settings = under_policy(settings, interruption, default="server_vad")
     if audio is not None:
         check_device_formats(settings)
     async with open_connection(
@@ -134,12 +158,36 @@ async def open_session(
             connection,
             tools=toolbox,
             device=audio,
+            fittings=fittings,
+            interruption=interruption,
             ack_timeout=ack_timeout,
             tool_errors=tool_errors,
             audio_limit=audio_limit,
         )
         async with engine.running(settings, drain=drain):
             yield Session(engine, Toolbox)
+
+
+def _fittings(echo: object) -> Fittings:
+    """Tell the session how to make what its device needs. Nothing is loaded before it is needed."""
+    if echo not in ("auto", "half_duplex", "off") and not isinstance(echo, EchoControl):
+        raise ConfigurationError(f"echo is 'auto', 'half_duplex', 'off' or an EchoControl, not {echo!r}")
+
+    def make_echo() -> EchoControl:
+        from .audio.echo import make_echo
+
+        return echo if isinstance(echo, EchoControl) else make_echo("auto" if echo == "auto" else "half_duplex")
+
+    def make_codec(name: str) -> WireCodec:
+        from .audio.g711 import WireCodec
+
+        return WireCodec(name)
+
+    return Fittings(
+        make_echo=None if echo == "off" else make_echo,
+        half_duplex_is_wanted=echo != "auto",
+        make_codec=make_codec,
+    )
 
 
 def _check(audio: object, ack_timeout: object, tool_errors: object, audio_limit: object) -> None:

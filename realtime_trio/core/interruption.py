@@ -214,6 +214,14 @@ class Interrupter:
             case _:
                 pass
 
+    @property
+    def is_speaking(self) -> bool:
+        """Whether an interruption now would end anything: a response is being generated, or has sound to be played."""
+        return any(
+            not watched.interrupted and (not watched.done or self._ledger.pending(response_id))
+            for response_id, watched in self._responses.items()
+        )
+
     def begin(
         self, reason: str, *, now: float, server_cancels: bool, response_ids: Collection[str] | None = None
     ) -> InterruptionPlan:

@@ -1,13 +1,19 @@
 """The session layer: a nursery, its turns, and the calls that a program makes. See `session.py` for the way in."""
 
+from realtime_trio.core.barge_in import InterruptionPolicy as InterruptionPolicy
 from realtime_trio.core.interruption import Interruption as Interruption
 
+from .fittings import Fittings as Fittings
 from .interruptions import PendingInterruption as PendingInterruption
 from .notices import AudioDropped as AudioDropped
+from .notices import DeviceChanged as DeviceChanged
+from .notices import EchoNotCancelled as EchoNotCancelled
 from .notices import Interrupted as Interrupted
 from .notices import NotAnEvent as NotAnEvent
 from .notices import Notice as Notice
+from .notices import Paused as Paused
 from .notices import ReplyLost as ReplyLost
+from .notices import Resumed as Resumed
 from .notices import ToolFailed as ToolFailed
 from .notices import ToolFinished as ToolFinished
 from .notices import ToolStarted as ToolStarted
@@ -21,6 +27,8 @@ from .settings import TranscriptionSetting as TranscriptionSetting
 from .settings import TurnDetection as TurnDetection
 from .settings import check_device_formats as check_device_formats
 from .settings import session_settings as session_settings
+from .settings import under_policy as under_policy
+from .sound import SoundState as SoundState
 from .subscription import Lagged as Lagged
 from .subscription import Subscription as Subscription
 from .tape import Tape as Tape
@@ -29,18 +37,25 @@ from .tool_runner import ToolRunner as ToolRunner
 
 __all__ = [
     "AudioDropped",
+    "DeviceChanged",
+    "EchoNotCancelled",
+    "Fittings",
     "Interrupted",
     "Interruption",
+    "InterruptionPolicy",
     "Lagged",
     "Modality",
     "NotAnEvent",
     "Notice",
+    "Paused",
     "PendingInterruption",
     "Reply",
     "ReplyLost",
     "Response",
+    "Resumed",
     "Session",
     "SessionStatistics",
+    "SoundState",
     "Subscription",
     "Tape",
     "ToolCall",
@@ -53,4 +68,5 @@ __all__ = [
     "TurnDetection",
     "check_device_formats",
     "session_settings",
+    "under_policy",
 ]

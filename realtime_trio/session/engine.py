@@ -17,16 +17,19 @@ import trio
 from realtime_trio import events
 from realtime_trio.connection import Connection
 from realtime_trio.core.arbiter import ALREADY_ACTIVE
+from realtime_trio.core.barge_in import InterruptionPolicy
 from realtime_trio.core.conversation import Conversation
 from realtime_trio.core.interruption import is_benign
-from realtime_trio.device import AudioDevice
+from realtime_trio.device import AudioDevice, DeviceChange
 from realtime_trio.errors import ConnectionClosed, LocalProtocolError, NotAcknowledged, RemoteProtocolError
 
 from .beside import Beside
 from .calls import Calls, Kind, server_error
+from .capture import Capture
 from .exchanges import Request
+from .fittings import Fittings
 from .lifetime import Lifetime
-from .notices import AudioDropped, NotAnEvent
+from .notices import AudioDropped, DeviceChanged, NotAnEvent
 from .sound import Sound
 from .subscribers import Subscribers
 from .subscription import again
@@ -46,6 +49,8 @@ class Engine:
         connection: Events out and in.
         tools: Runs the model's calls.
         device: Microphone and speaker, if the session has one.
+        fittings: What the device needs beside itself.
+        interruption: What speech does that begins while something is being said.
         ack_timeout: How long each call waits for the server's answer, in seconds.
         tool_errors: What a tool's crash does beside telling the model.
         audio_limit: Seconds of audio that one response may have.
@@ -57,6 +62,8 @@ class Engine:
         *,
         tools: ToolRunner,
         device: AudioDevice | None,
+        fittings: Fittings,
+        interruption: InterruptionPolicy,
         ack_timeout: float,
         tool_errors: ToolErrors,
         audio_limit: float,
@@ -71,7 +78,15 @@ class Engine:
         self._created = trio.Event()
         self._dropped_ms = 0
         self._ended = False
-        self.sound = Sound(device, append=self._append, on_block=self._on_block)
+        capture = Capture(
+            self._append,
+            self.subscribers.publish,
+            make_echo=fittings.make_echo,
+            half_duplex_is_wanted=fittings.half_duplex_is_wanted,
+        )
+        self.sound = Sound(
+            device, capture, on_block=self._on_block, on_change=self._on_change, make_codec=fittings.make_codec
+        )
         self.tool_calls = ToolCalls(
             tools,
             start_soon=self.lifetime.start_soon,
@@ -89,6 +104,7 @@ class Engine:
             publish_response=self.subscribers.publish_response,
             audio_limit=audio_limit,
             beside=Beside(self._send, ack_timeout),
+            interruption=interruption,
         )
         self.lifetime.on_end(self._end)
 
@@ -166,7 +182,7 @@ class Engine:
         match event:
             case events.SessionCreated(session=session) | events.SessionUpdated(session=session):
                 if isinstance(session, events.RealtimeSession):
-                    self.config = session
+                    self._configured(session)
                 self._created.set()
             case events.UnknownEvent():
                 self.not_understood["unknown"] += 1
@@ -183,6 +199,15 @@ class Engine:
         self.turns.handle(event, now)
         self.subscribers.publish(event)
         self.turns.act(now)
+
+    def _configured(self, session: events.RealtimeSession) -> None:
+        self.config = session
+        self.sound.configure(session)
+
+    def _on_change(self, change: DeviceChange) -> None:
+        if not change.available:
+            self.turns.release_floor()  # the user cannot be heard any more
+        self.subscribers.publish(DeviceChanged(change.available, change.words))
 
     def _send(self, event: events.ClientEvent) -> str:
         """Leave an event for the writer. When the link is over nothing is sent: the reader is about to say so."""

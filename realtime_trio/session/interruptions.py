@@ -55,6 +55,11 @@ class Interruptions:
     def __attrs_post_init__(self) -> None:
         self._interrupter = Interrupter(self.sound.ledger)
 
+    @property
+    def is_speaking(self) -> bool:
+        """Whether there is anything to interrupt."""
+        return self._interrupter.is_speaking
+
     def handle(self, event: events.ServerEvent) -> None:
         """Follow one server event, after the ledger has."""
         self._interrupter.handle(event)

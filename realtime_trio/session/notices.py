@@ -1,6 +1,6 @@
 """What happens in a session beside the wire's events; delivered by `Session.events()` in the order it happened."""
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import attrs
 
@@ -9,10 +9,14 @@ from realtime_trio.errors import RemoteProtocolError
 
 __all__ = [
     "AudioDropped",
+    "DeviceChanged",
+    "EchoNotCancelled",
     "Interrupted",
     "NotAnEvent",
     "Notice",
+    "Paused",
     "ReplyLost",
+    "Resumed",
     "ToolFailed",
     "ToolFinished",
     "ToolStarted",
@@ -28,6 +32,56 @@ class Interrupted:
     """
 
     interruption: Interruption
+
+
+@attrs.frozen
+class Paused:
+    """With `interruption="confirm"`: something was heard, and the sound waits until it is known whether it is meant.
+
+    `Interrupted` or `Resumed` follows.
+
+    Attributes:
+        item_id: The item that the sound will become.
+        judged_by: `"words"` when its transcript is waited for if it is short, `"duration"` without transcription.
+    """
+
+    item_id: str
+    judged_by: Literal["words", "duration"]
+
+
+@attrs.frozen
+class Resumed:
+    """It was a noise, or only showed that somebody listens: the sound goes on from the sample at which it paused.
+
+    Attributes:
+        item_id: Its item, which is deleted.
+    """
+
+    item_id: str
+
+
+@attrs.frozen
+class DeviceChanged:
+    """The sound hardware went away, or is there again. The session goes on; meanwhile the microphone is silent.
+
+    Attributes:
+        available: Whether there is hardware now.
+        words: What happened, and what can be done.
+    """
+
+    available: bool
+    words: str
+
+
+@attrs.frozen
+class EchoNotCancelled:
+    """There is no echo canceller: the microphone is closed while something is played, so nobody can interrupt.
+
+    Attributes:
+        words: What can be done.
+    """
+
+    words: str
 
 
 @attrs.frozen
@@ -108,5 +162,17 @@ class ReplyLost:
     problem: Exception
 
 
-Notice: TypeAlias = Interrupted | NotAnEvent | ReplyLost | ToolStarted | ToolFinished | ToolFailed | AudioDropped
+Notice: TypeAlias = (
+    Interrupted
+    | Paused
+    | Resumed
+    | DeviceChanged
+    | EchoNotCancelled
+    | NotAnEvent
+    | ReplyLost
+    | ToolStarted
+    | ToolFinished
+    | ToolFailed
+    | AudioDropped
+)
 """Everything that `Session.events()` delivers besides the server's events."""

@@ -19,7 +19,8 @@ from .exchanges import Exchange, Request, new_id
 from .interruptions import PendingInterruption
 from .notices import Notice
 from .responses import Reply, Response
-from .settings import check_device_formats, response_overrides, session_settings
+from .settings import check_device_formats, response_overrides, session_settings, under_policy
+from .sound import SoundState
 from .subscription import Lagged, Subscription
 from .tool_runner import ToolRunner
 
@@ -226,13 +227,13 @@ class Session:
             raise LocalProtocolError(f"audio is bytes, not {type(pcm).__name__}. Nothing was sent.")
         self._engine.check_open()
         pcm = bytes(pcm)
-        linear = self._input_format() in ("", "audio/pcm")
+        linear = self._engine.sound.input_format == "audio/pcm"
         if len(pcm) % 2 and linear:
             raise LocalProtocolError(f"{len(pcm)} bytes are not whole samples of PCM16: send an even number of bytes")
         for start in range(0, len(pcm), _LARGEST_APPEND):
             chunk = pcm[start : start + _LARGEST_APPEND]
             samples = len(chunk) // 2 if linear else len(chunk) * 3  # G.711: a byte is a sample, of 8 kHz
-            self._engine.sound.capture.append(samples, trio.current_time())
+            self._engine.sound.capture.ledger.append(samples, trio.current_time())
             await self._engine.connection.send(wire.InputAudioBufferAppend(audio=chunk))
 
     async def commit_audio(self) -> str:
@@ -260,6 +261,70 @@ class Session:
             What was sent stays sent.
         """
         await self._engine.call("clear", wire.InputAudioBufferClear())
+
+    # The user's side of a device
+
+    @property
+    def muted(self) -> bool:
+        """Whether the microphone is muted."""
+        return self._engine.sound.capture.uplink.muted
+
+    def mute(self) -> None:
+        """Let nothing of the microphone be heard. Under turn detection silence is sent, so that no turn hangs."""
+        self._engine.sound.capture.uplink.mute(muted=True)
+
+    def unmute(self) -> None:
+        """Let the microphone be heard again; what was said while it was muted never is."""
+        self._engine.sound.capture.uplink.mute(muted=False)
+
+    def press(self) -> None:
+        """Begin to speak, by a key (push-to-talk): what is being said stops, and the microphone is sent from now on.
+
+        The 300 ms before are sent too, so that the first syllable is not lost. Pressing again changes nothing.
+
+        Raises:
+            LocalProtocolError: There is no device, or turn detection is on; nothing was done.
+        """
+        self._check_push_to_talk()
+        self._engine.turns.press()
+
+    async def release(self) -> str | None:
+        """Stop speaking: what was said since `press` becomes a user item, and an answer is asked for.
+
+        Returns:
+            The item's id; None when the key was not pressed, or for less than 100 ms. Such a tap has stopped what was
+            being said, and does nothing else.
+
+        Raises:
+            ServerError: The server refused the audio.
+            NotAcknowledged: The server did not answer.
+            LocalProtocolError: There is no device, or turn detection is on.
+
+        Cancellation:
+            The key is released; what was sent becomes an item, and is not answered.
+        """
+        self._check_push_to_talk()
+        if not self._engine.turns.release():
+            await trio.lowlevel.checkpoint()
+            return None
+        item_id = await self.commit_audio()
+        self._engine.turns.owe(Request(), [item_id])
+        return item_id
+
+    def sound(self) -> SoundState:
+        """Return how loud, how open and how free of echo the device is at this moment."""
+        return self._engine.sound.state()
+
+    def _check_push_to_talk(self) -> None:
+        self._engine.check_open()
+        if self._engine.sound.device is None:
+            raise LocalProtocolError(
+                "push-to-talk is for a session with a device; without one use append_audio, commit_audio and respond"
+            )
+        if self._engine.sound.capture.uplink.continuous:
+            raise LocalProtocolError(
+                "push-to-talk needs manual turns: turn_detection=None in open_session, or in update"
+            )
 
     async def drained(self) -> None:
         """Wait until nothing is being generated for the conversation and all sound that was received was heard.
@@ -364,7 +429,7 @@ class Session:
         if "tools" in settings:
             runner = self._make_tools(settings["tools"])
             settings = {**settings, "tools": runner.definitions()}
-        wanted = session_settings(**settings)
+        wanted = under_policy(session_settings(**settings), self._engine.turns.interruption, default=wire.UNSET)
         if self._engine.sound.device is not None:
             check_device_formats(wanted)
         await self._engine.call("update", wire.SessionUpdate(session=wanted))
@@ -404,7 +469,3 @@ class Session:
             runner = self._make_tools(overrides["tools"])
             overrides = {**overrides, "tools": runner.definitions()}
         return Request(response_overrides(overrides), [] if exchange is None else [exchange], runner)
-
-    def _input_format(self) -> str:
-        audio = self.config.audio.input if self.config.audio else None
-        return str((audio.format.type if audio and audio.format else "") or "")

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from realtime_trio import events
+from realtime_trio.core.barge_in import InterruptionPolicy
 from realtime_trio.errors import ConfigurationError
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "check_device_formats",
     "response_overrides",
     "session_settings",
+    "under_policy",
 ]
 
 Modality: TypeAlias = Literal["audio", "text"]
@@ -25,6 +27,7 @@ TurnDetection: TypeAlias = events.ServerVad | events.SemanticVad | Literal["serv
 TranscriptionSetting: TypeAlias = events.AudioTranscription | str | None
 
 _MOST_METADATA = 15
+_DEVICE_FORMATS = ("audio/pcm", "audio/pcmu", "audio/pcma")
 
 
 def session_settings(
@@ -112,20 +115,45 @@ def response_overrides(fields: Mapping[str, Any]) -> events.ResponseCreateParams
 
 
 def check_device_formats(settings: events.RealtimeSession) -> None:
-    """Refuse formats that a device cannot play or capture.
+    """Refuse formats that cannot be converted to and from a device's PCM16.
 
     Raises:
-        ConfigurationError: A direction is set to something else than `audio/pcm`.
+        ConfigurationError: A direction is set to something else than `audio/pcm`, `audio/pcmu` or `audio/pcma`.
     """
     if not settings.audio:
         return
     for direction in (settings.audio.input, settings.audio.output):
         kind = direction.format.type if direction and direction.format else None
-        if kind and kind != "audio/pcm":
+        if kind and kind not in _DEVICE_FORMATS:
             raise ConfigurationError(
-                f"a device plays and captures audio/pcm, not {kind}: leave the format out, or append and receive the "
-                "audio yourself (without audio=...)"
+                f"a device's sound can be sent and received as {', '.join(_DEVICE_FORMATS)}, not as {kind}: leave the "
+                "format out, or append and receive the audio yourself (without audio=...)"
             )
+
+
+def under_policy(
+    settings: events.RealtimeSession, policy: InterruptionPolicy, *, default: TurnDetection | events.UnsetType
+) -> events.RealtimeSession:
+    """Take from the server what the session does itself under a policy: to interrupt, and to answer.
+
+    Args:
+        settings: What is to be configured.
+        policy: What speech does that begins while something is being said.
+        default: The turn detection that counts where the settings name none; UNSET to leave it out then.
+
+    Returns:
+        The settings; with `"immediate"` as they are.
+    """
+    audio = settings.audio or events.SessionAudio()
+    audio_input = audio.input or events.AudioInput()
+    detection = audio_input.turn_detection
+    if detection is events.UNSET and default is not events.UNSET:
+        detection = _turn_detection(default)
+    if policy == "immediate" or not isinstance(detection, events.ServerVad | events.SemanticVad):
+        return settings
+    detection = msgspec.structs.replace(detection, create_response=False, interrupt_response=False)
+    audio_input = msgspec.structs.replace(audio_input, turn_detection=detection)
+    return msgspec.structs.replace(settings, audio=msgspec.structs.replace(audio, input=audio_input))
 
 
 def _as_session(config: events.RealtimeSession | Mapping[str, Any] | None) -> events.RealtimeSession:

@@ -1,9 +1,10 @@
-"""The turns of a conversation: live responses, the replies that are owed, and what interrupts them.
+"""The turns of a conversation: live responses, and what interrupts them.
 
 Theory of operation. Decisions are made in `core` (`arbiter`: who may speak and when; `playout`: what was heard;
-`interruption`: what the server is to be told). Here they are carried out, for the one owner that each response has: a
-`Response` in `live`, from its `response.created` until it was heard or its interruption is settled. After every event
-and at every deadline of the arbiter, `act` does what the arbiter says.
+`interruption`: what the server is to be told; `barge_in`: whether speech interrupts). Here they are carried out, for
+the one owner that each response has: a `Response` in `live`, from its `response.created` until it was heard or its
+interruption is settled. What is asked for is `requests.py`'s. After every event and at every deadline, `act` does what
+the arbiter says.
 """
 
 import math
@@ -14,33 +15,34 @@ import msgspec
 import trio
 
 from realtime_trio import events
-from realtime_trio.core.arbiter import METADATA_KEY, Arbiter, Ask, CancelResponse, GivenUp, OwedAgain, Settled
+from realtime_trio.core.arbiter import METADATA_KEY, Arbiter
+from realtime_trio.core.barge_in import InterruptionPolicy
 from realtime_trio.core.calls import ready_calls
 from realtime_trio.core.conversation import Conversation
 from realtime_trio.core.playout import SAMPLE_RATE, PartKey
-from realtime_trio.errors import NotAcknowledged, RealtimeError, ServerError
 
+from .barge_in import BargeIns
 from .beside import Beside
-from .calls import server_error
 from .cancels import Cancels
 from .exchanges import Exchange, Request
 from .interruptions import Interruptions, PendingInterruption
-from .notices import Notice, ReplyLost
+from .notices import Notice
 from .promise import Promise
-from .responses import Response, failure
+from .requests import Requests
+from .responses import Response
 from .sound import Sound
 from .tool_calls import ToolCalls
 
 __all__ = ["Turns"]
 
-_MOST_UNWANTED = 256
 _SILENCE_MS = 500  # server VAD's default; other turn detection does not say how long it waits
-_BYTES_PER_SECOND = 48_000  # of PCM16 at 24 kHz; G.711 is slower, so a limit in seconds is never exceeded by it
+_LEAST_TURN_MS = 100  # the server takes no less
+_USERS = ("speech_started", "pressed")  # reasons by which the user takes the floor
 
 
 @attrs.define(eq=False)
 class Turns:
-    """The live responses of one session and the requests for more.
+    """The live responses of one session.
 
     Attributes:
         send: Hands a client event to the writer and returns its event id.
@@ -51,7 +53,9 @@ class Turns:
         publish_response: Takes each new response of the conversation.
         audio_limit: Seconds of audio that one response may have.
         beside: The responses beside the conversation.
+        interruption: What speech does that begins while something is being said.
         live: The responses that are neither heard nor settled, by id.
+        barge_ins: Carries that out.
     """
 
     send: Callable[[events.ClientEvent], str]
@@ -62,12 +66,12 @@ class Turns:
     publish_response: Callable[[Response], None]
     audio_limit: float
     beside: Beside
+    interruption: InterruptionPolicy = "immediate"
     live: dict[str, Response] = attrs.field(factory=dict, init=False)
+    barge_ins: BargeIns = attrs.field(init=False)
     _arbiter: Arbiter = attrs.field(init=False)
-    _requests: dict[str, Request] = attrs.field(factory=dict, init=False)
+    _requests: Requests = attrs.field(init=False)
     _cancels: Cancels = attrs.field(init=False)
-    _unwanted: dict[str, None] = attrs.field(factory=dict, init=False)  # requests given up, the newest last
-    _create_id: str = attrs.field(default="", init=False)  # the event id of the newest create
     _over: Exception | None = attrs.field(default=None, init=False)
     _interruptions: Interruptions = attrs.field(init=False)
     _speech_ended_at: float | None = attrs.field(default=None, init=False)
@@ -77,37 +81,34 @@ class Turns:
 
     def __attrs_post_init__(self) -> None:
         self._arbiter = Arbiter(self.beside.timeout)
+        self._requests = Requests(self._arbiter, self.send, self.publish, self.live, self._abandon, self.beside)
         self._cancels = Cancels(self.send)
         self._interruptions = Interruptions(
             self.sound, self.send, self.publish, self.live, self._generated_text, self.conversation.set_heard
+        )
+        self.barge_ins = BargeIns(
+            self.interruption,
+            self.sound,
+            is_speaking=lambda: self._interruptions.is_speaking or self._arbiter.asked is not None,
+            interrupt=lambda: self.interrupt("speech_started"),
+            owe=lambda item_id: self.owe(Request(), [item_id]),
+            delete=lambda item_id: self.send(events.ConversationItemDelete(item_id=item_id)),
+            publish=self.publish,
         )
 
     # What is asked for
 
     def owe(self, request: Request, items: Sequence[str]) -> None:
         """Ask for a reply to these items, as soon as nobody else speaks."""
-        overrides = request.overrides or None
-        if overrides is not None and overrides.conversation == "none":
-            self.beside.ask(request, _create(request), trio.current_time())
-            self._wake()
-            return
-        self._requests[request.id] = request
-        self._arbiter.owe(request.id, items=items, overrides=overrides is not None)
-        self.act(trio.current_time())
+        now = trio.current_time()
+        self._requests.owe(request, items, now)
+        self._wake()
+        self.act(now)
 
     def forget(self, request: Request) -> None:
         """Nobody waits for this reply any more: what was not sent is dropped, what was sent is cancelled."""
-        self._arbiter.forget(request.id)
-        self._disown(request.id)
-        self._requests.pop(request.id, None)
-        self.beside.forget(request)
+        self._requests.forget(request)
         self.act(trio.current_time())
-
-    def _disown(self, request_id: str) -> None:
-        """Remember that a response to it, should one come after all, is nobody's."""
-        self._unwanted[request_id] = None
-        while len(self._unwanted) > _MOST_UNWANTED:
-            del self._unwanted[next(iter(self._unwanted))]
 
     def abandon(self, exchange: Exchange) -> None:
         """Nobody waits for this exchange any more."""
@@ -123,8 +124,11 @@ class Turns:
 
     def _is_wanted(self, response: Response) -> bool:
         """Whether somebody else waits for it, or it is the answer to what the user said."""
-        settles = any(request.response is response for request in self._requests.values())
-        return settles or not response.is_ours
+        return bool(self._requests.settled_by(response)) or not response.is_ours
+
+    def answers(self, problem: events.ErrorDetails) -> bool:
+        """Tell whether an error is about to reach the one who asked for a response."""
+        return self._requests.answers(problem)
 
     def active(self, response_id: str | None) -> Response | None:
         """Find a response that is being generated: the one named, else the conversation's."""
@@ -162,6 +166,7 @@ class Turns:
                 await self._changed.wait()
             now = trio.current_time()
             self.beside.expire(now)
+            self.barge_ins.pass_time(now)
             self.act(now)
 
     @property
@@ -170,7 +175,7 @@ class Turns:
 
     @property
     def _deadline(self) -> float:
-        return min(self._arbiter.deadline, self.beside.deadline)
+        return min(self._arbiter.deadline, self.beside.deadline, self.barge_ins.deadline)
 
     def _wake(self) -> None:
         self._changed.set()
@@ -180,20 +185,7 @@ class Turns:
 
     def act(self, now: float) -> None:
         """Do what is to be done at this time."""
-        for action in self._arbiter.poll(now):
-            match action:
-                case Ask(request_id=request_id):
-                    self._create_id = self.send(_create(self._requests[request_id]))
-                    self._arbiter.sent(request_id, self._create_id, now)
-                case Settled(request_id=request_id, response_id=response_id):
-                    self._settle(request_id, response_id)
-                case OwedAgain(request_id=request_id):
-                    if request := self._requests.get(request_id):
-                        request.response = None
-                case GivenUp():
-                    self._give_up(action)
-                case CancelResponse(response_id=response_id):
-                    self._abandon(response_id, now)
+        self._requests.act(now)
         self._retire()
         if self._is_idle or self._deadline < self._alarm:  # after each piece of sound it would cost as much as that
             self._wake()
@@ -210,47 +202,11 @@ class Turns:
         if response is not None:
             self._interruptions.drop(response)
 
-    def _settle(self, request_id: str, response_id: str) -> None:
-        request, response = self._requests.get(request_id), self.live.get(response_id)
-        if request is not None and response is not None:
-            request.settle(response)
-
-    def _give_up(self, action: GivenUp) -> None:
-        request = self._requests.pop(action.request_id, None)
-        if request is None:
-            return
-        self._disown(request.id)
-        exchange = request.exchanges[0] if request.exchanges else None
-        last = exchange.responses[-1] if exchange and exchange.responses else request.response
-        match action.reason:
-            case "interrupted" | "cancelled":
-                if not request.created.settled:
-                    request.created.break_(RealtimeError("the reply was interrupted before it was created"))
-                request.release()  # the exchange ends with the status of its last response, "cancelled"
-                return
-            case "failed" if last is not None:
-                problem: Exception = failure(last.final)
-            case "unanswered":
-                wait = f"{self.beside.timeout:g} s"
-                problem = NotAcknowledged(f"the server did not answer a response.create within {wait}")
-            case _ if action.error is not None:
-                problem = server_error(action.error)
-            case _:
-                problem = ServerError("the server kept refusing a response", code=action.reason)
-        if not (request.exchanges or request.is_awaited):
-            self.publish(ReplyLost(problem))
-        request.fail(problem)
-
     def _retire(self) -> None:
         """Let go of responses of which nothing more is to come, and release who waited for the whole of them."""
         for response in [one for one in self.live.values() if one.is_done and one.is_heard]:
             del self.live[response.id]
-        self.beside.retire()
-        for request in list(self._requests.values()):
-            settled = request.response
-            if settled is not None and settled.is_done and settled.is_heard:
-                del self._requests[request.id]
-                request.release()
+        self._requests.retire()
 
     # What the server says
 
@@ -273,11 +229,9 @@ class Turns:
                     self._extend(live, event)
         self._arbiter.handle(event, now)
         self._interruptions.handle(event)
-        match event:
-            case events.InputAudioBufferSpeechStarted():
-                self.interrupt("speech_started")
-            case events.ResponseDone():
-                self._run_tools(event)
+        self.barge_ins.handle(event, now)
+        if isinstance(event, events.ResponseDone):
+            self._run_tools(event)
 
     def _create(self, value: events.Response) -> None:
         if not value.id or value.id in self.live:
@@ -286,7 +240,7 @@ class Turns:
         response.update(value)
         response.is_ours = METADATA_KEY in response.metadata
         self.live[value.id] = response
-        if response.metadata.get(METADATA_KEY) in self._unwanted:
+        if self._requests.is_unwanted(response):
             self._abandon(response.id, trio.current_time())
         if not self.beside.created(response):
             response.speech_ended_at, self._speech_ended_at = self._speech_ended_at, None
@@ -302,7 +256,7 @@ class Turns:
                 self._extend_audio(response, event, pcm)
             case events.ResponseOutputAudioDone():
                 if self._is_played(response):
-                    self.sound.ledger.finish(_part(event))
+                    self.sound.finish(_part(event))
             case _:
                 return
         if self.sound.device is None or isinstance(event, events.ResponseOutputTextDelta):
@@ -312,15 +266,9 @@ class Turns:
         response.audio_chunks.append(pcm)
         response.audio_bytes += len(pcm)
         if self._is_played(response):
-            self.sound.ledger.receive(_part(event), pcm)
-            self.sound.wake()
-        if response.audio_bytes > self.audio_limit * _BYTES_PER_SECOND and not response.interrupted:
+            self.sound.receive(_part(event), pcm)
+        if response.audio_bytes > self.audio_limit * self.sound.output_bytes_per_second and not response.interrupted:
             self._interrupt_one(response, "audio_limit")
-
-    def answers(self, problem: events.ErrorDetails) -> bool:
-        """Tell whether an error is about to reach the one who asked for a response."""
-        event_id = problem.event_id or ""
-        return bool(event_id) and (event_id == self._create_id or self.beside.is_asked(event_id))
 
     def _is_played(self, response: Response) -> bool:
         return self.sound.device is not None and not response.out_of_band
@@ -333,7 +281,7 @@ class Turns:
         final = event.response if event.response.status else msgspec.structs.replace(event.response, status="completed")
         response.finish(final)
         self._cancels.done(response)
-        self.sound.ledger.end(response.id)
+        self.sound.end(response.id)
         if not self.sound.ledger.parts(response.id):  # nothing of it is to be played
             if response.status == "completed":
                 self._arbiter.heard(response.id)
@@ -343,7 +291,7 @@ class Turns:
     def _run_tools(self, event: events.ResponseDone) -> None:
         response = self.live.get(event.response.id or "")
         if response is not None and not response.out_of_band:
-            settled = [one for one in self._requests.values() if one.response is response]
+            settled = self._requests.settled_by(response)
             exchanges = [exchange for one in settled for exchange in one.exchanges]
             runner = next((one.tools for one in settled if one.tools is not None), None)
             self.tool_calls.start(ready_calls(response.final), exchanges, runner)
@@ -366,15 +314,39 @@ class Turns:
 
     def _end_of_speech(self, audio_end_ms: int) -> float | None:
         """Tell when the user stopped speaking: the silence that turn detection waited for is not speech."""
-        return self.sound.capture.time_of(max(0, audio_end_ms - self._silence_ms))
+        return self.sound.capture.ledger.time_of(max(0, audio_end_ms - self._silence_ms))
 
     # Interruptions
 
     def interrupt(self, reason: str) -> PendingInterruption:
-        """Stop what is being said for the conversation; the reason `"speech_started"` is the user's barge-in."""
-        barge_in = reason == "speech_started"
-        self._arbiter.recall(again=barge_in)
-        return self._interrupt(reason, server_cancels=barge_in and self._arbiter.floor.interrupt_response)
+        """Stop what is being said for the conversation; with some reasons it is the user who takes the floor."""
+        self._arbiter.recall(again=reason in _USERS)
+        server_cancels = reason == "speech_started" and self._arbiter.floor.interrupt_response
+        return self._interrupt(reason, server_cancels=server_cancels)
+
+    def press(self) -> None:
+        """The user wants to speak, by a key: stop what is being said, and listen from just before now on."""
+        if self.sound.capture.uplink.pressed:
+            return
+        self._arbiter.take_floor(trio.current_time())
+        self.interrupt("pressed")
+        self.send(events.InputAudioBufferClear())
+        self.sound.capture.press()
+
+    def release(self) -> bool:
+        """The user has spoken. Tells whether there is anything to commit; a mere tap is dropped."""
+        if not self.sound.capture.uplink.pressed:
+            return False
+        if self.sound.capture.release() >= _LEAST_TURN_MS:
+            return True
+        self.send(events.InputAudioBufferClear())
+        self.release_floor()
+        return False
+
+    def release_floor(self) -> None:
+        """Nobody will tell that the user has stopped speaking: the key was only tapped, or the microphone is gone."""
+        self._arbiter.free_floor()
+        self.act(trio.current_time())
 
     def _interrupt_one(self, response: Response, reason: str = "left") -> None:
         if response.out_of_band:
@@ -390,7 +362,7 @@ class Turns:
             reason, now=now, server_cancels=server_cancels, response_ids=response_ids
         )
         for response_id in ended:
-            if reason == "speech_started":
+            if reason in _USERS:
                 self._arbiter.interrupted(response_id)
             else:
                 self._arbiter.stop(response_id)
@@ -408,19 +380,10 @@ class Turns:
         error = self._over = reason or trio.ClosedResourceError("the session is closed")
         for response in self.live.values():
             response.end(reason)
-        for request in self._requests.values():
-            request.fail(error)
-        self.beside.end(error)
+        self._requests.end(error)
         self._cancels.end(error)
         self._interruptions.end(error)
         self._wake()
-
-
-def _create(request: Request) -> events.ResponseCreate:
-    """Make the `response.create` by which the response will be known as the answer to this request."""
-    params = request.overrides or events.ResponseCreateParams()
-    metadata = {**(params.metadata or {}), METADATA_KEY: request.id}
-    return events.ResponseCreate(response=msgspec.structs.replace(params, metadata=metadata))
 
 
 def _part(event: events.ResponseOutputAudioDelta | events.ResponseOutputAudioDone) -> PartKey:

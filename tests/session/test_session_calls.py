@@ -118,7 +118,9 @@ async def test_a_refused_configuration_is_raised_at_the_door(autojump_clock):
         ({"ack_timeout": -1}, "ack_timeout"),
         ({"audio_limit": "long"}, "audio_limit"),
         ({"tool_errors": "rise"}, "tool_errors"),
-        ({"audio": FakeDevice(), "config": {"audio": {"output": {"format": {"type": "audio/pcmu"}}}}}, "audio/pcmu"),
+        ({"audio": FakeDevice(), "config": {"audio": {"output": {"format": {"type": "audio/opus"}}}}}, "audio/opus"),
+        ({"interruption": "later"}, "interruption"),
+        ({"echo": "on"}, "echo"),
     ],
 )
 async def test_what_does_not_fit_is_refused_before_anything_is_opened(autojump_clock, options, culprit):

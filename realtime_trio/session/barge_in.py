@@ -1,0 +1,192 @@
+"""Carries out the policy for speech that begins while the assistant is to be heard.
+
+The verdict on a doubtful sound is `core.barge_in`'s. What an interruption does is in `interruptions.py`. With
+`"confirm"` and `"never"` the server neither interrupts nor answers by itself (`settings.py` sees to that), so the
+replies to what the user said are owed here.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+
+import attrs
+
+from realtime_trio import events
+from realtime_trio.core.barge_in import Doubt, InterruptionPolicy
+
+from .notices import Notice, Paused, Resumed
+from .sound import Sound
+
+__all__ = ["BargeIns"]
+
+_log = logging.getLogger("realtime_trio.session")
+
+_SILENCE_MS, _PADDING_MS = 500, 300  # of server VAD by default; semantic VAD does not say
+
+
+@attrs.define(eq=False)
+class BargeIns:
+    """The beginnings of speech in one session.
+
+    Attributes:
+        policy: What a beginning of speech does.
+        sound: What is paused.
+        is_speaking: Tells whether there is anything to interrupt.
+        interrupt: Interrupts what is being said.
+        owe: Asks for a reply to an item.
+        delete: Deletes an item.
+        publish: Takes notices.
+    """
+
+    policy: InterruptionPolicy
+    sound: Sound
+    is_speaking: Callable[[], bool]
+    interrupt: Callable[[], object]
+    owe: Callable[[str], object]
+    delete: Callable[[str], object]
+    publish: Callable[[Notice], None]
+    _doubts: dict[str, Doubt] = attrs.field(factory=dict, init=False)  # open ones, by item id
+    _spoken: set[str] = attrs.field(factory=set, init=False)  # items that are being spoken
+    _committed: set[str] = attrs.field(factory=set, init=False)  # of those in doubt
+    _noises: set[str] = attrs.field(factory=set, init=False)  # to be deleted as soon as they exist
+    _silence_ms: int = attrs.field(default=_SILENCE_MS, init=False)
+    _padding_ms: int = attrs.field(default=_PADDING_MS, init=False)
+    _transcribed: bool = attrs.field(default=False, init=False)
+    _said_so: bool = attrs.field(default=False, init=False)
+
+    @property
+    def deadline(self) -> float:
+        """When `pass_time` has something to decide; inf for never."""
+        return min((doubt.deadline for doubt in self._doubts.values()), default=math.inf)
+
+    def pass_time(self, now: float) -> None:
+        """Let time decide what it decides."""
+        for doubt in self._doubts.values():
+            doubt.pass_time(now)
+        self._judge()
+
+    def handle(self, event: events.ServerEvent, now: float) -> None:
+        """Follow one server event, after the turns have."""
+        match event:
+            case events.InputAudioBufferSpeechStarted():
+                self._start(event, now)
+            case events.InputAudioBufferSpeechStopped(item_id=item_id, audio_end_ms=end) if item_id in self._doubts:
+                self._doubts[item_id].ended(end, now)
+            case events.InputAudioBufferCommitted(item_id=item_id):
+                self._commit(item_id)
+            case events.InputAudioBufferCleared():
+                self._forget()
+            case events.ConversationItemAdded(item=item) | events.ConversationItemCreated(item=item):
+                self._drop_noise(getattr(item, "id", None))
+            case events.SessionCreated(session=events.RealtimeSession() as session):
+                self._configure(session)
+            case events.SessionUpdated(session=events.RealtimeSession() as session):
+                self._configure(session)
+            case _ if doubt := self._doubts.get(getattr(event, "item_id", "")):
+                _transcribe(doubt, event)
+            case _:
+                return
+        self._judge()
+
+    def _start(self, event: events.InputAudioBufferSpeechStarted, now: float) -> None:
+        if self.policy == "immediate":
+            self.interrupt()
+            return
+        self._spoken.add(event.item_id)
+        if self.policy == "never" or not (self._doubts or self.is_speaking()):
+            return
+        self._doubts[event.item_id] = Doubt(
+            event.item_id,
+            begun_at=now,
+            start_ms=event.audio_start_ms,
+            silence_ms=self._silence_ms,
+            padding_ms=self._padding_ms,
+            transcribed=self._transcribed,
+        )
+        self.sound.pause()
+        self.sound.capture.on_loud = self._loud
+        self.publish(Paused(event.item_id, "words" if self._transcribed else "duration"))
+
+    def _loud(self, ms: float) -> None:
+        for doubt in self._doubts.values():
+            doubt.loud(ms)
+        self._judge()
+
+    def _commit(self, item_id: str) -> None:
+        if item_id in self._doubts:
+            self._committed.add(item_id)
+        elif item_id in self._spoken:
+            self._spoken.discard(item_id)
+            if item_id not in self._noises:
+                self.owe(item_id)
+
+    def _forget(self) -> None:
+        """The input buffer was cleared: what was being said in it becomes no item, so nothing interrupts."""
+        for item_id in [item_id for item_id in self._doubts if item_id not in self._committed]:
+            del self._doubts[item_id]
+        self._spoken.clear()
+        if not self._doubts:
+            self._end_doubt()
+
+    def _judge(self) -> None:
+        decided = [doubt for doubt in self._doubts.values() if doubt.verdict is not None]
+        for doubt in decided:
+            del self._doubts[doubt.item_id]
+        for doubt in decided:
+            if doubt.verdict == "real":
+                self._take_for_real(doubt.item_id)
+            else:
+                self._noises.add(doubt.item_id)
+                if doubt.item_id in self._committed:
+                    self._drop_noise(doubt.item_id)
+                if not self._doubts:
+                    self.publish(Resumed(doubt.item_id))
+        if decided:
+            self._committed.difference_update(doubt.item_id for doubt in decided)
+            if not self._doubts:
+                self._end_doubt()
+
+    def _take_for_real(self, item_id: str) -> None:
+        self.interrupt()
+        if item_id in self._committed:
+            self._spoken.discard(item_id)
+            self.owe(item_id)
+
+    def _end_doubt(self) -> None:
+        self.sound.capture.on_loud = None
+        self.sound.resume()
+
+    def _drop_noise(self, item_id: str | None) -> None:
+        if item_id is not None and item_id in self._noises:
+            self._noises.discard(item_id)
+            self._spoken.discard(item_id)
+            self.delete(item_id)
+
+    def _configure(self, session: events.RealtimeSession) -> None:
+        audio_input = session.audio.input if session.audio else None
+        if not audio_input:
+            return
+        detection = audio_input.turn_detection
+        server_vad = detection if isinstance(detection, events.ServerVad) else None
+        self._silence_ms = (server_vad and server_vad.silence_duration_ms) or _SILENCE_MS
+        self._padding_ms = (server_vad and server_vad.prefix_padding_ms) or _PADDING_MS
+        self._transcribed = bool(audio_input.transcription)
+        if self.policy == "confirm" and detection and not self._transcribed and not self._said_so:
+            self._said_so = True
+            _log.warning(
+                "interruption='confirm' without transcription goes by duration alone: sounds of up to 400 ms do not "
+                "interrupt, not even a short word. Set transcription= to judge them by their words"
+            )
+
+
+def _transcribe(doubt: Doubt, event: events.ServerEvent) -> None:
+    """Tell a doubt what became known of its words."""
+    match event:
+        case events.ConversationItemInputAudioTranscriptionDelta(delta=delta):
+            doubt.heard(delta or "", complete=False)
+        case events.ConversationItemInputAudioTranscriptionCompleted(transcript=transcript):
+            doubt.heard(transcript, complete=True)
+        case events.ConversationItemInputAudioTranscriptionFailed():
+            doubt.failed()
+        case _:
+            pass

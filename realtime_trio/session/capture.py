@@ -1,0 +1,122 @@
+"""The microphone's side of a session: echo out, gate, what is sent, and when it was spoken.
+
+What passes is decided in `core.gate` and `core.uplink`; how the echo is taken out, by an `EchoControl`. The task that
+receives blocks from the device is in `sound.py`.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from realtime_trio.core.capture import CaptureLedger
+from realtime_trio.core.gate import LevelGate
+from realtime_trio.core.levels import level_dbfs
+from realtime_trio.core.uplink import Sent, Uplink
+from realtime_trio.device import SAMPLE_RATE, AudioBlock, EchoControl, EchoState
+
+from .notices import EchoNotCancelled, Notice
+
+__all__ = ["Capture"]
+
+_log = logging.getLogger("realtime_trio.session")
+
+_NO_CANCELLER = (
+    "no echo canceller works here: the microphone is closed while the assistant speaks, and nobody can interrupt by "
+    "speaking. Try pip install pywebrtc-audio (or livekit), or pass echo='off' if you wear a headset"
+)
+_SAMPLE_BYTES = 2
+
+
+@attrs.define(eq=False)
+class Capture:
+    """What is captured in one session.
+
+    Attributes:
+        append: Takes sound for the input buffer, without waiting.
+        publish: Takes notices.
+        make_echo: Makes the echo control when the first block needs it; None to leave the echo in.
+        half_duplex_is_wanted: Whether the user asked for it, so that it need not be said.
+        ledger: When what was sent was spoken.
+        uplink: What of it is sent.
+        gate: What of it is loud enough while something is played.
+        encode: Turns PCM16 at 24 kHz into the session's input format.
+        on_loud: Called with the milliseconds of each block that is as loud as a voice; None while nobody asks.
+        capturing: Whether blocks are taken at all.
+    """
+
+    append: Callable[[bytes], object]
+    publish: Callable[[Notice], None]
+    make_echo: Callable[[], EchoControl] | None = None
+    half_duplex_is_wanted: bool = False
+    ledger: CaptureLedger = attrs.field(factory=CaptureLedger)
+    uplink: Uplink = attrs.field(factory=Uplink)
+    gate: LevelGate = attrs.field(factory=LevelGate)
+    encode: Callable[[bytes], bytes] | None = None
+    on_loud: Callable[[float], object] | None = None
+    capturing: bool = True
+    _echo: EchoControl | None = attrs.field(default=None, init=False)
+    _is_open: bool = attrs.field(default=True, init=False)
+    _last: bytes = attrs.field(default=b"", init=False, repr=False)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the gate lets the microphone pass."""
+        return self._is_open
+
+    @property
+    def level_dbfs(self) -> float:
+        """How loud the last block was, without echo; -inf for silence."""
+        return level_dbfs(self._last)
+
+    @property
+    def echo_state(self) -> EchoState | None:
+        """How well the echo is taken out; None when nobody does, or nothing was captured yet."""
+        return None if self._echo is None else self._echo.state()
+
+    def take(self, block: AudioBlock) -> None:
+        """Send what is to be sent of a captured block."""
+        if not (block.captured and self.capturing):
+            return
+        pcm, keep, level = block.captured, True, None
+        ms = len(pcm) * 1000 / (_SAMPLE_BYTES * SAMPLE_RATE)
+        self._is_open = True
+        if block.played and (echo := self._control()) is not None:
+            clean = echo.process(pcm, block.played)
+            pcm, level = clean.pcm, clean.level_dbfs
+            if echo.half_duplex:
+                self._is_open = keep = not clean.playing
+            else:
+                self._is_open = self.gate.feed(level, clean.playing, ms)
+        self._last = pcm
+        if self.on_loud is not None and (level_dbfs(pcm) if level is None else level) > self.gate.threshold_dbfs:
+            self.on_loud(ms)
+        self._send(self.uplink.feed(pcm, block.captured_at, is_open=self._is_open, keep=keep))
+
+    def begin_anew(self) -> None:
+        """The hardware is another, or was opened again."""
+        if self._echo is not None:
+            self._echo.reset()
+
+    def press(self) -> None:
+        """Begin a manual turn: what was said just before the key was pressed goes first."""
+        self._send(self.uplink.press())
+
+    def release(self) -> float:
+        """End a manual turn. Gives its length in milliseconds."""
+        return self.uplink.release() * 1000 / SAMPLE_RATE
+
+    def _send(self, pieces: Iterable[Sent]) -> None:
+        for piece in pieces:
+            self.ledger.append(len(piece.pcm) // _SAMPLE_BYTES, piece.captured_at)
+            wire = piece.pcm if self.encode is None else self.encode(piece.pcm)
+            if wire:
+                self.append(wire)
+
+    def _control(self) -> EchoControl | None:
+        if self._echo is None and self.make_echo is not None:
+            self._echo = self.make_echo()
+            if self._echo.half_duplex and not self.half_duplex_is_wanted:
+                _log.warning(_NO_CANCELLER)
+                self.publish(EchoNotCancelled(_NO_CANCELLER))
+        return self._echo

@@ -1,0 +1,153 @@
+"""The replies that are owed, from the moment somebody wants one until it was heard or cannot be had.
+
+Who may speak and when is `core.arbiter`'s decision, which is carried out here; the responses themselves live in
+`turns.py`. Responses beside the conversation are `beside.py`'s.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import attrs
+import msgspec
+
+from realtime_trio import events
+from realtime_trio.core.arbiter import METADATA_KEY, Arbiter, Ask, CancelResponse, GivenUp, OwedAgain, Settled
+from realtime_trio.errors import NotAcknowledged, RealtimeError, ServerError
+
+from .beside import Beside
+from .calls import server_error
+from .exchanges import Request
+from .notices import Notice, ReplyLost
+from .responses import Response, failure
+
+__all__ = ["Requests"]
+
+_MOST_UNWANTED = 256
+
+
+@attrs.define(eq=False)
+class Requests:
+    """The requests of one session.
+
+    Attributes:
+        arbiter: Decides who may speak.
+        send: Hands a client event to the writer and returns its event id.
+        publish: Takes notices.
+        live: The live responses by id.
+        stop: Stops a response that nobody wants any more.
+        beside: The responses beside the conversation.
+    """
+
+    arbiter: Arbiter
+    send: Callable[[events.ClientEvent], str]
+    publish: Callable[[Notice], None]
+    live: Mapping[str, Response]
+    stop: Callable[[str, float], None]
+    beside: Beside
+    _requests: dict[str, Request] = attrs.field(factory=dict, init=False)
+    _unwanted: dict[str, None] = attrs.field(factory=dict, init=False)  # given up, the newest last
+    _create_id: str = attrs.field(default="", init=False)  # the event id of the newest create
+
+    def owe(self, request: Request, items: Sequence[str], now: float) -> None:
+        """Ask for a reply to these items: at the next `act`, or as soon as nobody else speaks."""
+        overrides = request.overrides or None
+        if overrides is not None and overrides.conversation == "none":
+            self.beside.ask(request, _create(request), now)
+            return
+        self._requests[request.id] = request
+        self.arbiter.owe(request.id, items=items, overrides=overrides is not None)
+
+    def forget(self, request: Request) -> None:
+        """Nobody waits for this reply any more: what was not sent is dropped, what was sent is cancelled."""
+        self.arbiter.forget(request.id)
+        self._disown(request.id)
+        self._requests.pop(request.id, None)
+        self.beside.forget(request)
+
+    def settled_by(self, response: Response) -> list[Request]:
+        """The requests to which this response is the reply."""
+        return [request for request in self._requests.values() if request.response is response]
+
+    def is_unwanted(self, response: Response) -> bool:
+        """Whether a response is the answer to a request that was given up."""
+        return response.metadata.get(METADATA_KEY) in self._unwanted
+
+    def answers(self, problem: events.ErrorDetails) -> bool:
+        """Tell whether an error is about to reach the one who asked for a response."""
+        event_id = problem.event_id or ""
+        return bool(event_id) and (event_id == self._create_id or self.beside.is_asked(event_id))
+
+    def act(self, now: float) -> None:
+        """Do what the arbiter says is to be done at this time."""
+        for action in self.arbiter.poll(now):
+            match action:
+                case Ask(request_id=request_id):
+                    self._create_id = self.send(_create(self._requests[request_id]))
+                    self.arbiter.sent(request_id, self._create_id, now)
+                case Settled(request_id=request_id, response_id=response_id):
+                    self._settle(request_id, response_id)
+                case OwedAgain(request_id=request_id):
+                    if request := self._requests.get(request_id):
+                        request.response = None
+                case GivenUp():
+                    self._give_up(action)
+                case CancelResponse(response_id=response_id):
+                    self.stop(response_id, now)
+
+    def retire(self) -> None:
+        """Release who waited for the whole of a response that is heard."""
+        self.beside.retire()
+        for request in list(self._requests.values()):
+            settled = request.response
+            if settled is not None and settled.is_done and settled.is_heard:
+                del self._requests[request.id]
+                request.release()
+
+    def end(self, error: Exception) -> None:
+        """The session is over."""
+        for request in self._requests.values():
+            request.fail(error)
+        self.beside.end(error)
+
+    def _disown(self, request_id: str) -> None:
+        """Remember that a response to it, should one come after all, is nobody's."""
+        self._unwanted[request_id] = None
+        while len(self._unwanted) > _MOST_UNWANTED:
+            del self._unwanted[next(iter(self._unwanted))]
+
+    def _settle(self, request_id: str, response_id: str) -> None:
+        request, response = self._requests.get(request_id), self.live.get(response_id)
+        if request is not None and response is not None:
+            request.settle(response)
+
+    def _give_up(self, action: GivenUp) -> None:
+        request = self._requests.pop(action.request_id, None)
+        if request is None:
+            return
+        self._disown(request.id)
+        exchange = request.exchanges[0] if request.exchanges else None
+        last = exchange.responses[-1] if exchange and exchange.responses else request.response
+        match action.reason:
+            case "interrupted" | "cancelled":
+                if not request.created.settled:
+                    request.created.break_(RealtimeError("the reply was interrupted before it was created"))
+                request.release()  # the exchange ends with the status of its last response, "cancelled"
+                return
+            case "failed" if last is not None:
+                problem: Exception = failure(last.final)
+            case "unanswered":
+                wait = f"{self.beside.timeout:g} s"
+                problem = NotAcknowledged(f"the server did not answer a response.create within {wait}")
+            case _ if action.error is not None:
+                problem = server_error(action.error)
+            case _:
+                problem = ServerError("the server kept refusing a response", code=action.reason)
+        if not (request.exchanges or request.is_awaited):
+            self.publish(ReplyLost(problem))
+        request.fail(problem)
+
+
+def _create(request: Request) -> events.ResponseCreate:
+    """Make the `response.create` by which the response will be known as the answer to this request."""
+    params = request.overrides or events.ResponseCreateParams()
+    metadata = {**(params.metadata or {}), METADATA_KEY: request.id}
+    return events.ResponseCreate(response=msgspec.structs.replace(params, metadata=metadata))
