@@ -69,9 +69,9 @@ def string(*, longest: int | None = None, shortest: int = 0) -> Check:
         if not isinstance(value, str):
             raise problems.invalid_type(path, "a string", value)
         if longest is not None and len(value) > longest:
-            raise problems.invalid_value(path, value, f"Expected a string with maximum length {longest}.")
+            raise problems.wrong_length(path, len(value), longest, below=False)
         if len(value) < shortest:
-            raise problems.invalid_value(path, value, f"Expected a string with minimum length {shortest}.")
+            raise problems.wrong_length(path, len(value), shortest, below=True)
 
     return check
 
@@ -82,7 +82,7 @@ def integer(least: int | None = None, most: int | None = None) -> Check:
     def check(value: Any, path: str) -> None:
         if not isinstance(value, int) or isinstance(value, bool):
             raise problems.invalid_type(path, "an integer", value)
-        _in_range(value, path, least, most)
+        _in_range("integer", value, path, least, most)
 
     return check
 
@@ -93,16 +93,16 @@ def number(least: float | None = None, most: float | None = None) -> Check:
     def check(value: Any, path: str) -> None:
         if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
             raise problems.invalid_type(path, "a decimal", value)
-        _in_range(value, path, least, most)
+        _in_range("decimal", value, path, least, most)
 
     return check
 
 
-def _in_range(value: float, path: str, least: float | None, most: float | None) -> None:
+def _in_range(kind: str, value: float, path: str, least: float | None, most: float | None) -> None:
     if least is not None and value < least:
-        raise problems.invalid_value(path, value, f"Expected a value >= {least}.")
+        raise problems.out_of_range(path, kind, value, least, below=True)
     if most is not None and value > most:
-        raise problems.invalid_value(path, value, f"Expected a value <= {most}.")
+        raise problems.out_of_range(path, kind, value, most, below=False)
 
 
 def choice(*names: str) -> Check:

@@ -21,6 +21,7 @@ __all__ = [
     "missing_parameter",
     "no_active_response",
     "not_truncatable",
+    "out_of_range",
     "session_expired",
     "too_many_responses",
     "truncate_too_far",
@@ -31,6 +32,7 @@ __all__ = [
     "unknown_previous_item",
     "unknown_reference",
     "unsupported",
+    "wrong_length",
     "wrong_kind",
     "wrong_transport",
 ]
@@ -103,6 +105,27 @@ def invalid_value(param: str, value: object, expected: str | Iterable[str]) -> P
     if not isinstance(expected, str):
         expected = "Supported values are: " + ", ".join(f"'{name}'" for name in expected) + "."
     return Problem(f"Invalid value: '{_short(value)}'. {expected}", code="invalid_value", param=param)
+
+
+def out_of_range(param: str, kind: str, value: float, bound: float, *, below: bool) -> Problem:
+    """An "integer" or a "decimal" that is too small or too large; the codes and words are those of the API."""
+    side, sign = ("below minimum", ">=") if below else ("above maximum", "<=")
+    return Problem(
+        f"Invalid '{param}': {kind} {side} value. Expected a value {sign} {bound}, but got {_short(value)} instead.",
+        code=f"{kind}_{'below_min' if below else 'above_max'}_value",
+        param=param,
+    )
+
+
+def wrong_length(param: str, length: int, bound: int, *, below: bool) -> Problem:
+    """Text that is too short or too long; the codes and words are those of the API."""
+    trouble, side = ("short", "minimum") if below else ("long", "maximum")
+    return Problem(
+        f"Invalid '{param}': string too {trouble}. Expected a string with {side} length {bound}, "
+        f"but got a string with length {length} instead.",
+        code=f"string_{'below_min' if below else 'above_max'}_length",
+        param=param,
+    )
 
 
 # ---- the session ----

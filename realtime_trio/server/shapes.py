@@ -48,10 +48,7 @@ def _audio_format(value: Any, path: str) -> None:
     )(value, path)
 
 
-def _rate(value: Any, path: str) -> None:
-    integer()(value, path)
-    if value != 24_000:  # noqa: PLR2004 - the one rate of the API
-        raise problems.invalid_value(path, value, "Expected 24000.")
+_rate = integer(24_000, 24_000)  # the one rate of the API
 
 
 def _voice(value: Any, path: str) -> None:

@@ -161,7 +161,7 @@ MESSAGE = {"type": "message", "role": "user", "content": [{"type": "input_text",
                 "type": "session.update",
                 "session": {**SESSION, "audio": {"input": {"format": {"type": "audio/pcm", "rate": 16000}}}},
             },
-            "invalid_value",
+            "integer_below_min_value",
             "session.audio.input.format.rate",
         ),
         (
@@ -177,12 +177,12 @@ MESSAGE = {"type": "message", "role": "user", "content": [{"type": "input_text",
         ),
         (
             {"type": "session.update", "session": {**SESSION, "audio": {"output": {"speed": 2}}}},
-            "invalid_value",
+            "decimal_above_max_value",
             "session.audio.output.speed",
         ),
         (
             {"type": "session.update", "session": {**SESSION, "max_output_tokens": 5000}},
-            "invalid_value",
+            "integer_above_max_value",
             "session.max_output_tokens",
         ),
         (
@@ -214,7 +214,11 @@ MESSAGE = {"type": "message", "role": "user", "content": [{"type": "input_text",
             "invalid_value",
             "item.content[0].type",
         ),
-        ({"type": "conversation.item.create", "item": {**MESSAGE, "id": "x" * 33}}, "invalid_value", "item.id"),
+        (
+            {"type": "conversation.item.create", "item": {**MESSAGE, "id": "x" * 33}},
+            "string_above_max_length",
+            "item.id",
+        ),
         (
             {"type": "conversation.item.create", "item": MESSAGE, "previous_item_id": "nobody"},
             guesses.UNKNOWN_PREVIOUS_ITEM_CODE,
@@ -238,7 +242,7 @@ MESSAGE = {"type": "message", "role": "user", "content": [{"type": "input_text",
         ({"type": "response.cancel"}, "response_cancel_not_active", None),
         (
             {"type": "response.create", "response": {"metadata": {"k": "v" * 513}}},
-            "invalid_value",
+            "string_above_max_length",
             "response.metadata.k",
         ),
         (
@@ -302,3 +306,90 @@ def test_a_transcription_session_writes_down_and_answers_nobody(make_bench):
     assert ["input_audio_buffer.committed", "conversation.item.added", "conversation.item.done"] == [
         event["type"] for event in sent
     ]
+
+
+def detection(**fields: Any) -> dict[str, Any]:
+    return {**SESSION, "audio": {"input": {"turn_detection": fields}}}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("threshold", -0.1, "decimal_below_min_value"),
+        ("threshold", 1.5, "decimal_above_max_value"),
+        ("threshold", 2, "decimal_above_max_value"),
+        ("threshold", "0.5", "invalid_type"),
+        ("threshold", None, "invalid_type"),
+        ("prefix_padding_ms", -1, "integer_below_min_value"),
+        ("prefix_padding_ms", 10.5, "invalid_type"),
+        ("prefix_padding_ms", True, "invalid_type"),
+        ("silence_duration_ms", -1, "integer_below_min_value"),
+        ("silence_duration_ms", 10**6, "integer_above_max_value"),
+        ("idle_timeout_ms", 4999, "integer_below_min_value"),
+        ("idle_timeout_ms", 30001, "integer_above_max_value"),
+        ("idle_timeout_ms", 6000.5, "invalid_type"),
+        ("idle_timeout_ms", "6000", "invalid_type"),
+        ("eagerness", "high", "unknown_parameter"),
+        ("create_response", "yes", "invalid_type"),
+    ],
+)
+def test_odd_values_of_server_vad_are_refused_and_change_nothing(bench, name: str, value: Any, code: str):
+    before = bench.update()
+    error = bench.error("session.update", session=detection(type="server_vad", **{name: value}))
+    path = f"session.audio.input.turn_detection.{name}"
+    assert (code, path) == (error["code"], error["param"])
+    assert f"'{path}'" in error["message"]
+    assert before == bench.update()
+
+
+def test_a_number_out_of_range_is_told_with_its_bound(bench):
+    error = bench.error("session.update", session=detection(type="server_vad", idle_timeout_ms=100))
+    expected = (
+        "Invalid 'session.audio.input.turn_detection.idle_timeout_ms': integer below minimum value. "
+        "Expected a value >= 5000, but got 100 instead."
+    )
+    assert expected == error["message"]
+
+
+@pytest.mark.parametrize("value", [5000, 30000, None])
+def test_idle_timeout_takes_its_whole_range(bench, value):
+    session = bench.update(audio={"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": value}}})
+    assert value == session["audio"]["input"]["turn_detection"]["idle_timeout_ms"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        *[
+            (name, 500, "unknown_parameter")
+            for name in ("threshold", "prefix_padding_ms", "silence_duration_ms", "idle_timeout_ms")
+        ],
+        ("eagerness", "hasty", "invalid_value"),
+        ("eagerness", None, "invalid_type"),
+    ],
+)
+def test_semantic_vad_has_eagerness_and_no_more(bench, name: str, value: Any, code: str):
+    error = bench.error("session.update", session=detection(type="semantic_vad", **{name: value}))
+    assert (code, f"session.audio.input.turn_detection.{name}") == (error["code"], error["param"])
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "param"),
+    [
+        ("near_field", "invalid_type", ""),
+        ({"type": "mid_field"}, "invalid_value", ".type"),
+        ({"type": None}, "invalid_type", ".type"),
+        ({"type": "near_field", "strength": -0.5}, "decimal_below_min_value", ".strength"),
+        ({"type": "near_field", "strength": "much"}, "invalid_type", ".strength"),
+        ({"type": "near_field", "gain": 1}, "unknown_parameter", ".gain"),
+    ],
+)
+def test_odd_noise_options_are_refused(bench, value: Any, code: str, param: str):
+    error = bench.error("session.update", session={**SESSION, "audio": {"input": {"noise_reduction": value}}})
+    assert (code, f"session.audio.input.noise_reduction{param}") == (error["code"], error["param"])
+
+
+def test_the_betas_name_of_noise_reduction_is_unknown(bench):
+    beta = {**SESSION, "input_audio_noise_reduction": {"type": "near_field"}}
+    error = bench.error("session.update", session=beta)
+    assert ("unknown_parameter", "session.input_audio_noise_reduction") == (error["code"], error["param"])
