@@ -6,7 +6,8 @@ Whole files are resampled by `realtime_trio.audio.wav`; the companded 8 kHz form
 Theory of operation. The work is done by a soxr stream in its variable-rate mode. (The rate never varies here. In the
 usual mode soxr filters by Fourier transforms: it holds back up to 40 ms and lets them go at once, which would make
 every block late by the longest of these waits. The variable-rate mode filters sample by sample: what it holds back is
-always the same, 5 to 10 ms between the rates of sound cards, 30 ms at most.) It computes in floats and is rounded here,
+always the same, 5 to 10 ms between the rates of sound cards, 30 ms at most. It moves the sound by up to two samples of
+the outgoing rate; lengths are exact.) It computes in floats and is rounded here,
 because soxr dithers when it rounds by itself: digital silence has to stay digital silence.
 """
 

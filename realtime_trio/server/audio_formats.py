@@ -1,33 +1,17 @@
 """The three audio formats of the wire, to and from the 24 kHz PCM16 of the seams.
 
-Resampling of G.711 is `soxr`'s; the companding is that of ITU-T G.711. Nothing here keeps state between calls.
+Resampling of G.711 is `soxr`'s, of whole sounds; the companding is that of `realtime_trio.audio.g711`. Nothing here
+keeps state between calls.
 """
 
 import attrs
 import numpy as np
-import numpy.typing as npt
 import soxr  # type: ignore[import-untyped]
 
+from realtime_trio.audio.g711 import Law, law
 from realtime_trio.server.seams import SAMPLE_RATE
 
 __all__ = ["FORMATS", "WireFormat"]
-
-_Samples = npt.NDArray[np.int16]
-
-
-def _mu_law_table() -> _Samples:
-    """Decode all 256 codes of mu-law."""
-    code = ~np.arange(256, dtype=np.int32) & 0xFF
-    magnitude = (((code & 0x0F) << 3) + 0x84 << ((code & 0x70) >> 4)) - 0x84
-    return np.where(code & 0x80, -magnitude, magnitude).astype(np.int16)
-
-
-def _a_law_table() -> _Samples:
-    """Decode all 256 codes of A-law."""
-    code = np.arange(256, dtype=np.int32) ^ 0x55
-    exponent, mantissa = (code & 0x70) >> 4, (code & 0x0F) << 4
-    magnitude = np.where(exponent == 0, mantissa + 8, (mantissa + 0x108) << np.maximum(exponent - 1, 0))
-    return np.where(code & 0x80, magnitude, -magnitude).astype(np.int16)
 
 
 @attrs.frozen(eq=False)
@@ -38,13 +22,13 @@ class WireFormat:
         name: Its `type` on the wire.
         rate: Samples per second.
         sample_size: Bytes per sample.
-        table: The value of each code, for a companded format.
+        law: How a sample is written as a byte, for a companded format.
     """
 
     name: str
     rate: int
     sample_size: int
-    table: _Samples | None = attrs.field(default=None, repr=False)
+    law: Law | None = attrs.field(default=None, repr=False)
 
     @property
     def ratio(self) -> int:
@@ -65,9 +49,9 @@ class WireFormat:
 
     def to_pcm(self, data: bytes) -> bytes:
         """Decode to PCM16 at 24 kHz, for ears: the length in samples is exact."""
-        if self.table is None or not data:
-            return data[: len(data) // 2 * 2] if self.table is None else b""
-        narrow = self.table[np.frombuffer(data, np.uint8)]
+        if self.law is None or not data:
+            return data[: len(data) // 2 * 2] if self.law is None else b""
+        narrow = self.law.expand(data)
         wide = soxr.resample(narrow, self.rate, SAMPLE_RATE)
         exact = np.zeros(len(narrow) * self.ratio, np.int16)
         exact[: len(wide)] = wide[: len(exact)]
@@ -75,28 +59,23 @@ class WireFormat:
 
     def to_pcm_rough(self, data: bytes) -> bytes:
         """Decode to PCM16 at 24 kHz piece by piece, for a turn detector, which looks at levels only."""
-        if self.table is None:
+        if self.law is None:
             return data
-        return np.repeat(self.table[np.frombuffer(data, np.uint8)], self.ratio).tobytes()
+        return np.repeat(self.law.expand(data), self.ratio).tobytes()
 
     def from_pcm(self, pcm: bytes) -> bytes:
         """Encode PCM16 at 24 kHz."""
-        if self.table is None or not pcm:
+        if self.law is None or not pcm:
             return pcm
-        narrow = soxr.resample(np.frombuffer(pcm, np.int16), SAMPLE_RATE, self.rate)
-        order = np.argsort(self.table, kind="stable")
-        values = self.table[order].astype(np.int32)
-        borders = (values[1:] + values[:-1]) // 2
-        codes: npt.NDArray[np.uint8] = order[np.searchsorted(borders, narrow)].astype(np.uint8)
-        return codes.tobytes()
+        return self.law.compress(soxr.resample(np.frombuffer(pcm, np.int16), SAMPLE_RATE, self.rate))
 
 
 FORMATS = {
     found.name: found
     for found in (
         WireFormat("audio/pcm", SAMPLE_RATE, 2),
-        WireFormat("audio/pcmu", 8_000, 1, _mu_law_table()),
-        WireFormat("audio/pcma", 8_000, 1, _a_law_table()),
+        WireFormat("audio/pcmu", 8_000, 1, law("audio/pcmu")),
+        WireFormat("audio/pcma", 8_000, 1, law("audio/pcma")),
     )
 }
 """Every format, by its name on the wire."""

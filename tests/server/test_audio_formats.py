@@ -23,7 +23,7 @@ PCM, MU, A = (FORMATS[f"audio/pcm{name}"] for name in ("", "u", "a"))
     ],
 )
 def test_codes_have_the_values_of_the_standard(audio_format, code, value):
-    assert value == audio_format.table[code]
+    assert value == audio_format.law.values[code]
 
 
 @pytest.mark.parametrize("audio_format", [MU, A])
