@@ -61,6 +61,9 @@ class DeviceStatistics:
     overruns: int
     """Blocks that were thrown away because nobody received them in time."""
 
+    lost: int = 0
+    """Blocks that passed while there was no hardware."""
+
 
 class ClockedDevice:
     """A microphone and a speaker that exist only in Trio's time. It is an `AudioDevice`.
