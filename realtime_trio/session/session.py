@@ -307,9 +307,13 @@ class Session:
         if not self._engine.turns.release():
             await trio.lowlevel.checkpoint()
             return None
-        item_id = await self.commit_audio()
-        self._engine.turns.owe(Request(), [item_id])
-        return item_id
+        request = Request()
+        self._engine.turns.owe(request, ())  # before the floor is free again: what else is owed shares the answer
+        try:
+            return await self.commit_audio()
+        except BaseException:
+            self._engine.turns.forget(request)
+            raise
 
     def sound(self) -> SoundState:
         """Return how loud, how open and how free of echo the device is at this moment."""

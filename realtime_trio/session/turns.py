@@ -338,6 +338,7 @@ class Turns:
         if not self.sound.capture.uplink.pressed:
             return False
         if self.sound.capture.release() >= _LEAST_TURN_MS:
+            self._arbiter.take_floor(trio.current_time())  # until the turn is committed
             return True
         self.send(events.InputAudioBufferClear())
         self.release_floor()

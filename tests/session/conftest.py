@@ -1,12 +1,14 @@
 """A session against a scripted peer, over memory streams."""
 
+import base64
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 import pytest
+import trio
 
 from realtime_trio import Session, open_session
-from realtime_trio.testing import ScriptedPeer, open_scripted_peer
+from realtime_trio.testing import FakeDevice, ScriptedPeer, open_scripted_peer
 
 
 class Talk:
@@ -126,3 +128,42 @@ def as_message():
 @pytest.fixture
 def as_function_call():
     return function_call
+
+
+@pytest.fixture
+def tone():
+    """Sound of one level, as the wire has it."""
+
+    def tone(ms: int, level: int = 1000) -> str:
+        return base64.b64encode(level.to_bytes(2, "little", signed=True) * (24 * ms)).decode()
+
+    return tone
+
+
+@pytest.fixture
+def played_ms():
+    """How much sound came out of a device, silence left out."""
+
+    def played_ms(device: FakeDevice) -> float:
+        samples = memoryview(bytes(device.played)).cast("h")
+        return sum(1 for sample in samples if sample) / 24
+
+    return played_ms
+
+
+@pytest.fixture
+def open_voice(open_talk):
+    """A session with a device that keeps Trio's time; the microphone's appends are passed over."""
+
+    @asynccontextmanager
+    async def open_voice(**options):
+        device = FakeDevice(output_latency_ms=30)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(device.run)
+            async with open_talk(audio=device, **options) as talk:
+                talk.device = device
+                talk.peer.ignored.add("input_audio_buffer.append")
+                yield talk
+            nursery.cancel_scope.cancel()
+
+    return open_voice

@@ -1,7 +1,6 @@
 """Sound and interruption in a session, judged by what the device played and what the wire says."""
 
 import base64
-from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -12,36 +11,7 @@ from realtime_trio.testing import FakeDevice, open_scripted_peer
 SPEECH_STARTED = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 0, "item_id": "item_u"}
 
 
-def tone(ms: int, level: int = 1000) -> str:
-    """Sound of one level, as the wire has it."""
-    return base64.b64encode(level.to_bytes(2, "little", signed=True) * (24 * ms)).decode()
-
-
-@pytest.fixture
-def open_voice(open_talk):
-    """A session with a device that keeps Trio's time; the microphone's appends are passed over."""
-
-    @asynccontextmanager
-    async def open_voice(**options):
-        device = FakeDevice(output_latency_ms=30)
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(device.run)
-            async with open_talk(audio=device, **options) as talk:
-                talk.device = device
-                talk.peer.ignored.add("input_audio_buffer.append")
-                yield talk
-            nursery.cancel_scope.cancel()
-
-    return open_voice
-
-
-def played_ms(device: FakeDevice) -> float:
-    """How much sound came out, silence left out."""
-    samples = memoryview(bytes(device.played)).cast("h")
-    return sum(1 for sample in samples if sample) / 24
-
-
-async def test_barge_in_cuts_and_tells_the_server_what_came_out(autojump_clock, open_voice):
+async def test_barge_in_cuts_and_tells_the_server_what_came_out(autojump_clock, open_voice, tone, played_ms):
     """The server cancels by itself; one truncation says where the sound ended, to the sample that the speaker got."""
     async with open_voice(drain=False) as talk:
         interruptions = talk.session.events(Interrupted)
@@ -63,7 +33,7 @@ async def test_barge_in_cuts_and_tells_the_server_what_came_out(autojump_clock, 
         assert part.received_ms == 3000
 
 
-async def test_interrupt_cancels_first_then_truncates(autojump_clock, open_voice):
+async def test_interrupt_cancels_first_then_truncates(autojump_clock, open_voice, tone, played_ms):
     """A stop button stops: the generation by id, then what was heard."""
     async with open_voice(drain=False) as talk:
         await talk.created(None, "resp_1")
@@ -77,7 +47,7 @@ async def test_interrupt_cancels_first_then_truncates(autojump_clock, open_voice
         assert record.cut_ms == truncate["audio_end_ms"] == pytest.approx(played_ms(talk.device), abs=1)
 
 
-async def test_interrupting_works_when_generation_is_long_over(autojump_clock, open_voice):
+async def test_interrupting_works_when_generation_is_long_over(autojump_clock, open_voice, tone, played_ms):
     """40 s are still queued: nothing to cancel, but to cut and to truncate."""
     async with open_voice(drain=False) as talk:
         await talk.created(None, "resp_1")
@@ -92,7 +62,7 @@ async def test_interrupting_works_when_generation_is_long_over(autojump_clock, o
         assert truncate["audio_end_ms"] == pytest.approx(played_ms(talk.device), abs=1)
 
 
-async def test_of_two_items_the_first_is_truncated_and_the_second_deleted(autojump_clock, open_voice):
+async def test_of_two_items_the_first_is_truncated_and_the_second_deleted(autojump_clock, open_voice, tone):
     """What nobody heard a sample of leaves the conversation."""
     async with open_voice(drain=False) as talk:
         await talk.created(None, "resp_1")
@@ -108,7 +78,7 @@ async def test_of_two_items_the_first_is_truncated_and_the_second_deleted(autoju
         await talk.peer.expect_nothing(10)
 
 
-async def test_what_was_heard_whole_is_left_alone(autojump_clock, open_voice):
+async def test_what_was_heard_whole_is_left_alone(autojump_clock, open_voice, tone, played_ms):
     """Speaking after the answer is no interruption."""
     async with open_voice() as talk:
         await talk.created(None, "resp_1")
@@ -122,7 +92,7 @@ async def test_what_was_heard_whole_is_left_alone(autojump_clock, open_voice):
         assert played_ms(talk.device) == 500
 
 
-async def test_a_turns_block_is_left_quietly(autojump_clock, open_voice):
+async def test_a_turns_block_is_left_quietly(autojump_clock, open_voice, tone):
     """The barge-in ends the scope of the response, and nothing else."""
     async with open_voice(drain=False) as talk, trio.open_nursery() as nursery:
         responses = talk.session.responses()
@@ -152,7 +122,7 @@ async def test_a_turns_block_is_left_quietly(autojump_clock, open_voice):
         assert left[1] == truncate["audio_end_ms"]
 
 
-async def test_leaving_a_turns_block_early_interrupts(autojump_clock, open_voice):
+async def test_leaving_a_turns_block_early_interrupts(autojump_clock, open_voice, tone):
     """Who stops reading stops the model."""
     async with open_voice(drain=False) as talk:
         responses = talk.session.responses()
@@ -185,7 +155,7 @@ async def test_text_is_interrupted_without_truncation(autojump_clock, open_voice
         assert (await pending).parts == ()
 
 
-async def test_ask_returns_when_the_answer_was_heard(autojump_clock, open_voice):
+async def test_ask_returns_when_the_answer_was_heard(autojump_clock, open_voice, tone):
     """With a device an exchange is over when the speaker is silent, not when the server is done."""
     async with open_voice() as talk, trio.open_nursery() as nursery:
 
@@ -204,7 +174,7 @@ async def test_ask_returns_when_the_answer_was_heard(autojump_clock, open_voice)
         assert trio.current_time() - start == pytest.approx(2.05, abs=0.06)
 
 
-async def test_ask_returns_cancelled_when_it_is_interrupted(autojump_clock, open_voice):
+async def test_ask_returns_cancelled_when_it_is_interrupted(autojump_clock, open_voice, tone):
     """Being interrupted is no error: the reply says what was heard."""
     async with open_voice(drain=False) as talk, trio.open_nursery() as nursery:
 
@@ -225,7 +195,7 @@ async def test_ask_returns_cancelled_when_it_is_interrupted(autojump_clock, open
         assert 900 < reply.interruption.cut_ms < 1100
 
 
-async def test_cancelling_ask_cuts_what_it_was_saying(autojump_clock, open_voice):
+async def test_cancelling_ask_cuts_what_it_was_saying(autojump_clock, open_voice, tone, played_ms):
     """Nobody wants the answer any more: its sound stops at once, not when the device's ring is empty."""
     async with open_voice(drain=False) as talk, trio.open_nursery() as nursery:
 
@@ -245,7 +215,7 @@ async def test_cancelling_ask_cuts_what_it_was_saying(autojump_clock, open_voice
         assert played_ms(talk.device) < 1020
 
 
-async def test_cancelling_ask_cuts_an_answer_that_is_generated(autojump_clock, open_voice):
+async def test_cancelling_ask_cuts_an_answer_that_is_generated(autojump_clock, open_voice, tone, played_ms):
     """It makes no difference to who left that the server had finished."""
     async with open_voice(drain=False) as talk, trio.open_nursery() as nursery:
 
@@ -285,7 +255,7 @@ async def test_dropped_audio_is_reported_once(autojump_clock, open_voice):
         assert told == talk.session.statistics().dropped_audio_ms
 
 
-async def test_a_normal_end_lets_what_was_generated_be_heard(autojump_clock, open_voice):
+async def test_a_normal_end_lets_what_was_generated_be_heard(autojump_clock, open_voice, tone, played_ms):
     """The block takes as long as the sound, and the sound is whole."""
     async with open_voice() as talk:
         await talk.created(None, "resp_1")
@@ -297,7 +267,7 @@ async def test_a_normal_end_lets_what_was_generated_be_heard(autojump_clock, ope
     assert played_ms(talk.device) == 2000
 
 
-async def test_a_response_that_never_ends_does_not_keep_a_normal_end(autojump_clock, open_voice):
+async def test_a_response_that_never_ends_does_not_keep_a_normal_end(autojump_clock, open_voice, tone, played_ms):
     """A server that goes silent in the middle of an answer is given up after 30 s."""
     async with open_voice() as talk:
         await talk.created(None, "resp_1")
@@ -309,7 +279,7 @@ async def test_a_response_that_never_ends_does_not_keep_a_normal_end(autojump_cl
     assert trio.current_time() - start < 35
 
 
-async def test_an_exception_fades_the_sound_out(autojump_clock):
+async def test_an_exception_fades_the_sound_out(autojump_clock, tone):
     """No block is left at full level: the last samples ramp down within 10 ms."""
     device = FakeDevice()
     async with open_scripted_peer(greet=True) as peer, trio.open_nursery() as nursery:
@@ -336,7 +306,7 @@ async def test_an_exception_fades_the_sound_out(autojump_clock):
     assert len([sample for sample in samples if 0 < abs(sample) < 8000]) <= 240
 
 
-async def test_a_response_without_end_is_interrupted_at_the_limit(autojump_clock, open_voice):
+async def test_a_response_without_end_is_interrupted_at_the_limit(autojump_clock, open_voice, tone):
     """Memory is bounded: the reason says so."""
     async with open_voice(drain=False, audio_limit=2) as talk:
         interruptions = talk.session.events(Interrupted)
@@ -350,7 +320,7 @@ async def test_a_response_without_end_is_interrupted_at_the_limit(autojump_clock
         assert notice.interruption.reason == "audio_limit"
 
 
-async def test_the_microphone_is_appended_block_by_block(autojump_clock, open_voice):
+async def test_the_microphone_is_appended_block_by_block(autojump_clock, open_voice, tone):
     """What was said before the microphone is what the wire carries, without gaps."""
     async with open_voice() as talk:
         said = talk.device.speak(base64.b64decode(tone(200, 5000)))
@@ -363,7 +333,7 @@ async def test_the_microphone_is_appended_block_by_block(autojump_clock, open_vo
     assert appended.strip(b"\0").count(b"\x88\x13") == 200 * 24
 
 
-async def test_latency_is_from_the_end_of_speech_to_the_first_sound(autojump_clock, open_voice):
+async def test_latency_is_from_the_end_of_speech_to_the_first_sound(autojump_clock, open_voice, tone):
     """The silence that turn detection waits for counts; the network's arrival times do not."""
     async with open_voice(turn_detection="server_vad") as talk:
         responses = talk.session.responses()
