@@ -6,18 +6,23 @@ The protocols that these devices fulfil stand in `realtime_trio.device`; nothing
 from .clocked import ClockedDevice, DeviceStatistics, Recorder, WavDevice
 from .duplex import Utterance
 from .echo import EchoCancellation, HalfDuplex, make_echo
+from .portaudio import DeviceInfo, list_devices
+from .soundcard import SoundCard
 from .wav import StereoRecorder, WavWriter, read_wav
 
 __all__ = [
     "ClockedDevice",
+    "DeviceInfo",
     "DeviceStatistics",
     "EchoCancellation",
     "HalfDuplex",
     "Recorder",
+    "SoundCard",
     "StereoRecorder",
     "Utterance",
     "WavDevice",
     "WavWriter",
+    "list_devices",
     "make_echo",
     "read_wav",
 ]
