@@ -12,16 +12,20 @@ __all__ = [
     "CHARACTERS_PER_TOKEN",
     "CONVERSATION_CREATED",
     "DEFAULT_INSTRUCTIONS",
+    "DEFAULT_NOISE_REDUCTION",
     "DEFAULT_SILENCE_MS",
     "DEFAULT_VOICE",
     "DELETE_ERROR_ECHOES_EVENT_ID",
     "DUPLICATE_ITEM_CODE",
     "IDLE_VAD_BUFFER_SECONDS",
+    "FAR_FIELD_REDUCTION",
     "ITEM_DONE_FIRST",
     "LOCKED_PARAMETER_CODE",
     "MAXIMUM_ITEM_ID_LENGTH",
     "MERGE_TURN_DETECTION",
     "MINIMUM_COMMIT_MS",
+    "NEAR_FIELD_REDUCTION",
+    "NEAR_FIELD_VOICES_DB",
     "NO_RECOGNISER_CODE",
     "RATE_LIMITS_AFTER_DONE",
     "SEMANTIC_SILENCE_MS",
@@ -65,6 +69,18 @@ DEFAULT_SILENCE_MS = 500
 
 SEMANTIC_SILENCE_MS = {"low": 1000, "medium": 700, "high": 400, "auto": 700}
 """Silence that ends a turn under `semantic_vad`. The real server scores the words; here it is server VAD with this."""
+
+DEFAULT_NOISE_REDUCTION = "far_field"
+"""What `noise_reduction` means when a client switches it on without a type, which the schema allows."""
+
+NEAR_FIELD_REDUCTION = (2.5, 20.0)
+"""`noise_reduction` of type `near_field`: how many times the noise is subtracted, and dB that it is reduced at most."""
+
+FAR_FIELD_REDUCTION = (1.8, 14.0)
+"""The same for `far_field`, where a voice is little louder than the room. Strength multiplies all of these."""
+
+NEAR_FIELD_VOICES_DB = 24.0
+"""How far below the user's own voice somebody is whom `near_field` takes for background."""
 
 IDLE_VAD_BUFFER_SECONDS = 10
 """How much sound the buffer keeps under VAD while nobody speaks; a commit by hand gets no more than this."""

@@ -8,6 +8,7 @@ import attrs
 
 from realtime_trio.server import guesses, problems
 from realtime_trio.server.audio_formats import FORMATS, WireFormat
+from realtime_trio.server.noise_reduction import NoiseReducer, NoiseSettings
 from realtime_trio.server.seams import SAMPLE_RATE, SpeechStarted, SpeechStopped, TurnDetector
 from realtime_trio.server.session_config import VadSettings
 
@@ -39,6 +40,8 @@ class InputBuffer:
         self._data = bytearray()
         self._half_sample = b""
         self._vad: VadSettings | None = None
+        self._noise: NoiseSettings | None = None
+        self._reducer: NoiseReducer | None = None
         self._offset = 0  # our timeline less the detector's, which stands still while it is not asked
 
     @property
@@ -51,19 +54,22 @@ class InputBuffer:
         """How much audio is buffered."""
         return self._format.milliseconds(len(self._data))
 
-    def configure(self, audio_format: WireFormat, vad: VadSettings | None) -> None:
+    def configure(self, audio_format: WireFormat, vad: VadSettings | None, noise: NoiseSettings | None = None) -> None:
         """Follow the session's configuration.
 
         Buffered audio of another format is dropped. Turning detection on or off forgets an open turn; the buffered
-        audio stays.
+        audio stays. Other settings of noise reduction begin anew with the next audio.
         """
         if audio_format is not self._format:
             self.clear()
             self._format = audio_format
         if (vad is None) != (self._vad is None):
             self.detector.reset()
-        self._vad = vad
-        self._offset = self.written - self.detector.position
+        if noise != self._noise or vad is None or self._vad is None:
+            self._reducer = NoiseReducer(noise) if noise is not None and vad is not None else None
+        self._noise, self._vad = noise, vad
+        pending = 0 if self._reducer is None else self._reducer.pending
+        self._offset = self.written - pending - self.detector.position
         if vad is not None:
             self.detector.configure(
                 threshold=vad.threshold,
@@ -91,7 +97,10 @@ class InputBuffer:
         self.written += self._format.samples(len(audio))
         if self._vad is None:
             return []
-        found = [self._shifted(event) for event in self.detector.feed(self._format.to_pcm_rough(audio))]
+        pcm = self._format.to_pcm_rough(audio)
+        if self._reducer is not None:
+            pcm = self._reducer.feed(pcm)
+        found = [self._shifted(event) for event in self.detector.feed(pcm)]
         if not self.detector.speaking and not found:
             # Nobody speaks: no more is kept than a turn may need to begin with.
             self._drop_before(self.written - guesses.IDLE_VAD_BUFFER_SECONDS * SAMPLE_RATE)

@@ -32,8 +32,8 @@ __all__ = [
     "unknown_previous_item",
     "unknown_reference",
     "unsupported",
-    "wrong_length",
     "wrong_kind",
+    "wrong_length",
     "wrong_transport",
 ]
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import attrs
 
 from realtime_trio.server import guesses, problems
+from realtime_trio.server.noise_reduction import NoiseSettings
 
 __all__ = ["KINDS", "Kind", "SessionConfig", "VadSettings"]
 
@@ -201,6 +202,14 @@ class SessionConfig:
             interrupt_response=found.get("interrupt_response", True) and self.kind == "realtime",
             idle_timeout_ms=found.get("idle_timeout_ms"),
         )
+
+    @property
+    def noise_reduction(self) -> NoiseSettings | None:
+        """How noise is taken out of what turn detection hears; None when it is not."""
+        found: dict[str, Any] | None = self.values["audio"]["input"]["noise_reduction"]
+        if found is None:
+            return None
+        return NoiseSettings(found.get("type", guesses.DEFAULT_NOISE_REDUCTION), float(found.get("strength", 1.0)))
 
     def for_response(self, overrides: dict[str, Any], *, voice_locked: bool) -> dict[str, Any]:
         """Put a response's own settings over those of the session.

@@ -52,7 +52,7 @@ class Turns:
     def configure(self) -> None:
         """Follow the session's configuration."""
         vad = self._config.vad
-        self._buffer.configure(FORMATS[self._config.input_format], vad)
+        self._buffer.configure(FORMATS[self._config.input_format], vad, self._config.noise_reduction)
         if not self._buffer.detector.speaking:  # a change of format, or of who finds the turns, forgets an open turn
             self._open = None
 

@@ -53,9 +53,9 @@ class ScriptedDetector:
 class Bench:
     """A session's protocol on a bench: client events in, judged server events and effects out."""
 
-    def __init__(self, kind: str = "realtime") -> None:
+    def __init__(self, kind: str = "realtime", detector: Any = None) -> None:
         self.now = 100.0
-        self.detector = ScriptedDetector()
+        self.detector = detector or ScriptedDetector()
         counter = itertools.count(1)
         self.protocol = RealtimeProtocol(
             turn_detector=self.detector,
