@@ -15,6 +15,7 @@ from realtime_trio.core.levels import level_dbfs
 from realtime_trio.core.uplink import Sent, Uplink
 from realtime_trio.device import SAMPLE_RATE, AudioBlock, EchoControl, EchoState
 
+from .fittings import WireCodec
 from .notices import EchoNotCancelled, Notice
 
 __all__ = ["Capture"]
@@ -40,7 +41,7 @@ class Capture:
         ledger: When what was sent was spoken.
         uplink: What of it is sent.
         gate: What of it is loud enough while something is played.
-        encode: Turns PCM16 at 24 kHz into the session's input format.
+        codec: Speaks the session's input format; None for PCM16 at 24 kHz.
         on_loud: Called with the milliseconds of each block that is as loud as a voice; None while nobody asks.
         capturing: Whether blocks are taken at all.
     """
@@ -52,7 +53,7 @@ class Capture:
     ledger: CaptureLedger = attrs.field(factory=CaptureLedger)
     uplink: Uplink = attrs.field(factory=Uplink)
     gate: LevelGate = attrs.field(factory=LevelGate)
-    encode: Callable[[bytes], bytes] | None = None
+    codec: WireCodec | None = None
     on_loud: Callable[[float], object] | None = None
     capturing: bool = True
     _echo: EchoControl | None = attrs.field(default=None, init=False)
@@ -104,14 +105,18 @@ class Capture:
 
     def release(self) -> float:
         """End a manual turn. Gives its length in milliseconds."""
+        if self.codec is not None:
+            self._append(self.codec.finish())
         return self.uplink.release() * 1000 / SAMPLE_RATE
 
     def _send(self, pieces: Iterable[Sent]) -> None:
         for piece in pieces:
             self.ledger.append(len(piece.pcm) // _SAMPLE_BYTES, piece.captured_at)
-            wire = piece.pcm if self.encode is None else self.encode(piece.pcm)
-            if wire:
-                self.append(wire)
+            self._append(piece.pcm if self.codec is None else self.codec.encode(piece.pcm))
+
+    def _append(self, wire: bytes) -> None:
+        if wire:
+            self.append(wire)
 
     def _control(self) -> EchoControl | None:
         if self._echo is None and self.make_echo is not None:

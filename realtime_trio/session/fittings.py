@@ -32,6 +32,10 @@ class WireCodec(Protocol):
         """Convert the next piece of the microphone's sound."""
         ...
 
+    def finish(self) -> bytes:
+        """Give what was held back of the microphone's sound: a turn ends here."""
+        ...
+
     def decoder(self) -> Decoder:
         """Make the decoder of one content part."""
         ...

@@ -99,8 +99,7 @@ class Sound:
             self.capture.uplink.continuous = audio.input.turn_detection is not None
         formats = _format(audio.input), _format(audio.output)
         if formats[0] != self.input_format:
-            codec = self._codec(formats[0])
-            self.capture.encode = None if codec is None else codec.encode
+            self.capture.codec = self._codec(formats[0])
         if formats[1] != self.output_format:
             codec = self._codec(formats[1])
             self._make_decoder = None if codec is None else codec.decoder
