@@ -94,13 +94,20 @@ def tests_all(session: nox.Session) -> None:
     run_tests(session)
 
 
+BENCHMARKS = ("decode", "imports", "sessions", "interruptions", "latency", "echo")
+
+
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure against the official SDK, pydantic and a bare socket loop; prints ratios (about three minutes)."""
-    install_wheel(session, *group("tests"))
+    """Measure against the official SDK, openai-agents and a bare socket loop; prints ratios (about ten minutes).
+
+    Arguments after `--` are the names of some of them, and options for them: `--quick` sees that they work.
+    """
+    install_wheel(session, *group("bench"))
     session.run("python", "-c", WHERE_FROM, env={"PYTHONSAFEPATH": "1"}, log=False)
-    for name in session.posargs or ("decode", "imports", "sessions"):
-        session.run("python", os.fspath(ROOT / "benchmarks" / f"{name}.py"))
+    options = [argument for argument in session.posargs if argument.startswith("-")]
+    for name in [argument for argument in session.posargs if argument not in options] or BENCHMARKS:
+        session.run("python", os.fspath(ROOT / "benchmarks" / f"{name}.py"), *options)
 
 
 def python_files(*folders: str) -> list[str]:

@@ -1,7 +1,8 @@
 """How long one server event takes from JSON text to a typed value whose audio is bytes, against the SDK and pydantic.
 
 `openai` builds its events without checking them and leaves base64 to its user, so that is added; `openai-agents` has
-pydantic validate every event, and decodes the audio. Ours checks everything and hands out bytes.
+pydantic validate every event, and decodes the audio. Ours checks everything and hands out bytes. `--quick` only sees
+that it works.
 """
 
 import base64
@@ -89,7 +90,7 @@ def by_pydantic(message):
     return ADAPTER.validate_python(json.loads(message))
 
 
-def main():
+def main(*options):
     """Check that all of them decode the same, measure them, print ratios."""
     print(machine("realtime_trio", "msgspec", "openai", "openai-agents", "pydantic"))
     raw_delta, raw_done = DELTA.encode(), DONE.encode()  # what the SDK takes from its socket
@@ -103,21 +104,23 @@ def main():
     assert done.response.usage.total_tokens == by_sdk(raw_done).response.usage.total_tokens == 1203
     assert by_pydantic(DONE).response.usage.total_tokens == 1203
 
+    short = {"rounds": 1, "seconds": 0.001} if "--quick" in options else {}
     progress("decoding audio deltas of 200 ms")
     delta = per_call(
         {
             OURS: lambda: decode(DELTA).delta,
             SDK: lambda: base64.b64decode(by_sdk(raw_delta).delta),
             PYDANTIC: lambda: base64.b64decode(by_pydantic(DELTA).delta),
-        }
+        },
+        **short,
     )
     progress("decoding response.done")
     done_took = per_call(
-        {OURS: lambda: decode(DONE), SDK: lambda: by_sdk(raw_done), PYDANTIC: lambda: by_pydantic(DONE)}
+        {OURS: lambda: decode(DONE), SDK: lambda: by_sdk(raw_done), PYDANTIC: lambda: by_pydantic(DONE)}, **short
     )
     table("Decode an audio delta of 200 ms, to bytes", "µs", delta, ours=OURS)
     table("Decode a response.done", "µs", done_took, ours=OURS)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -1,6 +1,7 @@
 """How long imports take in a fresh Python, against `openai`: the package alone, and all that opening a session needs.
 
-Both are measured, since the official SDK puts off loading its realtime part until it is used.
+Both are measured, since the official SDK puts off loading its realtime part until it is used. `--quick` is one
+round, to see that it works.
 """
 
 import statistics
@@ -29,13 +30,14 @@ def run(program):
     return (time.perf_counter() - begin) * 1000
 
 
-def main():
+def main(*options):
     """Take turns, so that disk caches and busy moments are shared; the first round only warms up."""
     print(machine(OURS, SDK))
     taken = {case: [] for case in PROGRAMS}
-    for number in range(ROUNDS + 1):
+    rounds = 1 if "--quick" in options else ROUNDS
+    for number in range(rounds + 1):
         if number % 5 == 0:
-            progress(f"importing, round {number} of {ROUNDS}")
+            progress(f"importing, round {number} of {rounds}")
         for case, program in PROGRAMS.items():
             milliseconds = run(program)
             if number:
@@ -47,4 +49,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

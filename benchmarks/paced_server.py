@@ -2,7 +2,8 @@
 
 It speaks just enough WebSocket (RFC 6455) and Realtime for a session to open: `session.created`, an answer to
 `session.update`, then one response whose audio deltas come every 100 ms until the client leaves. Run it with a number
-of seconds; it prints its port. Nothing here is measured: it runs in a process of its own.
+of seconds; it prints its port. With the path of a file as well, it writes a certificate authority of its own there, and
+listens with TLS on a second port. Nothing here is measured: it runs in a process of its own.
 """
 
 import base64
@@ -10,6 +11,7 @@ import hashlib
 import json
 import random
 import re
+import ssl
 import struct
 import sys
 
@@ -149,13 +151,30 @@ async def serve(stream):
         pass
 
 
-async def main():
+def certified(path):
+    """Make a TLS context for this machine, and leave the authority that vouches for it in a file."""
+    import trustme
+
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(path)
+    return context
+
+
+async def main(seconds, authority=None):
     """Serve for so many seconds at most."""
-    with trio.move_on_after(float(sys.argv[1])):
+    with trio.move_on_after(float(seconds)):
         listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        print(listeners[0].socket.getsockname()[1], flush=True)
+        if authority is not None:
+            (plain,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+            listeners.append(trio.SSLListener(plain, certified(authority), https_compatible=True))
+        sockets = [
+            one.transport_listener.socket if isinstance(one, trio.SSLListener) else one.socket for one in listeners
+        ]
+        print(*(socket.getsockname()[1] for socket in sockets), flush=True)
         await trio.serve_listeners(serve, listeners)
 
 
 if __name__ == "__main__":
-    trio.run(main)
+    trio.run(main, *sys.argv[1:])

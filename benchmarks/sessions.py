@@ -1,138 +1,104 @@
-"""How much CPU twenty voice sessions take, against the least Trio could do: a bare socket loop with json and base64.
+"""How much CPU twenty voice sessions take: ours, the official client, openai-agents and a bare socket loop.
 
-Each session sends 20 ms of audio every 20 ms and gets 100 ms of audio every 100 ms, over a plain loopback socket. Each
-side runs in a fresh process, the two take turns, and only the CPU time of the client's process in the steady part is
-counted. The bare loop keeps nothing, checks nothing and ends no response; ours does all of that.
+Each session sends 10 ms of audio every 10 ms and gets 100 ms of audio every 100 ms, over a loopback socket, plain and
+with TLS. Every side runs in a fresh process (`session_clients.py`), the sides take turns, and only the CPU time of the
+client's process in the steady part is counted. The bare loop keeps nothing, checks nothing and ends no response.
+*Device* is ours with a device of its own in each session: capture, playout, and the count of what was heard, which the
+others leave to the program. `--quick` is one short round, to see that it works: its figures mean nothing.
 """
 
-import base64
 import contextlib
-import json
+import os
 import statistics
 import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 
-import trio
-from trio_websocket import open_websocket_url
-
 sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
-from measuring import machine, progress, table
+from measuring import machine, progress, rounds_of, table
+from session_clients import AGENTS, BARE, BLOCK, DEVICE, OURS, SDK, SESSIONS
 
-SESSIONS = 20
-BLOCK = 0.02
-WARM_UP, MEASURED = 1.0, 4.0  # seconds
-ROUNDS = 10
-PCM = bytes(range(256)) * 3 + bytes(192)  # 20 ms
-DELTA_BYTES = 4_800
-OURS, BARE = "realtime_trio", "bare trio-websocket loop"
-SERVER = Path(__file__).with_name("paced_server.py")
-
-
-class Counts:
-    """What went through the sessions of this process."""
-
-    sent = 0
-    received = 0
-
-
-async def paced(send):
-    """Send a block of audio every 20 ms, by the clock and not by the time that sending takes."""
-    due = trio.current_time()
-    while True:
-        await send(PCM)
-        Counts.sent += 1
-        due += BLOCK
-        await trio.sleep_until(due)
-
-
-async def run_ours(url):
-    """Use a session as a program with sound of its own does: append blocks, take chunks from responses."""
-    from realtime_trio import open_session
-
-    async with (
-        open_session(url=url, modality="audio") as session,
-        session.responses() as responses,
-        trio.open_nursery() as nursery,
-    ):
-        nursery.start_soon(paced, session.append_audio)
-        async for response in responses:
-            async for chunk in response.audio_chunks:
-                Counts.received += len(chunk)
-
-
-async def run_bare(url):
-    """Do what has to be done and nothing else."""
-    async with (
-        open_websocket_url(url, receive_buffer_size=2**16, max_message_size=2**26) as link,
-        trio.open_nursery() as nursery,
-    ):
-
-        async def send(pcm):
-            audio = base64.b64encode(pcm).decode()
-            await link.send_message(json.dumps({"type": "input_audio_buffer.append", "audio": audio}))
-
-        nursery.start_soon(paced, send)
-        while True:
-            event = json.loads(await link.get_message())
-            if event["type"] == "response.output_audio.delta":
-                Counts.received += len(base64.b64decode(event["delta"]))
-
-
-async def client(run, url):
-    """Run all sessions, and print the milliseconds of CPU that one session takes in a second."""
-    with trio.move_on_after(WARM_UP + MEASURED + 5):
-        async with trio.open_nursery() as nursery:
-            for _ in range(SESSIONS):
-                nursery.start_soon(run, url)
-                await trio.sleep(BLOCK / SESSIONS)  # as sessions do, they send at different moments
-            await trio.sleep(WARM_UP)
-            sent, received = Counts.sent, Counts.received
-            cpu, clock = time.process_time(), time.perf_counter()
-            await trio.sleep(MEASURED)
-            cpu, clock = time.process_time() - cpu, time.perf_counter() - clock
-            sent, received = Counts.sent - sent, Counts.received - received
-            nursery.cancel_scope.cancel()
-    expected = clock * SESSIONS
-    assert abs(sent / (expected / BLOCK) - 1) < 0.03, f"{sent} blocks sent in {clock:.1f} s"
-    assert abs(received / (expected * DELTA_BYTES * 10) - 1) < 0.03, f"{received} bytes received in {clock:.1f} s"
-    print(cpu / expected * 1000)
+ROUNDS, SECONDS = 3, 3.0
+CLIENTS, SERVER = (Path(__file__).with_name(f"{name}.py") for name in ("session_clients", "paced_server"))
+PLAIN, TLS = "plain", "TLS"
+KINDS = {PLAIN: (OURS, BARE, SDK, AGENTS, DEVICE), TLS: (OURS, BARE, SDK, AGENTS)}
+QUICK_KINDS = {PLAIN: (OURS, BARE, DEVICE), TLS: (OURS, SDK, AGENTS)}
+AIM = 0.6
 
 
 @contextlib.contextmanager
 def server():
-    """Start the server in its own process, and say where it is."""
-    process = subprocess.Popen([sys.executable, SERVER, "600"], stdout=subprocess.PIPE, text=True)
-    try:
-        yield f"ws://127.0.0.1:{process.stdout.readline().strip()}/v1/realtime"
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
+    """Start the server in its own process; give the URL of each way, and the environment that trusts it."""
+    with tempfile.TemporaryDirectory() as folder:
+        authority = Path(folder, "authority.pem")
+        command = [sys.executable, SERVER, "1200", authority]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                plain, secure = process.stdout.readline().split()
+                urls = {
+                    PLAIN: f"ws://127.0.0.1:{plain}/v1/realtime",
+                    TLS: f"wss://127.0.0.1:{secure}/v1/realtime",
+                }
+                yield urls, os.environ | {"SSL_CERT_FILE": str(authority), "OPENAI_AGENTS_DISABLE_TRACING": "1"}
+            finally:
+                process.terminate()
 
 
-def main():
-    """Take turns, a fresh process each time, and change who goes first; the median of the rounds' ratios counts."""
-    print(machine("realtime_trio", "trio", "trio-websocket", "msgspec"))
-    taken = {OURS: [], BARE: []}
-    with server() as url:
-        for number in range(ROUNDS):
-            for name in (OURS, BARE) if number % 2 else (BARE, OURS):
-                command = [sys.executable, __file__, name, url]
-                answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                taken[name].append(float(answer.stdout))
-            ours, bare = (values[-1] for values in taken.values())
-            progress(f"round {number + 1} of {ROUNDS}: {ours:.2f} ms against {bare:.2f} ms, {ours / bare:.2f} times")
-    figures = {name: statistics.median(values) for name, values in taken.items()}
-    table(f"CPU of one of {SESSIONS} paced sessions, for each second of it", "ms", figures, ours=OURS, digits=2)
-    ratios = sorted(ours / bare for ours, bare in zip(*taken.values(), strict=True))
-    print(f"  a whole session takes {statistics.median(ratios):.2f} times what the bare loop takes", end=" ")
-    print(f"(rounds: {ratios[0]:.2f} to {ratios[-1]:.2f})\n")
+def measure(kind, url, environment, seconds, sessions):
+    """Run one side; None when it could not keep pace: this machine has too much else to do."""
+    command = [sys.executable, CLIENTS, kind, url, str(seconds), str(sessions)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        if "did not keep pace" not in done.stderr:
+            raise RuntimeError(f"{kind} failed:\n{done.stderr}")
+        progress(f"{kind} {done.stderr.strip()}")
+        return None
+    return float(done.stdout)
+
+
+def take_turns(all_kinds, rounds, seconds, sessions):
+    """Let all sides take turns, a fresh process each time; who was first is last in the next round."""
+    taken = {way: {kind: [] for kind in kinds} for way, kinds in all_kinds.items()}
+    with server() as (urls, environment):
+        for number in range(rounds):
+            for way, kinds in all_kinds.items():
+                for kind in kinds if number % 2 else reversed(kinds):
+                    taken[way][kind].append(measure(kind, urls[way], environment, seconds, sessions))
+                figures = (f"{kind} {taken[way][kind][-1] or 0:.1f}" for kind in kinds)
+                progress(f"round {number + 1} of {rounds}, {way}: {', '.join(figures)}")
+    return taken
+
+
+def report(way, taken):
+    """Print the medians, and the ratios of the rounds in which both sides kept pace."""
+    figures = {kind: statistics.median(known) for kind, values in taken.items() if (known := values_of(values))}
+    if OURS not in figures:
+        print(f"\nour sessions kept pace in no round ({way}): this machine has too much else to do\n")
+        return
+    title = f"CPU of one of {SESSIONS} paced sessions, for each second of it, {BLOCK * 1000:.0f} ms blocks, {way}"
+    table(title, "ms", figures, ours=OURS, digits=2)
+    for kind in (kind for kind in (SDK, AGENTS, BARE) if kind in taken):
+        pairs = [(one, other) for one, other in zip(taken[OURS], taken[kind], strict=True) if one and other]
+        if pairs:
+            median, least, most = rounds_of(*zip(*pairs, strict=True))
+            aim = f", aim at most {AIM}" if kind == SDK else ""
+            print(f"  a whole session takes {median:.2f} times {kind}'s (rounds: {least:.2f} to {most:.2f}{aim})")
+    print(flush=True)
+
+
+def values_of(values):
+    return [value for value in values if value is not None]
+
+
+def main(*options):
+    """Measure plain and TLS."""
+    print(machine("realtime_trio", "trio", "trio-websocket", "msgspec", "openai", "openai-agents", "websockets"))
+    quick = "--quick" in options
+    taken = take_turns(QUICK_KINDS, 1, 0.3, 3) if quick else take_turns(KINDS, ROUNDS, SECONDS, SESSIONS)
+    for way, figures in taken.items():
+        report(way, figures)
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        trio.run(client, {OURS: run_ours, BARE: run_bare}[sys.argv[1]], sys.argv[2])
-    else:
-        main()
+    main(*sys.argv[1:])
