@@ -23,6 +23,7 @@ from realtime_trio.events import (
     ConversationItemTruncated,
     InputAudioBufferCommitted,
     Item,
+    RealtimeSession,
     ResponseContentPartAdded,
     ResponseContentPartDone,
     ResponseCreated,
@@ -31,6 +32,7 @@ from realtime_trio.events import (
     ResponseFunctionCallArgumentsDone,
     ResponseMcpCallArgumentsDelta,
     ResponseMcpCallArgumentsDone,
+    ResponseOutputAudioDelta,
     ResponseOutputAudioTranscriptDelta,
     ResponseOutputAudioTranscriptDone,
     ResponseOutputItemAdded,
@@ -42,12 +44,16 @@ from realtime_trio.events import (
     SessionUpdated,
 )
 
-from .item import ConversationItem, ItemPart, Transcription, extend, fill, fill_part, find_part, item_id_of
+from .captions import PACE
+from .item import ConversationItem, ItemPart, Transcription, extend, fill, fill_part, find_part, item_id_of, say
 from .order import ItemOrder
+from .runs import PartKey
 
 __all__ = ["Conversation", "ConversationItem", "ItemPart", "Transcription"]
 
 _MAX_REMEMBERED = 4096
+_PCM_BYTES_PER_MS = 48  # PCM16 at 24 kHz
+_G711_BYTES_PER_MS = 8
 
 _Words: TypeAlias = (
     ResponseOutputTextDelta
@@ -77,6 +83,8 @@ class Conversation:
         self._calls: dict[str, ConversationItem] = {}
         self._outputs: dict[str, str] = {}
         self._transcribes = False
+        self._bytes_per_ms = _PCM_BYTES_PER_MS
+        self._pace = PACE
 
     def __iter__(self) -> Iterator[ConversationItem]:
         return iter(self.items)
@@ -97,11 +105,19 @@ class Conversation:
         """The last status that was seen of a response, None if none was."""
         return self._statuses.get(response_id)
 
-    def set_heard(self, item_id: str, heard_ms: int) -> None:
-        """Note what was heard of an item. It never shrinks."""
-        item = self._items.get(item_id)
+    def set_heard(self, part: PartKey, heard_ms: int) -> None:
+        """Note what was heard of a content part. It never shrinks."""
+        item = self._items.get(part.item_id)
         if item is not None:
-            item.heard_ms = max(heard_ms, item.heard_ms or 0)
+            heard = find_part(item, part.content_index, "audio")
+            heard.heard_ms = max(heard_ms, heard.heard_ms or 0)
+
+    def words(self, part: PartKey) -> tuple[str, str]:
+        """Give the words of a content part: those that were generated, and those of them that were heard, about."""
+        item = self._items.get(part.item_id)
+        if item is None or not 0 <= part.content_index < len(item.parts):
+            return "", ""
+        return item.parts[part.content_index].generated_text, item.heard_text_of(part.content_index)
 
     def apply(self, event: ServerEvent) -> None:
         """Follow one server event.
@@ -127,6 +143,10 @@ class Conversation:
         audio_input = audio.input if audio else None
         if audio_input and audio_input.transcription is not UNSET:
             self._transcribes = audio_input.transcription is not None
+        output = audio.output if audio and isinstance(event.session, RealtimeSession) else None
+        if output and output.format and isinstance(output.format.type, str):
+            pcm = output.format.type not in {"audio/pcmu", "audio/pcma"}
+            self._bytes_per_ms = _PCM_BYTES_PER_MS if pcm else _G711_BYTES_PER_MS
 
     def _added(self, event: ConversationItemAdded | ConversationItemCreated) -> None:
         self._place(event.item, event.previous_item_id, added=True)
@@ -167,7 +187,15 @@ class Conversation:
 
     def _fill(self, item: ConversationItem, value: Item) -> None:
         fill(item, value)
+        if item.role == "assistant" and item.status == "completed":
+            self._learn(item)
         self._join(item)
+
+    def _learn(self, item: ConversationItem) -> None:
+        """Take over how fast the assistant speaks: one part after the other is spoken by the same voice."""
+        for part in item.parts:
+            if part.captions.received_ms:
+                self._pace = part.captions.pace(part.transcript) or self._pace
 
     def _put(self, item: ConversationItem, previous: Any) -> None:
         if item.id not in self._order:
@@ -229,7 +257,7 @@ class Conversation:
         item = self._known(event.item_id)
         item.transcription = "completed"
         part = find_part(item, event.content_index, "audio")
-        part.transcript, part.complete = event.transcript, True
+        say(part, event.transcript, complete=True)
 
     def _transcript_failed(self, event: ConversationItemInputAudioTranscriptionFailed) -> None:
         item = self._known(event.item_id)
@@ -241,6 +269,14 @@ class Conversation:
         item = self._items.get(event.item_id)
         if item is not None:
             fill_part(item, event.content_index, event.part, complete=isinstance(event, ResponseContentPartDone))
+
+    def _sound(self, event: ResponseOutputAudioDelta) -> None:
+        item = self._items.get(event.item_id)
+        if item is not None:
+            captions = find_part(item, event.content_index, "audio").captions
+            if not captions.received_ms:
+                captions.usual_pace = self._pace
+            captions.note_sound(len(event.delta) / self._bytes_per_ms)
 
     def _words(self, event: _Words) -> None:
         item = self._items.get(event.item_id)
@@ -255,8 +291,7 @@ class Conversation:
                 part = find_part(item, event.content_index, "text")
                 part.text, part.complete = event.text, True
             case ResponseOutputAudioTranscriptDone():
-                part = find_part(item, event.content_index, "audio")
-                part.transcript, part.complete = event.transcript, True
+                say(find_part(item, event.content_index, "audio"), event.transcript, complete=True)
 
     def _arguments(self, event: _Arguments) -> None:
         item = self._items.get(event.item_id)
@@ -293,6 +328,7 @@ _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
     ResponseOutputItemDone: Conversation._output_item,
     ResponseContentPartAdded: Conversation._part,
     ResponseContentPartDone: Conversation._part,
+    ResponseOutputAudioDelta: Conversation._sound,
     ResponseOutputTextDelta: Conversation._words,
     ResponseOutputTextDone: Conversation._words,
     ResponseOutputAudioTranscriptDelta: Conversation._words,

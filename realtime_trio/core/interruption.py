@@ -115,6 +115,7 @@ class Interrupted:
         cut_ms: What came out in the end, the fade included: where the server was told that it ended.
         received_ms: What the server had sent.
         generated_text: Its transcript as far as it had been generated, also the part that nobody heard.
+        heard_text: The words of it that came out, about: whole words from its beginning.
     """
 
     response_id: str
@@ -124,6 +125,7 @@ class Interrupted:
     cut_ms: int
     received_ms: int
     generated_text: str = ""
+    heard_text: str = ""
 
 
 @attrs.frozen
@@ -154,6 +156,16 @@ class Interruption:
     def received_ms(self) -> int:
         """Milliseconds of all parts that the server had sent."""
         return sum(part.received_ms for part in self.parts)
+
+    @property
+    def heard_text(self) -> str:
+        """The words of all parts that came out, about; see `ConversationItem.heard_text`."""
+        return "".join(part.heard_text for part in self.parts)
+
+    @property
+    def generated_text(self) -> str:
+        """The words of all parts as far as they had been generated."""
+        return "".join(part.generated_text for part in self.parts)
 
 
 @attrs.define(eq=False)
@@ -285,12 +297,14 @@ class Interrupter:
         """Whether it is known for every part of an interruption where it was cut."""
         return all(self._ledger.cut_samples(part) is not None for part in self._parts(plan))
 
-    def record(self, plan: InterruptionPlan, generated_text: Callable[[PartKey], str] | None = None) -> Interruption:
+    def record(
+        self, plan: InterruptionPlan, words: Callable[[PartKey, int], tuple[str, str]] | None = None
+    ) -> Interruption:
         """Make the record of an interruption for the program.
 
         Args:
             plan: What `begin` gave; best when it is `settled`, until then a cut counts as being where it was heard.
-            generated_text: Looks up the transcript of a part.
+            words: Takes how many milliseconds of a part came out, gives its words and those of them that were heard.
 
         Returns:
             A value that does not change any more.
@@ -298,8 +312,9 @@ class Interrupter:
         parts: list[Interrupted] = []
         for part in self._parts(plan):
             heard = plan.heard.get(part, 0)
-            cut = self._ledger.cut_ms(part)
-            text = generated_text(part) if generated_text is not None else ""
+            known = self._ledger.cut_ms(part)
+            cut = heard if known is None else known
+            generated, heard_text = words(part, cut) if words is not None else ("", "")
             received = self._ledger.received_ms(part)
             parts.append(
                 Interrupted(
@@ -307,9 +322,10 @@ class Interrupter:
                     part.item_id,
                     part.content_index,
                     heard,
-                    heard if cut is None else cut,
+                    cut,
                     received,
-                    text,
+                    generated,
+                    heard_text,
                 )
             )
         return Interruption(plan.reason, plan.response_ids, tuple(parts))

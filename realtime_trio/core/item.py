@@ -27,7 +27,19 @@ from realtime_trio.events import (
     UnknownPart,
 )
 
-__all__ = ["ConversationItem", "ItemPart", "Transcription", "extend", "fill", "fill_part", "find_part", "item_id_of"]
+from .captions import Captions
+
+__all__ = [
+    "ConversationItem",
+    "ItemPart",
+    "Transcription",
+    "extend",
+    "fill",
+    "fill_part",
+    "find_part",
+    "item_id_of",
+    "say",
+]
 
 Transcription: TypeAlias = Literal["none", "pending", "completed", "failed"]
 
@@ -54,6 +66,9 @@ class ItemPart:
         transcript: What is said in the audio, as far as it is known.
         truncated_ms: Where the server was told that the audio ends; None while it is whole.
         complete: Whether all its words are known.
+        heard_ms: How much of its sound was heard, set by the session; None if it never made a sound here.
+        whole: Whether it was generated to its end: all its words are spoken in its sound.
+        captions: Where its words are in its sound.
     """
 
     kind: str
@@ -61,6 +76,22 @@ class ItemPart:
     transcript: str = ""
     truncated_ms: int | None = None
     complete: bool = False
+    heard_ms: int | None = None
+    whole: bool = False
+    captions: Captions = attrs.field(factory=Captions, repr=False)
+
+    @property
+    def generated_text(self) -> str:
+        """Its words as far as they were generated, written or spoken."""
+        return self.text or self.transcript
+
+    @property
+    def heard_text(self) -> str:
+        """The words that were heard, about: see `ConversationItem.heard_text`."""
+        if self.text:
+            return self.text
+        heard_ms = self.truncated_ms if self.heard_ms is None else self.heard_ms
+        return "" if heard_ms is None else self.captions.heard(self.transcript, heard_ms, whole=self.whole)
 
 
 @attrs.define(eq=False)
@@ -82,7 +113,6 @@ class ConversationItem:
         output: A function call's output; also set on the call itself once there is one.
         transcription: How far the transcription of the user's speech is.
         transcription_error: Why there is none, when it failed.
-        heard_ms: What was heard of it, set by the session; None if it never made a sound here.
         deleted: Whether it is out of the conversation.
         value: The last whole item that the server sent, without audio.
     """
@@ -100,7 +130,6 @@ class ConversationItem:
     output: str | None = None
     transcription: Transcription = "none"
     transcription_error: TranscriptionError | None = None
-    heard_ms: int | None = None
     deleted: bool = False
     value: Item | None = attrs.field(default=None, repr=False)
     arguments_complete: bool = False
@@ -118,7 +147,37 @@ class ConversationItem:
     @property
     def generated_text(self) -> str:
         """All its words in order, written or spoken, those that nobody heard included."""
-        return "".join(part.text or part.transcript for part in self.parts)
+        return "".join(part.generated_text for part in self.parts)
+
+    @property
+    def heard_ms(self) -> int | None:
+        """How much of its sound was heard, all parts together; None if it never made a sound here."""
+        heard = [part.heard_ms for part in self.parts if part.heard_ms is not None]
+        return sum(heard) if heard else None
+
+    @property
+    def heard_text(self) -> str:
+        """The words that people heard, about: whole words from the beginning of `generated_text`.
+
+        The server does not say when a word is spoken; this is estimated from the order in which words and sound came,
+        and is usually right to a word. It never shrinks, and it is exact at both ends: empty as long as nothing was
+        heard, all words once all was. Written text counts as heard when it is there. Where the program plays the sound
+        itself, only what it had truncated is known; an item that was not is told as not heard.
+        """
+        heard = ""
+        for index, part in enumerate(self.parts):
+            words = self.heard_text_of(index)
+            heard += words
+            if words != part.generated_text:
+                break
+        return heard
+
+    def heard_text_of(self, index: int) -> str:
+        """The words that people heard of one part; all of them when a later part was heard."""
+        if not 0 <= index < len(self.parts):
+            return ""
+        later = any(part.heard_ms for part in self.parts[index + 1 :])
+        return self.parts[index].generated_text if later else self.parts[index].heard_text
 
     @property
     def truncated_ms(self) -> int | None:
@@ -143,11 +202,20 @@ def find_part(item: ConversationItem, index: int, kind: str = "") -> ItemPart:
     return part
 
 
+def say(part: ItemPart, transcript: str, *, complete: bool = False) -> None:
+    """Set the words of a part's sound, and note how much of the sound had come by then."""
+    if transcript != part.transcript:
+        part.captions.note_words(len(part.transcript))
+        part.transcript = transcript
+    part.complete = part.complete or complete
+
+
 def extend(part: ItemPart, *, text: Any = "", transcript: Any = "") -> None:
     """Add a delta to a part, unless the whole is known already."""
     if not part.complete:
         part.text += text if isinstance(text, str) else ""
-        part.transcript += transcript if isinstance(transcript, str) else ""
+        if transcript and isinstance(transcript, str):
+            say(part, part.transcript + transcript)
 
 
 def fill_part(item: ConversationItem, index: int, value: ContentPart, *, complete: bool) -> None:
@@ -157,8 +225,7 @@ def fill_part(item: ConversationItem, index: int, value: ContentPart, *, complet
     """
     part = find_part(item, index, value.type if isinstance(value, UnknownPart) else _KINDS[type(value)])
     part.text = getattr(value, "text", None) or part.text
-    part.transcript = getattr(value, "transcript", None) or part.transcript
-    part.complete = part.complete or complete
+    say(part, getattr(value, "transcript", None) or part.transcript, complete=complete)
 
 
 def fill(item: ConversationItem, value: Item) -> None:
@@ -176,6 +243,8 @@ def fill(item: ConversationItem, value: Item) -> None:
             item.role = value.role
             for index, part in enumerate(value.content):
                 fill_part(item, index, part, complete=status in _ENDED and item.role == "assistant")
+            for each in item.parts:
+                each.whole = each.whole or status == "completed"
             value = msgspec.structs.replace(value, content=[_without_audio(part) for part in value.content])
         case FunctionCall():
             item.name, item.call_id = value.name, value.call_id or item.call_id

@@ -39,16 +39,16 @@ class Interruptions:
         send: Hands a client event to the writer.
         publish: Takes notices.
         live: The live responses by id.
-        generated_text: Looks up the transcript of a part.
-        set_heard: Notes how many milliseconds of an item were heard.
+        words: Looks up the words of a part: those that were generated, and those of them that were heard.
+        set_heard: Notes how many milliseconds of a part were heard.
     """
 
     sound: Sound
     send: Callable[[events.ClientEvent], str]
     publish: Callable[[Notice], None]
     live: Mapping[str, Response]
-    generated_text: Callable[[PartKey], str]
-    set_heard: Callable[[str, int], None]
+    words: Callable[[PartKey], tuple[str, str]]
+    set_heard: Callable[[PartKey, int], None]
     _interrupter: Interrupter = attrs.field(init=False)
     _pending: list[tuple[InterruptionPlan, PendingInterruption]] = attrs.field(factory=list, init=False)
 
@@ -116,14 +116,17 @@ class Interruptions:
                 )
         for plan, pending in [entry for entry in self._pending if self._interrupter.settled(entry[0])]:
             self._pending.remove((plan, pending))
-            record = self._interrupter.record(plan, self.generated_text)
-            for part in record.parts:
-                self.set_heard(part.item_id, part.cut_ms)  # what came out will have been heard
+            record = self._interrupter.record(plan, self._heard)
             for response_id in plan.response_ids:
                 if response := self.live.get(response_id):
                     response.finish_interruption(record)
             pending.record.keep(record)
             self.publish(Interrupted(record))
+
+    def _heard(self, part: PartKey, cut_ms: int) -> tuple[str, str]:
+        """Note what came out of a part, for it will have been heard, and give its words."""
+        self.set_heard(part, cut_ms)
+        return self.words(part)
 
     def end(self, error: Exception) -> None:
         """The session is over."""

@@ -84,7 +84,7 @@ class Turns:
         self._requests = Requests(self._arbiter, self.send, self.publish, self.live, self._abandon, self.beside)
         self._cancels = Cancels(self.send)
         self._interruptions = Interruptions(
-            self.sound, self.send, self.publish, self.live, self._generated_text, self.conversation.set_heard
+            self.sound, self.send, self.publish, self.live, self.conversation.words, self.conversation.set_heard
         )
         self.barge_ins = BargeIns(
             self.interruption,
@@ -307,7 +307,7 @@ class Turns:
                     response.first_sound_at = now - heard / SAMPLE_RATE
                     self._arbiter.heard(response.id)
             for part in ledger.parts(response.id):
-                self.conversation.set_heard(part.item_id, ledger.heard_ms(part, now))
+                self.conversation.set_heard(part, ledger.heard_ms(part, now))
             if response.is_done and not response.interrupted and ledger.played(response.id, now):
                 response.finish_heard()
         self.act(now)
@@ -369,10 +369,6 @@ class Turns:
                 self._arbiter.stop(response_id)
         self.act(now)
         return pending
-
-    def _generated_text(self, part: PartKey) -> str:
-        item = self.conversation.get(part.item_id)
-        return item.generated_text if item is not None else ""
 
     # The end
 

@@ -6,9 +6,12 @@ from hypothesis import strategies as st
 from realtime_trio.core.calls import ReadyCall, ready_calls
 from realtime_trio.core.conversation import Conversation
 from realtime_trio.core.order import ItemOrder
+from realtime_trio.core.playout import PartKey
 from realtime_trio.events import (
     UNSET,
+    AudioFormat,
     AudioInput,
+    AudioOutput,
     AudioTranscription,
     ConversationItemAdded,
     ConversationItemDeleted,
@@ -32,6 +35,7 @@ from realtime_trio.events import (
     ResponseDone,
     ResponseFunctionCallArgumentsDelta,
     ResponseFunctionCallArgumentsDone,
+    ResponseOutputAudioDelta,
     ResponseOutputAudioTranscriptDelta,
     ResponseOutputAudioTranscriptDone,
     ResponseOutputItemAdded,
@@ -243,17 +247,157 @@ def test_truncation_keeps_the_words_here():
     assert item.value.content == [OutputAudio()]
 
 
+def part(item_id="a", index=0):
+    return PartKey("r1", item_id, index)
+
+
+def sound(ms, index=0, bytes_per_ms=48):
+    return ResponseOutputAudioDelta(**in_response("a", index), delta=bytes(ms * bytes_per_ms))
+
+
+def spoken(words, ms, index=0):
+    """A part with its words and its sound."""
+    return ResponseOutputAudioTranscriptDelta(**in_response("a", index), delta=words), sound(ms, index)
+
+
 def test_heard_never_shrinks():
     """An item that was never played here was not heard 0 ms, it is not known."""
     conversation = mirror(added("a"))
 
     assert conversation.get("a").heard_ms is None
 
-    conversation.set_heard("a", 100)
-    conversation.set_heard("a", 50)
-    conversation.set_heard("unknown", 50)
+    conversation.set_heard(part(), 100)
+    conversation.set_heard(part(), 50)
+    conversation.set_heard(part("unknown"), 50)
 
     assert conversation.get("a").heard_ms == 100
+
+
+def test_what_was_heard_is_counted_for_each_part():
+    """An item may have two parts with sound, and each begins at 0."""
+    conversation = mirror(*begun(), *spoken("One two three. ", 1500), *spoken("Four.", 500, 1))
+    conversation.set_heard(part(), 1500)
+    conversation.set_heard(part(index=1), 200)
+    item = conversation.get("a")
+
+    assert item.heard_ms == 1700
+    assert [each.heard_ms for each in item.parts] == [1500, 200]
+    assert item.heard_text == "One two three. "
+    assert conversation.words(part(index=1)) == ("Four.", "")
+    assert conversation.words(part()) == ("One two three. ", "One two three. ")
+
+
+def test_heard_text_is_exact_at_both_ends_and_whole_words_between():
+    """It lags behind what is generated, word by word."""
+    conversation = mirror(*begun(), *spoken("One two three four five six", 2700))
+    item = conversation.get("a")
+
+    assert item.heard_text == ""
+
+    conversation.set_heard(part(), 0)
+
+    assert item.heard_text == ""
+
+    conversation.apply(ConversationItemDone(**E, item=assistant(status="completed", content=[OutputAudio()])))
+    conversation.set_heard(part(), 1350)
+
+    assert item.heard_text in ("One two", "One two three")
+
+    conversation.set_heard(part(), 2700)
+
+    assert item.heard_text == item.generated_text == "One two three four five six"
+
+
+def test_an_item_that_was_cut_off_was_not_heard_to_its_last_word():
+    """The transcript runs ahead of the sound; where generation ended, some of it never became sound."""
+    conversation = mirror(*begun(), *spoken("One two three four five six seven eight nine ten", 1000))
+    for event in (
+        ResponseOutputAudioTranscriptDone(
+            **in_response("a"), transcript="One two three four five six seven eight nine ten"
+        ),
+        ConversationItemDone(**E, item=assistant(status="incomplete", content=[OutputAudio()])),
+    ):
+        conversation.apply(event)
+    conversation.set_heard(part(), 1000)
+
+    assert conversation.get("a").heard_text in ("One two", "One two three", "One two three four")
+
+
+def test_truncation_keeps_what_was_heard():
+    """Both texts stay, whatever the server still has."""
+    conversation = mirror(*begun(), *spoken("One two three four five six", 2700))
+    conversation.set_heard(part(), 1350)
+    for event in (
+        ConversationItemTruncated(**E, item_id="a", content_index=0, audio_end_ms=1350),
+        ConversationItemRetrieved(**E, item=assistant(status="completed", content=[OutputAudio()])),
+        ConversationItemDeleted(**E, item_id="a"),
+    ):
+        conversation.apply(event)
+    item = conversation.get("a")
+
+    assert item.generated_text == "One two three four five six"
+    assert item.heard_text in ("One two", "One two three")
+
+
+def test_where_the_program_plays_its_truncation_tells_what_was_heard():
+    """Nobody else knows."""
+    conversation = mirror(*begun(), *spoken("One two three four five six", 1500))
+
+    assert conversation.get("a").heard_text == ""
+
+    conversation.apply(ConversationItemTruncated(**E, item_id="a", content_index=0, audio_end_ms=750))
+
+    assert conversation.get("a").heard_text in ("One two", "One two three")
+    assert conversation.get("a").heard_ms is None
+
+
+def test_written_text_is_heard_when_it_is_there():
+    """Nobody has to wait for it. Behind sound that nobody heard yet it does not count: the text is a beginning."""
+    conversation = mirror(
+        *begun(),
+        ResponseOutputTextDelta(**in_response("a"), delta="Look: "),
+        *spoken("one two", 1000, 1),
+        ResponseOutputTextDelta(**in_response("a", 2), delta=" (see above)"),
+    )
+    item = conversation.get("a")
+
+    assert item.heard_text == "Look: "
+
+    conversation.set_heard(part(index=1), 1000)
+    conversation.apply(ConversationItemDone(**E, item=assistant(status="completed")))
+
+    assert item.heard_text == item.generated_text == "Look: one two (see above)"
+
+
+def test_the_length_of_sound_depends_on_its_format():
+    """A byte of G.711 is six times as long as one of PCM."""
+    output = AudioOutput(format=AudioFormat(type="audio/pcmu"))
+    conversation = mirror(
+        SessionUpdated(**E, session=RealtimeSession(audio=SessionAudio(output=output))),
+        *begun(),
+        sound(1000, bytes_per_ms=8),
+    )
+
+    assert conversation.get("a").parts[0].captions.received_ms == 1000
+
+
+def test_the_assistants_pace_is_learnt_from_part_to_part():
+    """Who speaks slowly goes on speaking slowly."""
+    words = "This is about a sentence, or a little more than that."
+    slow = mirror(
+        *begun(), *spoken(words, 5000), ConversationItemDone(**E, item=assistant(status="completed")), *begun("b")
+    )
+    heard = []
+    for conversation in (slow, mirror(*begun("b"))):
+        for event in (
+            ResponseOutputAudioTranscriptDelta(**in_response("b"), delta=words),
+            ResponseOutputAudioDelta(**in_response("b"), delta=bytes(48 * 2000)),
+        ):
+            conversation.apply(event)
+        conversation.set_heard(part("b"), 2000)
+        heard.append(len(conversation.get("b").heard_text))
+
+    assert 0 < heard[0] < heard[1]
 
 
 def test_a_function_call_and_its_output():

@@ -479,13 +479,14 @@ def test_the_record_says_what_was_heard_what_came_out_and_what_was_generated():
 
     assert talk.interrupter.settled(plan)
 
-    record = talk.interrupter.record(plan, lambda part: f"text of {part.item_id}")
+    record = talk.interrupter.record(plan, lambda part, cut_ms: (f"text of {part.item_id}", f"{cut_ms} ms of it"))
 
     assert [(p.item_id, p.heard_ms, p.cut_ms, p.received_ms) for p in record.parts] == [
         ("i1", 90, 110, 1000),
         ("i2", 0, 0, 1000),
     ]
-    assert record.parts[1].generated_text == "text of i2"
+    assert record.generated_text == "text of i1text of i2"
+    assert [p.heard_text for p in record.parts] == ["110 ms of it", "0 ms of it"]
     assert (record.reason, record.heard_ms, record.cut_ms, record.received_ms) == ("barge-in", 90, 110, 2000)
 
 
