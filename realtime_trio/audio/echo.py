@@ -4,35 +4,46 @@
 `echo_cancellers`, whether there is anything to cancel is found in `echo_path`, and what is then loud enough to be the
 user is decided in `realtime_trio.core.gate`.
 
-How a block passes. It is cut into frames of 10 ms (blocks of 10 or 20 ms are whole frames: nothing waits); each frame
-of the microphone goes with its frame of the speaker through the canceller; their energies before and after, for as
-long as something plays, are the echo return loss. Nothing here knows the time, or waits: it all counts samples.
+How a block passes. It is cut into frames of 10 ms (blocks of 10 or 20 ms are whole frames: nothing waits); the frames
+of the microphone go with those of the speaker through the canceller. What is loud all the same and still goes with what
+was played is residue, and is turned down. The energies before and after cancelling, while something plays, are the
+echo return loss. Nothing here knows the time, or waits: it all counts samples.
 """
 
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from realtime_trio.device import CleanBlock, EchoControl, EchoState
 
 from .echo_cancellers import FRAME_BYTES, FRAME_SAMPLES, Canceller, find
-from .echo_path import EchoPath
+from .echo_path import CAPTURED, CLEANED, PLAYED, EchoPath, Floats, History, is_residue
 from .pcm import level_dbfs, samples_in
 
 __all__ = ["EchoCancellation", "HalfDuplex", "make_echo"]
 
 _AFTERGLOW_MS = 300.0  # what a room goes on to say after the last sound, at least
 _UNKNOWN_DELAY_MS = 250.0  # of the echo, until it was measured: more than most devices take
-_AUDIBLE = 10 ** (-60 / 20) * 32768  # a quieter reference leaves nothing that could be heard
+_FRAME_MS = 10.0
 _CHUNK_FRAMES = 20  # energies are compared over 200 ms
 _CHUNKS = 20  # and the median of 4 s of them is told
 _FEWEST_CHUNKS = 3
+_RESIDUE_GAIN = 10 ** (-30 / 20)
+_RAMP = FRAME_SAMPLES // 2  # a gain changes over 5 ms, so that it is not heard as a click
 
 _INT16 = np.dtype("<i2")
-_Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def _energy(dbfs: float) -> float:
+    """Give the energy of a frame at that level."""
+    return FRAME_SAMPLES * 10 ** (dbfs / 10) * 32768**2
+
+
+_AUDIBLE = _energy(-60)  # a quieter reference leaves nothing that could be heard
+_LOUD = _energy(-55)  # quieter residue is not taken for speech by anybody
 
 
 def make_echo(setting: Literal["auto", "half_duplex"] = "auto") -> EchoControl:
@@ -88,25 +99,75 @@ class _Frames:
         return block
 
 
-class _Playing:
-    """Whether the room still sounds of what was played."""
+class _Listening:
+    """What goes on in the room: what was played and captured lately, and whether it still sounds of it."""
 
-    def __init__(self, path: EchoPath) -> None:
-        self._path = path
+    def __init__(self) -> None:
+        self.history = History()
+        self.path = EchoPath(self.history)
         self._quiet_ms = math.inf
 
-    def feed(self, played: _Floats) -> None:
-        """Take the next frame of the reference."""
-        if float(np.dot(played, played)) > len(played) * _AUDIBLE**2:
-            self._quiet_ms = 0.0
-        else:
-            self._quiet_ms += 10.0
+    def add(self, captured: bytes, played: bytes, cleaned: bytes) -> Floats:
+        """Take whole frames of all three.
 
-    def __bool__(self) -> bool:
-        if self._path.found is False:
+        Returns:
+            The energies: a row for each of the three, a column for each frame.
+        """
+        rows = np.frombuffer(played + captured + cleaned, dtype=_INT16).astype(np.float32).reshape(3, -1)
+        self.history.add(rows)
+        frames = rows.reshape(3, -1, FRAME_SAMPLES)
+        energies: Floats = np.einsum("ijk,ijk->ij", frames, frames)
+        audible = energies[PLAYED] > _AUDIBLE
+        for heard in audible.tolist():
+            self._quiet_ms = 0.0 if heard else self._quiet_ms + _FRAME_MS
+        self.path.note(int(audible.sum()))
+        return energies
+
+    @property
+    def playing(self) -> bool:
+        """Whether echo may be in what comes now."""
+        if self.path.found is False:
             return False
-        delay = _UNKNOWN_DELAY_MS if self._path.delay_ms is None else self._path.delay_ms
+        delay = _UNKNOWN_DELAY_MS if self.path.delay_ms is None else self.path.delay_ms
         return self._quiet_ms < _AFTERGLOW_MS + delay
+
+
+class _Residue:
+    """Turns down what the canceller left of the echo, where that is loud enough to be taken for a voice.
+
+    A canceller is helpless for a second or two after something has changed: at the very beginning, when a device's
+    delay jumps. What is left then is the echo itself, and can be known as such.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._gain = 1.0
+        self._waited_ms = 0.0
+
+    def suppress(self, cleaned: bytes, energies: Floats, *, playing: bool) -> bytes:
+        """Judge the frames that the history got last.
+
+        Args:
+            cleaned: Their sound.
+            energies: Of each of them.
+            playing: Whether echo may be in them.
+
+        Returns:
+            The sound, quieter where it is echo.
+        """
+        before = self._gain
+        self._waited_ms += len(energies) * _FRAME_MS
+        if not playing or not (energies > _LOUD).any():
+            self._gain = 1.0
+        elif self._waited_ms >= 2 * _FRAME_MS:  # 20 ms change little in half a second
+            self._waited_ms = 0.0
+            self._gain = _RESIDUE_GAIN if is_residue(self._history) else 1.0
+        if before == self._gain == 1.0:
+            return cleaned
+        gains = np.full(len(cleaned) // 2, self._gain, np.float32)
+        gains[:_RAMP] = np.linspace(before, self._gain, _RAMP, dtype=np.float32)
+        suppressed: bytes = np.rint(np.frombuffer(cleaned, dtype=_INT16) * gains).astype(_INT16).tobytes()
+        return suppressed
 
 
 class _ReturnLoss:
@@ -121,20 +182,20 @@ class _ReturnLoss:
         self._before = self._after = 0.0
         self._frames = 0
 
-    def feed(self, captured: _Floats, cleaned: _Floats) -> None:
-        """Take a frame in which the echo sounds."""
-        self._before += float(np.dot(captured, captured))
-        self._after += float(np.dot(cleaned, cleaned))
+    def add(self, captured: float, cleaned: float) -> None:
+        """Take the energies of a frame in which the echo sounds."""
+        self._before += captured
+        self._after += cleaned
         self._frames += 1
         if self._frames == _CHUNK_FRAMES:
-            if self._before:
-                least = _CHUNK_FRAMES * FRAME_SAMPLES / 12  # one rounding step: digital silence is no miracle
-                self._chunks.append(10 * math.log10(max(self._before, least) / max(self._after, least)))
+            least = _CHUNK_FRAMES * FRAME_SAMPLES / 12  # the noise of rounding: digital silence is no miracle
+            self._chunks.append(10 * math.log10(max(self._before, least) / max(self._after, least)))
             self._before = self._after = 0.0
             self._frames = 0
 
     @property
     def db(self) -> float | None:
+        """The loss, None while too little was played."""
         return float(np.median(self._chunks)) if len(self._chunks) >= _FEWEST_CHUNKS else None
 
 
@@ -146,10 +207,6 @@ def _paired(captured: bytes, played: bytes) -> bytes:
             f"{len(captured)} bytes captured but {len(played)} played: a device gives both of one block, equally long"
         )
     return played or bytes(len(captured))
-
-
-def _floats(frames: bytes) -> _Floats:
-    return np.frombuffer(frames, dtype=_INT16).astype(np.float32).reshape(-1, FRAME_SAMPLES)
 
 
 class EchoCancellation:
@@ -174,8 +231,8 @@ class EchoCancellation:
         """Forget the room: the device was opened again. Not for interruptions, which change nothing in the room."""
         self._canceller = self._make()
         self._frames = _Frames()
-        self._path = EchoPath()
-        self._playing = _Playing(self._path)
+        self._listening = _Listening()
+        self._residue = _Residue(self._listening.history)
         self._loss = _ReturnLoss()
 
     def process(self, captured: bytes, played: bytes) -> CleanBlock:
@@ -192,14 +249,16 @@ class EchoCancellation:
             ValueError: Half a sample, or the two are not equally long.
         """
         near, far = self._frames.put(captured, _paired(captured, played))
-        cleaned = self._canceller.cancel(near, far) if near else b""
-        for raw, reference, clean in zip(_floats(near), _floats(far), _floats(cleaned), strict=True):
-            self._path.feed(raw, reference)
-            self._playing.feed(reference)
-            if self._playing:
-                self._loss.feed(raw, clean)
+        cleaned = b""
+        if near:
+            cleaned = self._canceller.cancel(near, far)
+            energies = self._listening.add(near, far, cleaned)
+            if self._listening.playing:
+                for before, after in zip(energies[CAPTURED].tolist(), energies[CLEANED].tolist(), strict=True):
+                    self._loss.add(before, after)
+            cleaned = self._residue.suppress(cleaned, energies[CLEANED], playing=self._listening.playing)
         pcm = self._frames.get(cleaned, len(captured))
-        return CleanBlock(pcm, level_dbfs(pcm), bool(self._playing))
+        return CleanBlock(pcm, level_dbfs(pcm), self._listening.playing)
 
     def state(self) -> EchoState:
         """Tell how well it goes.
@@ -208,8 +267,9 @@ class EchoCancellation:
             The state. Its return loss is a lower bound: what the user says and the noise of the room count as echo
             that is left. It is None where there is no echo.
         """
-        loss = None if self._path.found is False else self._loss.db
-        return EchoState(self._backend, loss, self._path.found, self._path.delay_ms)
+        path = self._listening.path
+        loss = None if path.found is False else self._loss.db
+        return EchoState(self._backend, loss, path.found, path.delay_ms)
 
 
 class HalfDuplex:
@@ -231,8 +291,7 @@ class HalfDuplex:
     def reset(self) -> None:
         """Forget what was found about headphones."""
         self._frames = _Frames()
-        self._path = EchoPath()
-        self._playing = _Playing(self._path)
+        self._listening = _Listening()
 
     def process(self, captured: bytes, played: bytes) -> CleanBlock:
         """Look at one block; its sound is given back as it is.
@@ -248,11 +307,11 @@ class HalfDuplex:
             ValueError: Half a sample, or the two are not equally long.
         """
         near, far = self._frames.put(captured, _paired(captured, played))
-        for raw, reference in zip(_floats(near), _floats(far), strict=True):
-            self._path.feed(raw, reference)
-            self._playing.feed(reference)
-        return CleanBlock(captured, level_dbfs(captured), bool(self._playing))
+        if near:
+            self._listening.add(near, far, near)
+        return CleanBlock(captured, level_dbfs(captured), self._listening.playing)
 
     def state(self) -> EchoState:
         """Tell whether the microphone hears the speaker; nothing is cancelled."""
-        return EchoState("half duplex", None, self._path.found, self._path.delay_ms)
+        path = self._listening.path
+        return EchoState("half duplex", None, path.found, path.delay_ms)

@@ -17,9 +17,9 @@ __all__ = ["LevelGate"]
 
 _START_DBFS = -40.0  # the threshold of somebody who was not heard yet
 _LOWEST_DBFS, _HIGHEST_DBFS = -52.0, -34.0  # no user teaches a threshold beyond these
-_UNDER_USER_DB = 10.0  # how far the threshold lies under the mean level of the user's speech
-_OPEN_MS = 240.0  # so much loud sound opens ...
-_FORGET = 0.5  # ... each quiet millisecond takes back so much of it
+_UNDER_USER_DB = 14.0  # how far the threshold lies under the mean level of the user's speech
+_OPEN_MS = 160.0  # so much loud sound opens ...
+_FORGET = 0.3  # ... each quiet millisecond takes back so much of it
 _KINDER_DB = 8.0  # an open gate counts what is so much below the threshold: words end quietly
 _HANG_MS = 700.0  # and stays open so long after it
 _LEARNING_MS = 2_000.0  # of speech, in which the estimate moves by two thirds
@@ -32,7 +32,7 @@ _FIRST_NOISE_DBFS = -60.0
 class LevelGate:
     """Lets the user's voice through while something is played, by its level; everything while nothing is.
 
-    The threshold follows the user: 10 dB under the mean level of their speech while nothing was played. What is heard
+    The threshold follows the user: 14 dB under the mean level of their speech while nothing was played. What is heard
     over the assistant teaches nothing, or residue would lower the threshold until it passes. It stays
     between -52 and -34 dBFS, so that after somebody with a loud voice a quiet one still gets through at once, or
     after a few words in a pause.
