@@ -38,7 +38,8 @@ class Uplink:
     """Decides block by block; give it every captured block in order.
 
     Attributes:
-        continuous: Whether turn detection listens, so that there may be no gaps; else turns are manual.
+        continuous: Whether turn detection listens, so that there may be no gaps; else turns are manual. Set it with
+            `switch`.
         muted: Whether the user does not want to be heard; set it with `mute`.
         pressed: Whether a manual turn is under way.
         preroll_samples: How much held-back sound goes first when sound passes again.
@@ -84,6 +85,12 @@ class Uplink:
         """Stop being heard, or be heard again from the next block on."""
         self.muted = muted
         self._forget()
+
+    def switch(self, *, continuous: bool) -> None:
+        """Change between turn detection and manual turns. What was held back until then is never sent."""
+        if continuous != self.continuous:
+            self.continuous, self.pressed = continuous, False
+            self._forget()
 
     def press(self) -> list[Sent]:
         """Begin a manual turn.

@@ -96,7 +96,7 @@ class Sound:
         """Follow the configuration in effect: who detects turns, and what the wire speaks."""
         audio = session.audio or events.SessionAudio()
         if audio.input and audio.input.turn_detection is not events.UNSET:
-            self.capture.uplink.continuous = audio.input.turn_detection is not None
+            self.capture.uplink.switch(continuous=audio.input.turn_detection is not None)
         formats = _format(audio.input), _format(audio.output)
         if formats[0] != self.input_format:
             self.capture.codec = self._codec(formats[0])

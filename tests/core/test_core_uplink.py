@@ -73,6 +73,17 @@ def test_between_manual_turns_nothing_is_sent():
     assert uplink.release() == 0
 
 
+def test_what_was_held_back_before_a_switch_is_never_sent():
+    """Between manual turns nobody listened; turning turn detection on does not change that afterwards."""
+    uplink = Uplink(continuous=False)
+    uplink.feed(block(0), at(0))
+    uplink.press()
+    uplink.feed(block(1), at(1))
+    uplink.switch(continuous=True)
+    assert not uplink.pressed
+    assert numbers(uplink.feed(block(2), at(2))) == [2]
+
+
 def test_a_manual_turn_that_is_muted_has_no_length():
     uplink = Uplink(continuous=False)
     uplink.mute(muted=True)

@@ -156,8 +156,8 @@ def open_voice(open_talk):
     """A session with a device that keeps Trio's time; the microphone's appends are passed over."""
 
     @asynccontextmanager
-    async def open_voice(**options):
-        device = FakeDevice(output_latency_ms=30)
+    async def open_voice(*, device=None, **options):
+        device = device or FakeDevice(output_latency_ms=30)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(device.run)
             async with open_talk(audio=device, **options) as talk:

@@ -1,0 +1,217 @@
+"""From the microphone to the wire, and back: echo control, gate, formats, and hardware that comes and goes."""
+
+import base64
+import logging
+import sys
+
+import attrs
+import pytest
+import trio
+
+from realtime_trio import events
+from realtime_trio.device import CleanBlock, EchoState
+from realtime_trio.session import DeviceChanged, EchoNotCancelled
+from realtime_trio.testing import FakeDevice
+
+
+@attrs.define(eq=False)
+class Control:
+    """An echo control that does what a test says, and remembers what it was given."""
+
+    half_duplex: bool = False
+    level_dbfs: float = -60.0
+    playing: bool = False
+    captured: bytearray = attrs.field(factory=bytearray)
+    played: bytearray = attrs.field(factory=bytearray)
+    resets: int = 0
+
+    def process(self, captured: bytes, played: bytes) -> CleanBlock:
+        self.captured += captured
+        self.played += played
+        return CleanBlock(captured, self.level_dbfs, self.playing or any(played))
+
+    def reset(self) -> None:
+        self.resets += 1
+
+    def state(self) -> EchoState:
+        return EchoState("scripted", return_loss_db=30.0)
+
+
+def appended(talk) -> bytes:
+    """All sound that was sent so far."""
+    return b"".join(
+        base64.b64decode(event["audio"]) for event in talk.peer.received if event["type"] == "input_audio_buffer.append"
+    )
+
+
+@pytest.fixture
+def open_echoing(open_voice):
+    """A session whose microphone may hear its speaker."""
+
+    def open_echoing(**options):
+        return open_voice(device=FakeDevice(output_latency_ms=30, echoes=True), drain=False, **options)
+
+    return open_echoing
+
+
+async def test_the_reference_is_always_given_silence_too(autojump_clock, open_echoing, tone):
+    """Every block, in pairs: a canceller that misses some loses its place."""
+    control = Control()
+    async with open_echoing(echo=control) as talk:
+        await trio.sleep(0.5)
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(500))
+        await trio.sleep(1)
+        assert len(control.played) == len(control.captured)
+        assert len(appended(talk)) / 48 == pytest.approx(1500 + 300, abs=25)  # what was held back went first
+        assert control.played == talk.device.played[: len(control.played)]
+        assert talk.session.sound().echo == EchoState("scripted", return_loss_db=30.0)
+        talk.session.interrupt()
+        await trio.sleep(0.5)
+        assert control.resets == 0  # what was learnt about the room holds
+
+
+async def test_while_it_plays_only_a_loud_voice_passes(autojump_clock, open_echoing, tone):
+    """What is not let through is silence at the same pace; when the voice is known, its beginning comes too."""
+    control = Control()
+    async with open_echoing(echo=control, turn_detection="server_vad") as talk:
+        control.playing = True
+        talk.device.speak(base64.b64decode(tone(5000, 700)))
+        await trio.sleep(1)
+        assert not any(appended(talk))
+        assert not talk.session.sound().gate_open
+        control.level_dbfs = -20.0  # the user speaks up
+        await trio.sleep(1)
+        sent = appended(talk)
+        loud_ms = sent.count((700).to_bytes(2, "little")) / 24
+        assert talk.session.sound().gate_open
+        assert 1000 - 20 <= loud_ms <= 1300  # all of it: being sure takes less than the 300 ms that are kept
+        control.level_dbfs, control.playing = -60.0, False
+        await trio.sleep(2)
+        assert len(appended(talk)) / 48 == pytest.approx(4000 + 300, abs=40)
+
+
+async def test_half_duplex_closes_the_microphone_and_keeps_nothing(autojump_clock, open_echoing, tone):
+    """The speaker's sound is never sent, not even as what came just before."""
+    control = Control(half_duplex=True, level_dbfs=-10)
+    async with open_echoing(echo=control, turn_detection="server_vad") as talk:
+        talk.device.speak(base64.b64decode(tone(3000, 700)))
+        control.playing = True
+        await trio.sleep(1)
+        assert not any(appended(talk))
+        control.playing = False
+        await trio.sleep(1)
+        assert appended(talk).count((700).to_bytes(2, "little")) / 24 == pytest.approx(1000, abs=40)
+
+
+async def test_without_a_canceller_it_says_so(autojump_clock, open_echoing, monkeypatch, caplog):
+    """In a notice and in the log: nobody is to wonder why they cannot interrupt."""
+    for name in ("pywebrtc_audio", "livekit"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with caplog.at_level(logging.WARNING, "realtime_trio.session"):
+        async with open_echoing() as talk:
+            notice = await talk.session.events(EchoNotCancelled).receive()
+            assert "pip install" in notice.words
+            assert talk.session.sound().echo is not None
+    assert "pip install" in caplog.text
+
+
+@pytest.mark.parametrize("echo", ["off", "half_duplex"])
+async def test_what_was_asked_for_is_not_announced(autojump_clock, open_echoing, caplog, echo):
+    with caplog.at_level(logging.WARNING, "realtime_trio.session"):
+        async with open_echoing(echo=echo) as talk:
+            await trio.sleep(0.5)
+            assert (talk.session.sound().echo is None) == (echo == "off")
+    assert caplog.text == ""
+
+
+async def test_a_device_that_hears_nothing_of_itself_is_left_alone(autojump_clock, open_voice, tone):
+    """A file or a telephone has no echo: nothing is made, nothing gated."""
+    control = Control(half_duplex=True, playing=True)
+    async with open_voice(echo=control, turn_detection="server_vad", drain=False) as talk:
+        talk.device.speak(base64.b64decode(tone(500, 700)))
+        await trio.sleep(1)
+        assert appended(talk).count((700).to_bytes(2, "little")) / 24 == 500
+        assert control.captured == b""
+
+
+async def test_hardware_that_goes_and_comes_back(autojump_clock, open_echoing, tone):
+    """The session is told, lives on, frees the floor, and begins with a fresh echo control."""
+    control = Control()
+    async with open_echoing(echo=control, turn_detection="server_vad") as talk, trio.open_nursery() as nursery:
+        changes = talk.session.events(DeviceChanged)
+        await talk.peer.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
+        nursery.start_soon(talk.session.send_text, "Hello?")
+        await talk.acknowledge()
+        await talk.peer.expect_nothing(2)  # the user has the floor
+        talk.device.change(False, "unplugged")
+        await talk.created(await talk.peer.expect("response.create"), "resp_1")
+        await talk.done("resp_1")
+        assert await changes.receive() == DeviceChanged(available=False, words="unplugged")
+        assert control.resets == 0
+        talk.device.change(True, "back")
+        assert await changes.receive() == DeviceChanged(available=True, words="back")
+        assert control.resets == 1
+
+
+@pytest.mark.parametrize("kind", ["audio/pcmu", "audio/pcma"])
+async def test_a_device_in_a_session_that_speaks_g711(autojump_clock, open_voice, kind, tone):
+    """What is said arrives as bytes of 8 kHz; what comes is heard, and cut, to the millisecond."""
+    silent = {"audio/pcmu": b"\xff", "audio/pcma": b"\xd5"}[kind]
+    form = {"format": {"type": kind}}
+    options = {"config": {"audio": {"input": form, "output": form}}, "turn_detection": "server_vad", "drain": False}
+    async with open_voice(**options) as talk:
+        talk.device.speak(base64.b64decode(tone(500, 8000)))
+        await trio.sleep(1.5)
+        sent = appended(talk)
+        assert len(sent) / 8 == pytest.approx(1500, abs=60)
+        assert len(sent) - sent.count(silent) == pytest.approx(4000, abs=500)
+
+        await talk.created(None, "resp_1")
+        loud = base64.b64encode(bytes([0x30]) * 8 * 3000).decode()
+        await talk.audio("resp_1", loud)
+        await trio.sleep(1.01)
+        await talk.peer.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
+        truncate = await talk.peer.expect("conversation.item.truncate", item_id="item_a")
+        await trio.sleep(0.5)
+        heard = [sample for sample in memoryview(bytes(talk.device.played)).cast("h") if abs(sample) > 2]
+        assert truncate["audio_end_ms"] == pytest.approx(len(heard) / 24, abs=3)
+
+        responses = talk.session.responses()
+        await talk.created(None, "resp_2")
+        await talk.audio("resp_2", loud, "item_b")
+        await talk.audio_done("resp_2", "item_b")
+        await talk.done("resp_2")
+        response = await responses.receive()
+        await response.heard()
+        assert sum(len(piece) for piece in response.audio_chunks.entries) == 24_000  # as the wire has it
+
+
+async def test_manual_turns_in_g711_end_with_all_that_was_said(autojump_clock, open_voice, tone):
+    """No end of a word stays in the resampler."""
+    form = {"format": {"type": "audio/pcmu"}}
+    async with open_voice(config={"audio": {"input": form}}, turn_detection=None, drain=False) as talk:
+        await trio.sleep(0.5)
+        talk.session.press()
+        await talk.peer.expect("input_audio_buffer.clear")
+        await trio.sleep(1.005)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(talk.session.release)
+            await talk.peer.expect("input_audio_buffer.commit")
+            assert len(appended(talk)) / 8 == pytest.approx(1300, abs=20)
+            await talk.peer.send("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            await talk.done("resp_1")
+
+
+async def test_turning_turn_detection_off_and_on(autojump_clock, open_voice, tone):
+    """What is sent follows the configuration in effect."""
+    async with open_voice(turn_detection="server_vad", drain=False) as talk:
+        await trio.sleep(0.5)
+        await talk.session.update(turn_detection=None)
+        before = len(appended(talk))
+        await trio.sleep(1)
+        assert len(appended(talk)) - before <= 960
+        await talk.session.update(turn_detection=events.ServerVad())
+        await trio.sleep(1)
+        assert (len(appended(talk)) - before) / 48 == pytest.approx(1000, abs=40)
