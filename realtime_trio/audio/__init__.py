@@ -3,12 +3,15 @@
 The protocols that these devices fulfil stand in `realtime_trio.device`; nothing in the session imports this package.
 """
 
-from .clocked import ClockedDevice, DeviceStatistics, Recorder, WavDevice
+from .clocked import ClockedDevice
+from .clocked_stream import DeviceStatistics, Recorder
 from .duplex import Utterance
 from .echo import EchoCancellation, HalfDuplex, make_echo
 from .portaudio import DeviceInfo, list_devices
+from .room import Room
 from .soundcard import SoundCard
 from .wav import StereoRecorder, WavWriter, read_wav
+from .wav_device import WavDevice
 
 __all__ = [
     "ClockedDevice",
@@ -17,6 +20,7 @@ __all__ = [
     "EchoCancellation",
     "HalfDuplex",
     "Recorder",
+    "Room",
     "SoundCard",
     "StereoRecorder",
     "Utterance",

@@ -143,6 +143,19 @@ class PlayoutRing:
         block += bytes((samples - sounding) * SAMPLE_BYTES)
         return Taken(bytes(block), Mark(self.generation, self._samples, sounding if new else None), tuple(cuts))
 
+    def idle(self) -> Taken:
+        """Let a block pass without hardware: nothing is handed over, and a fade that was pending is dropped.
+
+        Returns:
+            No sound, and what the session is to be told.
+        """
+        cuts = []
+        for generation, at, fade in self._fades:
+            self.dropped += len(fade) // SAMPLE_BYTES
+            cuts.append(Mark(generation, at - len(fade) // SAMPLE_BYTES, None))
+        self._fades.clear()
+        return Taken(b"", Mark(self.generation, self._samples, None), tuple(cuts))
+
     def clear(self) -> None:
         """Drop what waits, but not a fade."""
         self.dropped += len(self._held) // SAMPLE_BYTES

@@ -14,7 +14,7 @@ import trio
 
 from realtime_trio.audio.duplex import Microphone, SimulatedDuplex, Utterance
 from realtime_trio.audio.pcm import samples_from_ms
-from realtime_trio.device import SAMPLE_RATE, AudioBlock, AudioStream, Position
+from realtime_trio.device import SAMPLE_RATE, AudioBlock, AudioStream, DeviceChange, Position
 
 __all__ = ["FakeDevice"]
 
@@ -27,6 +27,7 @@ class FakeDevice:
         ring_ms: Milliseconds of sound that may wait to be played.
         output_latency_ms: Milliseconds from handing a sample over to its leaving the speaker.
         report_delay: Blocks by which positions and cuts are told late; captured sound is never late.
+        echoes: Whether blocks carry what was played, as those of a microphone do that may hear the speaker.
 
     Attributes:
         written: All that was written to it, by any generation.
@@ -36,7 +37,13 @@ class FakeDevice:
     """
 
     def __init__(
-        self, *, block_ms: float = 20, ring_ms: float = 300, output_latency_ms: float = 0, report_delay: int = 0
+        self,
+        *,
+        block_ms: float = 20,
+        ring_ms: float = 300,
+        output_latency_ms: float = 0,
+        report_delay: int = 0,
+        echoes: bool = False,
     ) -> None:
         self.written = bytearray()
         self.played = bytearray()
@@ -44,7 +51,8 @@ class FakeDevice:
         self.openings = 0
         self._block = samples_from_ms(block_ms)
         self._ring = samples_from_ms(ring_ms)
-        self._latency = output_latency_ms / 1000
+        self._latency = samples_from_ms(output_latency_ms)
+        self._echoes = echoes
         self._report_delay = report_delay
         self._microphone = Microphone()
         self._stream: _FakeStream | None = None
@@ -92,6 +100,22 @@ class FakeDevice:
             if self._stream is not None:
                 self._stream.step()
 
+    def change(self, available: bool, words: str) -> None:  # noqa: FBT001 it is what the change says
+        """Let the hardware go away, or come back: the next block that passes tells it. Without, zeros are captured.
+
+        Nothing is handed over while it is away: what is written waits.
+
+        Args:
+            available: Whether there is hardware from now on.
+            words: What happened.
+
+        Raises:
+            trio.ClosedResourceError: It is not open.
+        """
+        if self._stream is None:
+            raise trio.ClosedResourceError("this device is not open: it cannot change")
+        self._stream.change(DeviceChange(available, words))
+
     def fail(self, error: Exception) -> None:
         """Let it vanish: once the blocks that are waiting were received, receiving raises this.
 
@@ -117,7 +141,11 @@ class FakeDevice:
         await trio.lowlevel.checkpoint()
         self.openings += 1
         duplex = SimulatedDuplex(
-            block=self._block, ring=self._ring, output_latency=self._latency, microphone=self._microphone
+            block=self._block,
+            ring=self._ring,
+            output_latency=self._latency,
+            source=self._microphone,
+            tells_played=self._echoes,
         )
         self._stream = _FakeStream(self, duplex, self._block, self._report_delay)
         try:
@@ -139,6 +167,8 @@ class _FakeStream:
         self._block = block
         self._closed = False
         self._error: Exception | None = None
+        self._available = True
+        self._changes: deque[DeviceChange] = deque()
         nothing = Position(0, 0, trio.current_time())
         self._reports: deque[tuple[Position, Position | None]] = deque([(nothing, None)] * report_delay)
         self._passed, self._waiting = trio.open_memory_channel[AudioBlock](math.inf)
@@ -170,12 +200,17 @@ class _FakeStream:
     def step(self) -> None:
         if self._error is not None:
             return
-        step = self._duplex.step(trio.current_time())
+        step = self._duplex.step(trio.current_time(), available=self._available)
         self.captured += self._block
         self._device.played += step.played
         self._reports.append((step.block.position, step.block.cut))
         position, cut = self._reports.popleft()
-        self._passed.send_nowait(attrs.evolve(step.block, position=position, cut=cut))
+        change = self._changes.popleft() if self._changes else None
+        self._passed.send_nowait(attrs.evolve(step.block, position=position, cut=cut, change=change))
+
+    def change(self, change: DeviceChange) -> None:
+        self._available = change.available
+        self._changes.append(change)
 
     def fail(self, error: Exception) -> None:
         self._error = error
@@ -183,7 +218,7 @@ class _FakeStream:
 
     def close(self) -> None:
         self._closed = True
-        self._device.played += self._duplex.last_step()
+        self._device.played += self._duplex.last_step()[0]
         self._passed.close()
         self._waiting.close()
 

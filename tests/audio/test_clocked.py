@@ -9,7 +9,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_trio.audio import ClockedDevice, StereoRecorder, WavDevice, WavWriter, read_wav
+from realtime_trio.audio import ClockedDevice, Room, StereoRecorder
 from realtime_trio.audio.pcm import fade_out, silence
 from realtime_trio.device import AudioBlock, AudioDevice, AudioStream, Position
 from realtime_trio.errors import AudioError
@@ -333,35 +333,76 @@ def test_options_that_contradict(options) -> None:
         ClockedDevice(**options)
 
 
-async def test_wav_device(autojump_clock, tmp_path: Path) -> None:
-    """The file is heard in real time, then silence; what was played is in the other file, and both on a tape."""
-    source, target, tape = tmp_path / "in.wav", tmp_path / "out.wav", Tape()
-    with WavWriter(source) as writer:
-        writer.write(numbered(1000))
-
-    device = WavDevice(source, target, recorder=tape)
+async def test_what_is_played_is_heard_by_the_microphone(autojump_clock) -> None:
+    """It comes after the output's latency and the room's delay, and blocks say what was played."""
+    device = ClockedDevice(output_latency_ms=10, echo=Room(delay_ms=15, gain_db=-20))
+    device.speak(silence(20) + b"\x07\x00" * 480)
     async with device.open() as stream:
-        opened = trio.current_time()
-        assert device.recording is not None
-        stream.write(numbered(700))
-        blocks = await receive(stream, 4)
-        assert device.recording.captured_until == pytest.approx(opened + 1000 / 24_000)
+        stream.write(b"\xe8\x03" * 480)  # 1000, handed over at 20 ms, heard from 45 ms on
+        blocks = await receive(stream, 5)
 
     captured = b"".join(block.captured for block in blocks)
-    assert captured == numbered(1000).ljust(4 * 960, b"\0")
-    assert read_wav(target) == tape.played == bytes(960) + numbered(700) + bytes(2 * 3 * 480 + 2 * 480 - 1400)
-    assert tape.captured.startswith(captured)
+    heard = [value for (value,) in struct.iter_unpack("<h", captured)]
+    assert heard == [0] * 480 + [7] * 480 + [0] * 120 + [100] * 480 + [0] * (5 * 480 - 1560)
+    assert [any(block.played) for block in blocks] == [True, False, False, False, False]
+    assert all(len(block.played) == len(block.captured) for block in blocks)
 
 
-async def test_wav_device_with_nothing(autojump_clock) -> None:
-    """Without files it is silent, and says so."""
-    device = WavDevice()
-    assert device.recording is None
+async def test_without_a_room_nothing_is_told_of_what_was_played(autojump_clock) -> None:
+    """An echo canceller would only spoil what cannot hold an echo."""
+    async with ClockedDevice().open() as stream:
+        stream.write(numbered(480))
+        assert (await stream.receive_block()).played == b""
+
+
+async def test_fast_while_there_is_something_to_hear_or_to_play(autojump_clock) -> None:
+    """Twenty times real time through the speech and the second after it, then real time, until something is played."""
+    device = ClockedDevice(pace="fast")
+    device.speak(numbered(24_000))
     async with device.open() as stream:
-        assert (await stream.receive_block()).captured == bytes(960)
+        opened = trio.current_time()
+        blocks = await receive(stream, 100)
+        assert trio.current_time() - opened == pytest.approx(0.1)
+        assert b"".join(block.captured for block in blocks) == numbered(24_000).ljust(96_000, b"\0")
+
+        begun = trio.current_time()
+        await receive(stream, 10)
+        assert trio.current_time() - begun == pytest.approx(0.2)
+
+        stream.write(numbered(480))
+        stream.write(numbered(4800))
+        begun = trio.current_time()
+        blocks = await receive(stream, 11)  # the first is under way already
+        assert trio.current_time() - begun == pytest.approx(0.02 + 10 * 0.001)
+        assert blocks[-1].position.samples == 5280
 
 
-def test_wav_device_with_a_bad_file(tmp_path: Path) -> None:
-    """It is told before anything is opened."""
-    with pytest.raises(AudioError, match=r"none.wav cannot be read"):
-        WavDevice(tmp_path / "none.wav")
+async def test_fast_waits_for_who_is_slow(autojump_clock) -> None:
+    """Real time loses blocks when nobody receives them for two seconds; whoever is in a hurry loses none."""
+    device = ClockedDevice(pace="fast")
+    device.speak(numbered(30_000))
+    captured = b""
+    async with device.open() as stream:
+        while len(captured) < 60_000:
+            await trio.sleep(3)
+            captured += (await stream.receive_block()).captured
+        assert device.statistics().overruns == 0
+    assert captured[:60_000] == numbered(30_000)
+
+
+async def test_speaking_in_a_hurry(autojump_clock) -> None:
+    """Also then it is captured from the sample on that the device's own time has come to."""
+    device = ClockedDevice(pace="fast")
+    device.speak(silence(100))
+    async with device.open() as stream:
+        await receive(stream, 5)
+        await trio.sleep(0.0005)
+        said = device.speak(numbered(10))
+        assert said.first == pytest.approx(5 * 480 + 240, abs=1)
+        (block,) = await receive(stream, 1)
+        assert without_zeros(block.captured) == without_zeros(numbered(10))
+
+
+def test_a_pace_that_is_none() -> None:
+    with pytest.raises(ValueError, match="real_time"):
+        ClockedDevice(pace="slow")  # type: ignore[arg-type]

@@ -69,6 +69,17 @@ class RingAgainstModel(RuleBasedStateMachine):
         self.sounding = len(self.fade + new) == BLOCK * 2
         self.fade, self.due = b"", []
 
+    @rule()
+    def idle(self) -> None:
+        taken = self.ring.idle()
+
+        assert taken.pcm == b""
+        faded = len(self.fade) // 2  # only the first of several cuts has a fade
+        told = [(generation, samples - (faded if n == 0 else 0)) for n, (generation, samples) in enumerate(self.due)]
+        assert [(mark.generation, mark.samples) for mark in taken.cuts] == told
+        assert taken.position == Mark(self.ring.generation, self.taken_of[self.ring.generation], None)
+        self.fade, self.due = b"", []
+
     @precondition(lambda self: self.waiting)
     @rule()
     def clear(self) -> None:

@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from realtime_trio.audio.pcm import fade_out
-from realtime_trio.device import AudioDevice, AudioStream, Position
+from realtime_trio.device import AudioDevice, AudioStream, DeviceChange, Position
 from realtime_trio.errors import DeviceUnavailable
 from realtime_trio.testing.devices import FakeDevice
 
@@ -79,6 +79,45 @@ async def test_it_vanishes() -> None:
                 await stream.receive_block()
 
 
+async def test_blocks_say_what_was_played_when_it_echoes() -> None:
+    device = FakeDevice(echoes=True)
+    async with device.open() as stream:
+        stream.write(SOUND)
+        device.step(3)
+        played = b"".join([(await stream.receive_block()).played for _ in range(3)])
+
+    assert played == device.played == SOUND.ljust(2880, b"\0")
+
+
+async def test_its_hardware_goes_away_and_comes_back() -> None:
+    """Meanwhile blocks are silent, nothing is handed over, and a cut is told all the same, without a fade."""
+    device = FakeDevice(echoes=True)
+    async with device.open() as stream:
+        stream.write(SOUND)
+        device.step()
+        device.change(available=False, words="unplugged")
+        device.speak(SOUND * 2)
+        device.step(2)
+        stream.cut(1)
+        stream.write(SOUND[:100])
+        device.step()
+        device.change(available=True, words="back")
+        device.step()
+        blocks = [await stream.receive_block() for _ in range(5)]
+
+    assert [block.change for block in blocks] == [
+        None,
+        DeviceChange(available=False, words="unplugged"),
+        None,
+        None,
+        DeviceChange(available=True, words="back"),
+    ]
+    assert [block.position.samples for block in blocks] == [480, 480, 480, 0, 50]
+    assert [block.cut and block.cut.samples for block in blocks] == [None, None, None, 480, None]
+    assert [any(block.captured) for block in blocks] == [False, False, False, False, True]
+    assert device.played == SOUND[:960] + bytes(3 * 960) + SOUND[:100].ljust(960, b"\0")
+
+
 async def test_it_runs_by_itself_when_told(autojump_clock) -> None:
     async with trio.open_nursery() as nursery:
         device = FakeDevice(block_ms=10)
@@ -99,6 +138,8 @@ async def test_when_it_is_closed() -> None:
         device.step()
     with pytest.raises(trio.ClosedResourceError):
         device.fail(DeviceUnavailable("gone"))
+    with pytest.raises(trio.ClosedResourceError):
+        device.change(available=False, words="gone")
     async with device.open() as stream:
         said = device.speak(SOUND)
         with pytest.raises(trio.BusyResourceError):
