@@ -60,6 +60,9 @@ class ConnectionStatistics:
     """Seconds of audio in them."""
     tasks_waiting_send: int
     """Tasks that wait in `send`."""
+    round_trip: float | None = None
+    """Seconds that the link takes to the peer and back, the shortest of the last pings; None until the first pong
+    came, and on a link that does not measure it."""
 
 
 class Connection:
@@ -240,7 +243,13 @@ class Connection:
             dropped_appends=way_out.dropped_appends,
             dropped_audio=way_out.dropped_audio,
             tasks_waiting_send=way_out.tasks_waiting,
+            round_trip=self.round_trip,
         )
+
+    @property
+    def round_trip(self) -> float | None:
+        """What `statistics` says of it, for who asks often."""
+        return getattr(self._stream, "round_trip", None)
 
     async def flush(self) -> None:
         """Wait until everything that was left by `send_nowait` is on its way.

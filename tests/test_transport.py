@@ -641,6 +641,7 @@ async def test_a_slow_send_that_gets_on_is_no_dead_link(autojump_clock):
 
         nursery.start_soon(serve)
         async with websocket_over(client, Target(url="ws://h", ping_interval=1000)) as stream:
+            await trio.testing.wait_all_tasks_blocked()  # the first ping is answered
             client.send_stream.send_all_hook = slowly
             await stream.send_message(message)
             assert trio.current_time() > 39
@@ -679,7 +680,37 @@ async def test_a_link_without_pongs_is_dead(peer, autojump_clock):
         with pytest.raises(ConnectionClosed) as caught:
             await stream.receive_message()
         assert (caught.value.code, caught.value.reason) == (1006, "keepalive")
-        assert trio.current_time() == pytest.approx(40)
+        assert trio.current_time() == pytest.approx(20)
+
+
+async def test_the_round_trip_is_known_soon_and_is_the_shortest_of_late(autojump_clock):
+    """The first ping goes at once; a pong that was held up says nothing of the network."""
+    client, server = trio.testing.memory_stream_pair()
+    delay = 0.08
+    at_once = server.send_stream.send_all_hook
+
+    async def later():
+        await trio.sleep(delay)
+        await at_once()
+
+    async def serve():
+        async with receive_handshake(server) as handshake:
+            stream = await handshake.accept()
+            server.send_stream.send_all_hook = later
+            with suppress(ConnectionClosed):
+                await stream.receive_message()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        async with websocket_over(client, Target(url="ws://h", ping_interval=10)) as stream:
+            assert stream.round_trip is None
+            await trio.sleep(1)
+            assert stream.round_trip == pytest.approx(0.08)
+            delay = 0.5
+            await trio.sleep(20)
+            assert stream.round_trip == pytest.approx(0.08)
+            await trio.sleep(80)
+            assert stream.round_trip == pytest.approx(0.5)
 
 
 async def test_with_pongs_an_idle_link_lives_for_an_hour(peer, autojump_clock):

@@ -21,7 +21,11 @@ MAX_MESSAGE_SIZE: Final = 64 * 2**20
 
 
 class MessageStream(Protocol):
-    """A link that carries whole text messages. `open_websocket` gives one; a user's own `connect` may give another."""
+    """A link that carries whole text messages. `open_websocket` gives one; a user's own `connect` may give another.
+
+    One that knows how long a message takes to its peer and back may say so in an attribute `round_trip`: seconds, or
+    None.
+    """
 
     async def send_message(self, message: str, /) -> None:
         """Send one message; only one task at a time does, and it is not cancelled in the middle.

@@ -5,6 +5,7 @@ How it is opened is in `client` and `serving`; what watches the bytes below is i
 
 import contextlib
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -27,6 +28,7 @@ ENDS: Final = (trio_websocket.ConnectionClosed, wsproto.utilities.LocalProtocolE
 
 _GOING_AWAY: Final = 1001
 _PROTOCOL_ERROR: Final = 1002
+_ROUND_TRIPS: Final = 8  # pings of which the shortest counts: a pong that had to wait says nothing of the network
 _EXPIRY: Final = re.compile(r"maximum duration|session.{0,20}expired", re.IGNORECASE)
 
 
@@ -97,6 +99,12 @@ class WebSocket:
         self._close_timeout = close_timeout
         self._redact = redact
         self._closed = False
+        self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
+
+    @property
+    def round_trip(self) -> float | None:
+        """Seconds from a ping to its pong, the shortest of late; None until the first one came."""
+        return min(self._round_trips, default=None)
 
     async def send_message(self, message: str, /) -> None:
         """Send one message; see `MessageStream`.
@@ -150,7 +158,7 @@ class WebSocket:
         await trio.aclose_forcefully(self._link)
 
     async def keep_alive(self, interval: float, patience: float) -> None:
-        """Ping, and give the link up when nothing comes back.
+        """Ping, at once and then at intervals, and give the link up when nothing comes back.
 
         Cancellation:
             Safe: the link stays as it is.
@@ -158,17 +166,19 @@ class WebSocket:
         with trio.CancelScope() as scope:
             self._reader.on_end = scope.cancel
             while not self._reader.ended:
-                await trio.sleep(interval)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._ping, nursery.cancel_scope)
                     await self._link.silent_for(patience)
                     await self._link.give_up("keepalive")
                     nursery.cancel_scope.cancel(reason="no pong came")
+                await trio.sleep(interval)
 
     @trio.lowlevel.enable_ki_protection
     async def _ping(self, waiting: trio.CancelScope) -> None:
+        sent_at = trio.current_time()
         with contextlib.suppress(*ENDS):
             await self._connection.ping()
+            self._round_trips.append(trio.current_time() - sent_at)
         waiting.cancel(reason="the pong came, or the link ended")
 
     def _end(self) -> Exception:
