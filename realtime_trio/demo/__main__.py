@@ -28,8 +28,10 @@ def _run() -> int:
     import trio
 
     from realtime_trio.demo.arguments import parse
-    from realtime_trio.demo.lines import wants_colour
-    from realtime_trio.demo.running import Screen, run
+    from realtime_trio.demo.lines import can_be_drawn_on, wants_colour
+    from realtime_trio.demo.running import run
+    from realtime_trio.demo.stage import Terminal
+    from realtime_trio.demo.typed import is_ours
     from realtime_trio.errors import InternalError, RealtimeError
 
     options = parse()
@@ -45,10 +47,15 @@ def _run() -> int:
         sys.stdout.write(text)
         sys.stdout.flush()
 
-    terminal = sys.stdin is not None and sys.stdin.isatty()
-    screen = Screen(write=write, colour=wants_colour(sys.stdout), terminal=terminal)
+    keyboard = sys.stdin is not None and sys.stdin.isatty() and is_ours(sys.stdin.fileno())
+    terminal = Terminal(
+        write=write,
+        colour=wants_colour(sys.stdout),
+        keyboard=keyboard,
+        full_screen=keyboard and can_be_drawn_on(sys.stdout),
+    )
     try:
-        return trio.run(run, options, screen)
+        return trio.run(run, options, terminal)
     except InternalError:
         raise  # with its traceback: to be reported
     except RealtimeError as error:  # it could not begin: what goes wrong later is a line of the talk

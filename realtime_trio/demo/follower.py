@@ -4,6 +4,7 @@ It only listens. How lines are kept in order is in `lines.py`; what is counted a
 """
 
 import contextlib
+import math
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -14,26 +15,31 @@ from realtime_trio import events
 from realtime_trio.errors import NotAcknowledged, RealtimeError
 from realtime_trio.session import (
     AudioDropped,
+    DeviceChanged,
+    EchoNotCancelled,
     Interrupted,
     Interruption,
     Lagged,
     NotAnEvent,
     Notice,
+    Paused,
     ReplyLost,
     Response,
+    Resumed,
     Session,
     ToolFailed,
     ToolFinished,
     ToolStarted,
 )
 
-from .lines import Line, Lines
+from .lines import Line, Showing
+from .record import Record, Turn
 
-__all__ = ["Follower", "Record", "Turn"]
+__all__ = ["Follower"]
 
 _PATIENCE = 3.0  # seconds that an answer's line waits for the transcript of its question
 _REPLY_LIMIT = 5.0  # seconds after a turn or a tool call from which on no answer is expected any more
-_REASONS = {"speech_started": "the user spoke", "requested": "a line was typed"}
+_REASONS = {"speech_started": "the user spoke", "pressed": "the user took the floor"}
 _GLANCE = 0.05  # seconds between two looks at whether it is quiet
 _BYTES_PER_MS = 48  # of PCM16 at 24 kHz
 _LONGEST_QUOTE = 8  # words
@@ -41,48 +47,11 @@ _SIZE = 4096  # events held for the follower, which never waits: more than come 
 
 
 @attrs.define(eq=False)
-class Turn:
-    """One turn of the user, with what followed it.
+class _Answer:
+    """The line of a response, and the items that its words belong to, in order."""
 
-    Attributes:
-        said: The words, as far as they are known.
-        typed: Whether it was typed.
-        barge_in: Whether it was begun while the assistant was to be heard.
-        responses: What the assistant answered, tool calls included.
-    """
-
-    said: str = ""
-    typed: bool = False
-    barge_in: bool = False
-    responses: list[Response] = attrs.field(factory=list)
-
-    @property
-    def latency_ms(self) -> int | None:
-        """From the end of the user's speech to the first sound of the answer, where both were."""
-        ended = next((one.speech_ended_at for one in self.responses if one.speech_ended_at is not None), None)
-        sound = next((one.first_sound_at for one in self.responses if one.first_sound_at is not None), None)
-        return None if ended is None or sound is None else round((sound - ended) * 1000)
-
-
-@attrs.define(eq=False)
-class Record:
-    """What happened in a talk.
-
-    Attributes:
-        turns: The user's turns, in order.
-        responses: The assistant's responses, in order.
-        tools: The tool calls that ended, each with whether it went well.
-        interruptions: What was interrupted, and where.
-        told_ms: Where the server says that an item was cut, by item id.
-        problems: What went wrong, in words.
-    """
-
-    turns: list[Turn] = attrs.field(factory=list)
-    responses: list[Response] = attrs.field(factory=list)
-    tools: list[tuple[str, bool]] = attrs.field(factory=list)
-    interruptions: list[Interruption] = attrs.field(factory=list)
-    told_ms: dict[str, int] = attrs.field(factory=dict)
-    problems: list[str] = attrs.field(factory=list)
+    line: Line
+    item_ids: list[str] = attrs.field(factory=list)
 
 
 class Follower:
@@ -90,25 +59,37 @@ class Follower:
 
     Attributes:
         record: What happened so far.
+        user_speaks: Whether turn detection hears the user.
+        cut_at: When speech was last cut; Trio time, -inf before.
+        lost: Whether the sound hardware is gone.
+        notice: The last that was said of the hardware, while it is gone.
 
     Args:
         session: What is followed.
         lines: Where it is shown.
         record: Where it is kept.
+        requested: Why `Session.interrupt` is called here, in words.
     """
 
-    def __init__(self, session: Session, lines: Lines, record: Record) -> None:
+    def __init__(
+        self, session: Session, lines: Showing, record: Record, *, requested: str = "a line was typed"
+    ) -> None:
         self.record = record
+        self.user_speaks = False
+        self.cut_at = -math.inf
+        self.lost = False
+        self.notice = ""
+        self._session = session
         self._lines = lines
+        self._reasons = {**_REASONS, "requested": requested}
         self._events = session.events(size=_SIZE)
         self._responses = session.responses()
         self._user_lines: dict[str, Line] = {}  # by item id
         self._spoken: dict[str, Turn] = {}  # by item id
-        self._answers: dict[str, Line] = {}  # by response id
+        self._answers: dict[str, _Answer] = {}  # by response id, until it was heard
         self._received_ms: defaultdict[str, float] = defaultdict(float)  # sound, by item id
         self._spoken_words: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)  # and where words are in it
         self._calls: dict[str, ToolStarted] = {}  # those that run, by call id
-        self._speaking = False
         self._speech_interrupts = False
         self._reply_due = 0.0  # until when an answer is expected; 0 when none is
         self._last = trio.current_time()
@@ -139,6 +120,10 @@ class Follower:
         self.record.problems.append(words)
         self._lines.say("error", words)
 
+    def remark(self, who: str, words: str) -> None:
+        """Say something that is worth knowing, and no problem."""
+        self._lines.say(who, words)
+
     async def quiet(self, seconds: float) -> None:
         """Wait until nothing has been said, generated or played, and no tool has run, for so long.
 
@@ -157,8 +142,43 @@ class Follower:
             await trio.sleep(_GLANCE)
 
     def _busy(self, now: float) -> bool:
-        unheard = any(not response.is_heard for response in self.record.responses)
-        return self._speaking or unheard or now < self._reply_due
+        return self.user_speaks or self.assistant_speaks or self.expected or now < self._reply_due
+
+    # What there is to see
+
+    @property
+    def assistant_speaks(self) -> bool:
+        """Whether the assistant is to be heard."""
+        return any(response.first_sound_at is not None for response in self._unheard())
+
+    @property
+    def expected(self) -> bool:
+        """Whether an answer is on its way."""
+        return (
+            bool(self._calls)
+            or trio.current_time() < self._reply_due
+            or any(response.first_sound_at is None for response in self._unheard())
+        )
+
+    def _unheard(self) -> Iterator[Response]:
+        return (response for response in self.record.responses if not response.is_heard)
+
+    def mark_heard(self) -> None:
+        """Note how far each answer was heard by now: for a screen, which shows what is still to be said in another way.
+
+        What nobody looks at need not be known: a screen calls it before it looks.
+        """
+        unheard = {response.id for response in self._unheard()}
+        for response_id, answer in list(self._answers.items()):
+            if response_id in unheard:
+                answer.line.heard = sum(len(self._heard_text(item_id)) for item_id in answer.item_ids)
+            elif answer.line.over:
+                answer.line.heard = answer.line.heard if answer.line.cut else None
+                del self._answers[response_id]
+
+    def _heard_text(self, item_id: str) -> str:
+        item = self._session.conversation.get(item_id)
+        return getattr(item, "heard_text", None) or ""
 
     async def _follow_responses(self) -> None:
         with contextlib.suppress(RealtimeError):
@@ -177,6 +197,7 @@ class Follower:
         """Show the lines behind one that is late."""
         while True:
             await trio.sleep(_PATIENCE / 4)
+            self.mark_heard()
             self._lines.refresh()
 
     # What goes on
@@ -186,6 +207,25 @@ class Follower:
         match event:
             case Interrupted(interruption=interruption):
                 self._interrupted(interruption)
+            case ToolStarted() | ToolFinished() | ToolFailed():
+                self._handle_tools(event)
+            case DeviceChanged(available=available, words=words):
+                self._device(words, available=available)
+            case EchoNotCancelled(words=words):
+                self._lines.say("echo", words)
+            case Resumed():
+                self._lines.say("resumed", "that was no interruption")
+            case Paused():
+                pass  # a screen shows it by itself, and lines tell how it ends
+            case AudioDropped() | NotAnEvent() | ReplyLost() | Lagged():
+                self._handle_trouble(event)
+            case _:
+                self._handle_turns(event)
+                self._note_sound(event)
+                self._handle_words(event)
+
+    def _handle_tools(self, event: ToolStarted | ToolFinished | ToolFailed) -> None:
+        match event:
             case ToolStarted(call_id=call_id):
                 self._calls[call_id] = event
                 self._reply_due = trio.current_time() + _REPLY_LIMIT
@@ -193,6 +233,9 @@ class Follower:
                 self._called(call_id, f"-> {output}", well=True)
             case ToolFailed(call_id=call_id, exception=exception):
                 self._called(call_id, f"failed: {exception!r}", well=False)
+
+    def _handle_trouble(self, event: AudioDropped | NotAnEvent | ReplyLost | Lagged) -> None:
+        match event:
             case AudioDropped(ms=ms):
                 self.problem(f"{ms} ms of the user's sound were dropped: the link is too slow")
             case NotAnEvent(problem=problem):
@@ -203,18 +246,14 @@ class Follower:
                     self.problem(str(problem))
             case Lagged(count=count):
                 self.problem(f"{count} events were missed here")
-            case _:
-                self._handle_turns(event)
-                self._note_sound(event)
-                self._handle_words(event)
 
     def _handle_turns(self, event: events.ServerEvent) -> None:
         match event:
             case events.InputAudioBufferSpeechStarted():
-                self._speaking = True
+                self.user_speaks = True
                 self._speech_interrupts = any(not one.is_heard for one in self.record.responses)
             case events.InputAudioBufferSpeechStopped():
-                self._speaking = False
+                self.user_speaks = False
             case events.InputAudioBufferCommitted(item_id=item_id):
                 self._reply_due = trio.current_time() + _REPLY_LIMIT
                 self._user_lines[item_id] = self._lines.begin("user", patience=_PATIENCE)
@@ -229,27 +268,38 @@ class Follower:
             case _:
                 pass
 
+    def _device(self, words: str, *, available: bool) -> None:
+        self.lost = not available
+        self.notice = "" if available else words
+        self.record.losses += not available
+        self._lines.say("device", words)
+
     def _handle_words(self, event: events.ServerEvent) -> None:
         match event:
             case events.ConversationItemInputAudioTranscriptionCompleted(item_id=item_id, transcript=transcript):
                 self._said(item_id, transcript.strip() or "(nothing that could be understood)")
             case events.ConversationItemInputAudioTranscriptionFailed(item_id=item_id, error=error):
                 self._said(item_id, f"(speech, no transcript: {error.message or 'no reason given'})")
-            case (
-                events.ResponseOutputAudioTranscriptDelta(response_id=response_id, delta=delta)
-                | events.ResponseOutputTextDelta(response_id=response_id, delta=delta)
-            ):
-                if response_id not in self._answers:
-                    self._answers[response_id] = self._lines.begin("assistant")
-                self._lines.extend(self._answers[response_id], delta)
+            case events.ResponseOutputAudioTranscriptDelta(response_id=response_id, item_id=item_id, delta=delta):
+                self._answers_words(response_id, delta, item_id)
+            case events.ResponseOutputTextDelta(response_id=response_id, delta=delta):
+                self._answers_words(response_id, delta)
             case events.ResponseDone(response=response):
-                if line := self._answers.pop(response.id or "", None):
-                    self._lines.finish(line)
+                if answer := self._answers.get(response.id or ""):
+                    self._lines.finish(answer.line)
                 if response.status == "failed":
                     details = response.status_details.error if response.status_details else None
                     self.problem(f"a response failed: {(details.message if details else None) or 'no reason given'}")
             case _:
                 pass
+
+    def _answers_words(self, response_id: str, words: str, spoken_item: str = "") -> None:
+        if response_id not in self._answers:
+            self._answers[response_id] = _Answer(self._lines.begin("assistant"))
+        answer = self._answers[response_id]
+        self._lines.extend(answer.line, words)
+        if spoken_item and spoken_item not in answer.item_ids:
+            answer.item_ids.append(spoken_item)
 
     def _note_sound(self, event: events.ServerEvent) -> None:
         """Note how much sound had come when words came: that is about where they are spoken."""
@@ -274,14 +324,18 @@ class Follower:
             self._lines.say("tool", f"{call.name}({call.arguments}) {words}")
 
     def _interrupted(self, interruption: Interruption) -> None:
+        heard, unheard = self._words_heard(interruption)
+        for response_id in interruption.response_ids:
+            if answer := self._answers.get(response_id):
+                answer.line.cut = True
+                answer.line.heard = sum(len(self._heard_text(item_id)) for item_id in answer.item_ids)
+                self._lines.finish(answer.line)
         if not interruption.parts:
             return  # nothing of it had sounded yet
+        self.cut_at = trio.current_time()
         self.record.interruptions.append(interruption)
-        for line in self._interrupted_lines(interruption):
-            self._lines.finish(line)
         cut, generated = interruption.cut_ms / 1000, interruption.received_ms / 1000
-        heard, unheard = self._words_heard(interruption)
-        why = _REASONS.get(interruption.reason, interruption.reason)
+        why = self._reasons.get(interruption.reason, interruption.reason)
         self._lines.say(
             "interrupted",
             f"{why}; heard {cut:.2f} s of {generated:.2f} s generated, about "
@@ -296,11 +350,6 @@ class Follower:
             for begins_ms, words in self._spoken_words.pop(part.item_id, []):
                 (heard if begins_ms < part.cut_ms else unheard).extend(words.split())
         return heard, unheard
-
-    def _interrupted_lines(self, interruption: Interruption) -> Iterator[Line]:
-        for response_id in interruption.response_ids:
-            with contextlib.suppress(KeyError):
-                yield self._answers.pop(response_id)
 
 
 def _ending(words: list[str]) -> str:

@@ -1,6 +1,6 @@
-"""Lines on the screen, in the order of the talk, also where their words come late.
+"""Lines of the talk, printed one after the other, in its order also where their words come late.
 
-What becomes a line is decided in `follower.py`.
+What becomes a line is decided in `follower.py`. Where the whole screen is drawn anew, they go to `view_state.Board`.
 
 Theory of operation. Each line has its place from the moment it is begun. The first one that is not finished is shown
 as far as it has come; those after it wait. So the words of an answer appear as they come, and the transcript of a
@@ -12,11 +12,11 @@ import math
 import os
 from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TextIO
+from typing import Protocol, TextIO
 
 import attrs
 
-__all__ = ["Line", "Lines", "wants_colour"]
+__all__ = ["Line", "Lines", "Showing", "can_be_drawn_on", "printable", "wants_colour"]
 
 _LONGEST_NAME = 12
 _NO_WORDS = "(no words yet)"
@@ -26,6 +26,8 @@ _COLOURS = {
     "assistant": "32",  # green
     "tool": "33",  # yellow
     "interrupted": "35",  # magenta
+    "device": "33",  # yellow
+    "echo": "33",
     "error": "31",  # red
 }
 _DIM = "2"
@@ -34,6 +36,11 @@ _DIM = "2"
 def wants_colour(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
     """Tell whether colours are welcome: on a terminal, unless `NO_COLOR` is set."""
     return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def can_be_drawn_on(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether a stream is a terminal of which any place can be written to."""
+    return stream.isatty() and environ.get("TERM") not in {"dumb", "unknown"}
 
 
 @attrs.define(eq=False)
@@ -47,6 +54,8 @@ class Line:
         words: What it says so far.
         over: Whether nothing more is to come.
         shown: How many characters of it are on the screen; None before it has a line there.
+        heard: How many characters of it were heard; None where hearing does not come into it.
+        cut: Whether the rest will never be heard.
     """
 
     who: str
@@ -55,10 +64,40 @@ class Line:
     words: str = attrs.field(default="", init=False)
     over: bool = attrs.field(default=False, init=False)
     shown: int | None = attrs.field(default=None, init=False)
+    heard: int | None = attrs.field(default=None, init=False)
+    cut: bool = attrs.field(default=False, init=False)
+
+
+class Showing(Protocol):
+    """Something that shows the lines of a talk: `Lines`, or `view_state.Board`."""
+
+    def begin(self, who: str, *, patience: float = math.inf) -> Line:
+        """Begin a line: it has its place from here on; others wait `patience` seconds for its first words."""
+        ...
+
+    def extend(self, line: Line, words: str) -> None:
+        """Add words to a line; after its end they are lost."""
+        ...
+
+    def finish(self, line: Line, words: str | None = None) -> None:
+        """End a line, with all that it says in place of what it said so far."""
+        ...
+
+    def say(self, who: str, words: str) -> None:
+        """Show a whole line."""
+        ...
+
+    def refresh(self) -> None:
+        """Show what can be shown by now."""
+        ...
+
+    def flush(self) -> None:
+        """End every line: the talk is over."""
+        ...
 
 
 class Lines:
-    """Shows lines in order.
+    """Prints lines in order. It is a `Showing`.
 
     Args:
         write: Shows a piece of text.
@@ -87,7 +126,7 @@ class Lines:
     def extend(self, line: Line, words: str) -> None:
         """Add words to a line; after its end they are lost."""
         if not line.over:
-            line.words += _printable(words)
+            line.words += printable(words)
             self.refresh()
 
     def finish(self, line: Line, words: str | None = None) -> None:
@@ -97,11 +136,11 @@ class Lines:
             line: Which.
             words: All that it says, in place of what it said so far; a line that ended before gets another for them.
         """
-        if line.over and words is not None and _printable(words) != line.words:
+        if line.over and words is not None and printable(words) != line.words:
             self.say(line.who, f"{words} (said at {line.at:.1f} s)")
             return
         if words is not None and line.shown is None:
-            line.words = _printable(words)
+            line.words = printable(words)
         line.over = True
         self.refresh()
 
@@ -145,6 +184,6 @@ class Lines:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colour and colour else text
 
 
-def _printable(words: str) -> str:
+def printable(words: str) -> str:
     """Keep a model's words from moving the cursor or breaking the line."""
     return "".join(char if char.isprintable() else " " for char in words)

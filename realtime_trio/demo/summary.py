@@ -1,23 +1,68 @@
-"""The last words of the demo: what happened, counted. A function of the record that `follower.py` made."""
+"""The last words of the demo: what was said, and what happened, counted. Functions of what `follower.py` noted."""
 
 import os
 from collections.abc import Iterable, Iterator
 
 from realtime_trio import events
+from realtime_trio.audio import DeviceStatistics
+from realtime_trio.device import EchoState
 from realtime_trio.session import Interruption
 
-from .follower import Record, Turn
+from .record import Record, Turn
+from .view_state import CUT, Entry, echo_words
 
-__all__ = ["summary"]
+__all__ = ["sound_rows", "summary", "transcript"]
 
 
-def summary(record: Record, *, recording: str | os.PathLike[str], seconds: float) -> Iterator[str]:
+def transcript(entries: Iterable[Entry]) -> Iterator[str]:
+    """Write down what was said on a screen that is gone.
+
+    Args:
+        entries: All of it.
+
+    Yields:
+        Lines, without line ends.
+    """
+    for entry in entries:
+        words = entry.words
+        if entry.cut:
+            heard = entry.heard or 0
+            words = f"{words[:heard].rstrip()} {CUT} {words[heard:].strip()}"
+        yield f"{entry.at:6.1f} s  {entry.who:<12}{words.strip() or '(no words)'}"
+
+
+def sound_rows(statistics: DeviceStatistics, echo: EchoState | None) -> Iterator[tuple[str, str]]:
+    """Tell how the sound card did.
+
+    Args:
+        statistics: What it counted.
+        echo: How the echo was taken out.
+
+    Yields:
+        Names and texts.
+    """
+    counts = (
+        f"{statistics.underruns} times too late for the speaker, {statistics.overruns} blocks missed, "
+        f"{statistics.lost} without the device"
+    )
+    yield "sound", f"{statistics.blocks} blocks: {counts}"
+    yield "echo", echo_words(echo)
+
+
+def summary(
+    record: Record,
+    *,
+    recording: str | os.PathLike[str],
+    seconds: float,
+    sound: Iterable[tuple[str, str]] = (),
+) -> Iterator[str]:
     """Put a talk into a few lines.
 
     Args:
         record: What happened.
         recording: The file with the sound.
         seconds: Its length.
+        sound: What else there is to tell, as names and texts.
 
     Yields:
         Lines, without line ends.
@@ -32,6 +77,10 @@ def summary(record: Record, *, recording: str | os.PathLike[str], seconds: float
     yield _row("usage", _usage(response.usage for response in record.responses))
     yield from _rows("latency", _latencies(record.turns))
     yield _row("", "(from the end of the user's speech to the first sound at the speaker)")
+    for name, text in sound:
+        yield _row(name, text)
+    if record.losses:
+        yield _row("device", f"went away {_times(record.losses)}")
     yield from _rows("problems", record.problems) if record.problems else ()
     yield _row("recording", f"{recording}, {seconds:.1f} s (left: user, right: assistant)")
 
@@ -44,6 +93,10 @@ def _rows(name: str, texts: Iterable[str]) -> Iterator[str]:
     texts = list(texts)
     for index, text in enumerate(texts or ["none"]):
         yield _row("" if index else name, text)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count} times"
 
 
 def _tools(tools: Iterable[tuple[str, bool]]) -> Iterator[str]:

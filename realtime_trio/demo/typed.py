@@ -9,7 +9,7 @@ import sys
 
 import trio
 
-__all__ = ["read_lines"]
+__all__ = ["is_ours", "read_lines"]
 
 _CHUNK = 4096  # bytes; a terminal gives a line at a time
 _ELSEWHERE = 0.5  # seconds between two looks at whether this program has the terminal again
@@ -44,7 +44,7 @@ async def _read(stdin: int) -> bytes:
     try:
         while True:
             await trio.lowlevel.wait_readable(stdin)
-            if _is_ours(stdin):
+            if is_ours(stdin):
                 return os.read(stdin, _CHUNK)
             await trio.sleep(_ELSEWHERE)
     except (OSError, TypeError):  # a file, or anything on Windows: nothing that can be waited for
@@ -54,7 +54,7 @@ async def _read(stdin: int) -> bytes:
     return b""
 
 
-def _is_ours(stdin: int) -> bool:
+def is_ours(stdin: int) -> bool:
     """Tell whether reading is allowed: a program in the background that reads its terminal is stopped."""
     try:
         return not os.isatty(stdin) or os.tcgetpgrp(stdin) == os.getpgrp()

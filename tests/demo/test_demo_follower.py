@@ -6,9 +6,11 @@ import pytest
 import trio
 
 from realtime_trio import events
+from realtime_trio.core.conversation import Conversation
 from realtime_trio.core.interruption import Interrupted as CutPart
-from realtime_trio.demo.follower import Follower, Record, Turn
+from realtime_trio.demo.follower import Follower
 from realtime_trio.demo.lines import Lines
+from realtime_trio.demo.record import Record, Turn
 from realtime_trio.demo.summary import summary
 from realtime_trio.errors import NotAcknowledged, RemoteProtocolError, ServerError
 from realtime_trio.session import (
@@ -27,6 +29,9 @@ from realtime_trio.session import (
 
 class NoSession:
     """A session in which nothing happens: the tests say what does."""
+
+    def __init__(self):
+        self.conversation = Conversation()
 
     def events(self, *, size):
         return None
@@ -111,7 +116,6 @@ async def test_an_interruption_says_what_was_heard_and_what_was_not(watched):
     assert watched.said == [
         "assistant One, two, three.",
         'interrupted the user spoke; heard 0.45 s of 0.90 s generated, about "One, two,"; cut off: 1 word',
-        "assistant four.",
     ]
 
 

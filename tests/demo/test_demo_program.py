@@ -47,9 +47,15 @@ LIMIT = 120  # seconds: far beyond the longest, on a machine that has much else 
 pytestmark = pytest.mark.slow
 
 
+def headless(arguments):
+    """Leave the sound hardware of whoever runs these tests alone."""
+    words = [str(word) for word in arguments]
+    return words if {"--typed", "--input", "--headless"} & set(words) else ["--headless", *words]
+
+
 def run(folder, *arguments, stdin="", command=COMMAND, **environment):
     return subprocess.run(
-        [*command, *map(str, arguments)],
+        [*command, *headless(arguments)],
         cwd=folder,
         input=stdin,
         capture_output=True,
@@ -237,8 +243,8 @@ def test_a_recording_of_a_person_is_one_turn_and_is_answered(long_runs, name):
 
 def started(folder, *arguments, command=COMMAND, **environment):
     return subprocess.Popen(
-        [*command, *arguments], cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        text=True, encoding="utf-8", env={**os.environ, **environment},
+        [*command, *headless(arguments)], cwd=folder, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", env={**os.environ, **environment},
     )  # fmt: skip
 
 
@@ -294,7 +300,12 @@ def test_what_is_piped_in_is_typed(tmp_path):
 def test_input_that_is_no_terminal_is_left_alone(tmp_path):
     """A pipe or file that somebody else is to read is not eaten by the talk."""
     with subprocess.Popen(
-        [*COMMAND], cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+        [*COMMAND, "--headless"],
+        cwd=tmp_path,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
     ) as process:
         process.stdin.write("hello\n")
         process.stdin.flush()

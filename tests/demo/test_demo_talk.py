@@ -12,8 +12,9 @@ import trio
 from realtime_trio import events
 from realtime_trio.audio import ClockedDevice
 from realtime_trio.demo import talk as talk_module
-from realtime_trio.demo.follower import Follower, Record
+from realtime_trio.demo.follower import Follower
 from realtime_trio.demo.lines import Lines
+from realtime_trio.demo.record import Record
 from realtime_trio.demo.summary import summary
 from realtime_trio.demo.talk import QUESTIONS, Question, Talk
 from realtime_trio.demo.voices import ToldRecogniser
