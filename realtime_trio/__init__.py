@@ -33,15 +33,20 @@ if TYPE_CHECKING:
     from .opening import open_session as open_session
     from .server import open_server as open_server
     from .session import AudioDropped as AudioDropped
+    from .session import DeviceChanged as DeviceChanged
+    from .session import EchoNotCancelled as EchoNotCancelled
     from .session import Interrupted as Interrupted
     from .session import Interruption as Interruption
     from .session import Lagged as Lagged
     from .session import NotAnEvent as NotAnEvent
+    from .session import Paused as Paused
     from .session import Reply as Reply
     from .session import ReplyLost as ReplyLost
     from .session import Response as Response
+    from .session import Resumed as Resumed
     from .session import Session as Session
     from .session import SessionStatistics as SessionStatistics
+    from .session import SoundState as SoundState
     from .session import Subscription as Subscription
     from .session import ToolCall as ToolCall
     from .session import ToolFailed as ToolFailed
@@ -58,7 +63,9 @@ __all__ = [
     "ConnectError",
     "Connection",
     "ConnectionClosed",
+    "DeviceChanged",
     "DeviceUnavailable",
+    "EchoNotCancelled",
     "InternalError",
     "Interrupted",
     "Interruption",
@@ -66,6 +73,7 @@ __all__ = [
     "LocalProtocolError",
     "NotAcknowledged",
     "NotAnEvent",
+    "Paused",
     "ProtocolError",
     "RealtimeError",
     "Refused",
@@ -74,10 +82,12 @@ __all__ = [
     "ReplyLost",
     "Response",
     "ResponseFailed",
+    "Resumed",
     "ServerError",
     "Session",
     "SessionExpired",
     "SessionStatistics",
+    "SoundState",
     "Subscription",
     "Tool",
     "ToolCall",
@@ -118,15 +128,20 @@ _HOMES = {
     "opening": ["open_session"],
     "session": [
         "AudioDropped",
+        "DeviceChanged",
+        "EchoNotCancelled",
         "Interrupted",
         "Interruption",
         "Lagged",
         "NotAnEvent",
+        "Paused",
         "Reply",
         "ReplyLost",
+        "Resumed",
         "Response",
         "Session",
         "SessionStatistics",
+        "SoundState",
         "Subscription",
         "ToolCall",
         "ToolFailed",

@@ -4,13 +4,14 @@ import base64
 import contextlib
 import json
 from collections import Counter
+from functools import partial
 
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from realtime_trio import RealtimeError, events, open_session, tool
+from realtime_trio import LocalProtocolError, RealtimeError, events, open_session, tool
 from realtime_trio.testing import FakeDevice, open_scripted_peer
 
 RESPONSES = st.sampled_from(["resp_1", "resp_2"])
@@ -89,8 +90,14 @@ SPEECH = st.one_of(
     an_event("input_audio_buffer.speech_started", item_id=ITEMS, audio_start_ms=0),
 )
 STEPS = st.lists(
-    SPEECH | EVENTS | st.sampled_from(["ask", "interrupt", "cancel", "respond", "wait"]), min_size=10, max_size=60
+    SPEECH
+    | EVENTS
+    | st.sampled_from(["ask", "interrupt", "cancel", "respond", "wait", "wait"])
+    | st.sampled_from(["press", "release", "mute", "unmute", "manual", "speak", "unplug", "plug in"]),
+    min_size=10,
+    max_size=60,
 )
+POLICIES = st.sampled_from(["immediate", "confirm", "never"])
 
 
 @tool
@@ -99,37 +106,55 @@ async def note(text: str) -> None:
     await trio.sleep(0.05)
 
 
-async def play(steps: list) -> list[dict]:
+async def play(steps: list, interruption: str) -> list[dict]:
     """Let a server and a program do these steps, and check that the session still answers afterwards."""
-    device = FakeDevice(output_latency_ms=30)
+    device = FakeDevice(output_latency_ms=30, echoes=True)
     async with open_scripted_peer(greet=True) as peer, trio.open_nursery() as background:
         background.start_soon(device.run)
         peer.ignored.add("input_audio_buffer.append")
         async with (
             open_session(
-                connect=peer.connect, url=peer.url, audio=device, tools=[note], ack_timeout=1, drain=False
+                connect=peer.connect,
+                url=peer.url,
+                audio=device,
+                tools=[note],
+                interruption=interruption,
+                ack_timeout=1,
+                drain=False,
             ) as session,
             trio.open_nursery() as users,
         ):
 
-            async def quietly(call, *arguments):
+            async def quietly(call):
                 with contextlib.suppress(RealtimeError):  # refused, failed, unanswered: this server is like that
-                    await call(*arguments)
+                    await call()
 
+            in_the_background = {
+                "ask": partial(session.ask, "Well?"),
+                "respond": session.respond,
+                "cancel": session.cancel_response,
+                "release": session.release,
+                "manual": partial(session.update, turn_detection=None),
+            }
+            at_once = {
+                "interrupt": session.interrupt,
+                "press": session.press,
+                "mute": session.mute,
+                "unmute": session.unmute,
+                "speak": partial(device.speak, b"\1\20" * 4800),
+                "unplug": partial(device.change, False, "unplugged"),
+                "plug in": partial(device.change, True, "plugged in"),
+            }
             for step in steps:
-                match step:
-                    case "ask":
-                        users.start_soon(quietly, session.ask, "Well?")
-                    case "respond":
-                        users.start_soon(quietly, session.respond)
-                    case "cancel":
-                        users.start_soon(quietly, session.cancel_response)
-                    case "interrupt":
-                        session.interrupt()
-                    case "wait":
-                        await trio.sleep(0.3)
-                    case _:
-                        await peer.send(step)
+                if step == "wait":
+                    await trio.sleep(0.3)
+                elif isinstance(step, dict):
+                    await peer.send(step)
+                elif step in at_once:
+                    with contextlib.suppress(LocalProtocolError):  # no key while turn detection listens
+                        at_once[step]()
+                else:
+                    users.start_soon(quietly, in_the_background[step])
             await trio.sleep(0.5)
             peer.answer(
                 "conversation.item.delete",
@@ -142,10 +167,10 @@ async def play(steps: list) -> list[dict]:
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-@given(STEPS)
-def test_any_order_of_events_leaves_the_session_alive(steps):
+@given(STEPS, POLICIES)
+def test_any_order_of_events_leaves_the_session_alive(steps, interruption):
     """No crash, no hang, no growth without end; and every event it sent is one."""
-    received = trio.run(play, steps, clock=MockClock(autojump_threshold=0))
+    received = trio.run(play, steps, interruption, clock=MockClock(autojump_threshold=0))
 
     for event in received:
         assert type(events.decode_client(json.dumps(event))) in events.CLIENT_EVENTS["realtime"]
