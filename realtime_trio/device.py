@@ -193,6 +193,9 @@ class EchoState:
     delay_ms: float | None = None
     """From handing a sample over to its echo in the microphone, where there is one."""
 
+    problem: str = ""
+    """Why nothing cancels, in words; empty when something does, or nothing was wanted."""
+
 
 @runtime_checkable
 class EchoControl(Protocol):

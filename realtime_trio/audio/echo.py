@@ -314,4 +314,4 @@ class HalfDuplex:
     def state(self) -> EchoState:
         """Tell whether the microphone hears the speaker; nothing is cancelled."""
         path = self._listening.path
-        return EchoState("half duplex", None, path.found, path.delay_ms)
+        return EchoState("half duplex", None, path.found, path.delay_ms, self.reason)

@@ -23,8 +23,8 @@ __all__ = ["Capture"]
 _log = logging.getLogger("realtime_trio.session")
 
 _NO_CANCELLER = (
-    "no echo canceller works here: the microphone is closed while the assistant speaks, and nobody can interrupt by "
-    "speaking. Try pip install pywebrtc-audio (or livekit), or pass echo='off' if you wear a headset"
+    "so the microphone is closed while the assistant speaks, and nobody can interrupt by speaking. Try "
+    "pip install pywebrtc-audio (or livekit), or pass echo='off' if you wear a headset"
 )
 _SAMPLE_BYTES = 2
 
@@ -122,6 +122,7 @@ class Capture:
         if self._echo is None and self.make_echo is not None:
             self._echo = self.make_echo()
             if self._echo.half_duplex and not self.half_duplex_is_wanted:
-                _log.warning(_NO_CANCELLER)
-                self.publish(EchoNotCancelled(_NO_CANCELLER))
+                words = f"{self._echo.state().problem or 'no echo canceller works here'}, {_NO_CANCELLER}"
+                _log.warning(words)
+                self.publish(EchoNotCancelled(words))
         return self._echo
