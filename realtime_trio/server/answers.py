@@ -31,7 +31,7 @@ class Answers:
         default: The response in progress that writes to the conversation.
         voice_locked: Whether the assistant has been heard.
         quiet_from: When the last default response, played from its end on, has been heard whole; None before the
-            first, and while one is in progress. The idle timeout counts from here.
+            first, while one is in progress, and when the user has spoken since. The idle timeout counts from here.
     """
 
     def __init__(self, outbox: Outbox, config: SessionConfig, conversation: Conversation, hearing: Hearing) -> None:
@@ -78,6 +78,7 @@ class Answers:
             context=context,
             settings=settings,
             overrides=overrides,
+            known=self._conversation.inserted,
         )
         self._runs[run.id] = run
         if not out_of_band:
@@ -135,6 +136,11 @@ class Answers:
             self.quiet_from = now + run.audio_ms / 1000
         if guesses.RATE_LIMITS_AFTER_DONE:
             self._tell_limits(run)
+
+    def playback_ended(self, now: float) -> None:
+        """Take it that nothing is played any more: the client has cut the sound that was."""
+        if self.quiet_from is not None:
+            self.quiet_from = min(self.quiet_from, now)
 
     def _tell_limits(self, run: ResponseRun | None) -> None:
         self._tokens_left = max(0, self._tokens_left - (run.total_tokens if run else 0))

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from datetime import datetime
 
+import numpy as np
 import trio
 
 from realtime_trio.server.arithmetic import calculate, figures
@@ -27,6 +28,7 @@ SUGGESTIONS = (
 """What a stranger may try, for the brain's own hints and for screens."""
 
 _TRY = "Try saying: " + "; or ".join(SUGGESTIONS) + "."
+_QUIET = 200.0  # of 32767: the level of a room in which nobody speaks
 _MOST_COUNTED = 1000
 _LARGEST_COUNTED = 10**12
 _COUNTED_AT_A_TIME = 5  # so that speech begins early and still has the melody of counting
@@ -155,7 +157,10 @@ class RulesBrain:
     def _reply(self, said: Said, request: BrainRequest) -> Iterator[Utterance]:
         """Answer one message of the user."""
         forced = _forced_tool(request)
-        if said.text is None:
+        if _silent(said):
+            yield "Are you still there? "
+            yield _TRY
+        elif said.text is None:
             yield f"I heard you for {said.seconds:.1f} seconds, but there is no recogniser here. "
             yield "Please type, or install realtime_trio[offline]."
         elif not said.certain:
@@ -219,6 +224,14 @@ class RulesBrain:
 
     def _small_talk(self, _text: str, plain: str) -> Sequence[Utterance]:
         return next((list(answer) for pattern, answer in _SMALL_TALK if re.search(pattern, plain)), [])
+
+
+def _silent(said: Said) -> bool:
+    """Say whether a spoken message is nothing but a quiet room: the one that an idle timeout commits."""
+    if said.text or (said.text is not None and said.certain):
+        return False
+    sound = np.frombuffer(said.audio, "<i2").astype(np.float64)
+    return bool(np.sqrt(np.mean(sound**2)) < _QUIET) if len(sound) else said.seconds == 0
 
 
 def _capital(text: str) -> str:

@@ -44,6 +44,11 @@ class Hearing:
             self._models[item.id] = model
         self._outbox.do(Recognise(item.id, b"".join(part.format.to_pcm(bytes(part.audio)) for part in sound)))
 
+    def forget(self, item: Item) -> None:
+        """Want to hear no more of an item, because it was deleted: no transcript of it will be told."""
+        self.pending.pop(item.id, None)
+        self._models.pop(item.id, None)
+
     def heard(self, item_id: str, transcript: Transcript | None, problem: str) -> None:
         """Take the recogniser's report on an item, and tell the client if it wants to know.
 

@@ -30,12 +30,15 @@ class InputBuffer:
         detector: Finds the turns while turn detection is on.
         written: All samples ever appended.
         start: Where the buffered audio begins.
+        keep_from: What lies behind this is kept under turn detection, however long nobody speaks; None for no such
+            place.
     """
 
     def __init__(self, detector: TurnDetector) -> None:
         self.detector = detector
         self.written = 0
         self.start = 0
+        self.keep_from: int | None = None
         self._format = FORMATS["audio/pcm"]
         self._data = bytearray()
         self._half_sample = b""
@@ -103,7 +106,8 @@ class InputBuffer:
         found = [self._shifted(event) for event in self.detector.feed(pcm)]
         if not self.detector.speaking and not found:
             # Nobody speaks: no more is kept than a turn may need to begin with.
-            self._drop_before(self.written - guesses.IDLE_VAD_BUFFER_SECONDS * SAMPLE_RATE)
+            needed = self.written - guesses.IDLE_VAD_BUFFER_SECONDS * SAMPLE_RATE
+            self._drop_before(needed if self.keep_from is None else min(needed, self.keep_from))
         return found
 
     def _shifted(self, event: SpeechStarted | SpeechStopped) -> SpeechStarted | SpeechStopped:

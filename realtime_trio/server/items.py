@@ -103,6 +103,8 @@ class Item:
         call_id: The id of a call or of the call that an output answers.
         arguments: The arguments of a call, JSON text.
         output: The client's answer to a call.
+        number: Which of the conversation's items it is, in the order in which they came in.
+        known: For what a response says: how many items had come in when the response began.
     """
 
     id: str
@@ -114,6 +116,8 @@ class Item:
     call_id: str = ""
     arguments: str = ""
     output: str = ""
+    number: int = 0
+    known: int | None = None
 
     def wire(self, *, with_audio: bool = False) -> events.Item:
         """Tell the item as a value of the wire, as it stands now."""
@@ -201,9 +205,20 @@ def _part_from_json(value: dict[str, Any], audio_format: WireFormat) -> Part:
 
 
 def history(items: list[Item]) -> tuple[HistoryItem, ...]:
-    """Tell items as a brain sees them."""
+    """Tell items as a brain sees them: what came in during a response stands behind all that the response said."""
     names = {item.call_id: item.name for item in items if item.type == "function_call"}
-    return tuple(_history(items, names))
+    ordered: list[Item] = []
+    for item in items:
+        index = len(ordered)
+        while item.known is not None and index and _unknown(ordered[index - 1], item.known):
+            index -= 1
+        ordered.insert(index, item)
+    return tuple(_history(ordered, names))
+
+
+def _unknown(earlier: Item, known: int) -> bool:
+    """Say whether a response that knew so many items has not known that one, which is not its own."""
+    return earlier.known is None and earlier.number > known
 
 
 def _history(items: list[Item], names: dict[str, str]) -> Iterator[HistoryItem]:
@@ -236,10 +251,12 @@ class Conversation:
 
     Attributes:
         id: The conversation's id.
+        inserted: How many items ever came in.
     """
 
     def __init__(self, conversation_id: str) -> None:
         self.id = conversation_id
+        self.inserted = 0
         self._items: list[Item] = []
 
     def __iter__(self) -> Iterator[Item]:
@@ -279,6 +296,8 @@ class Conversation:
             if previous is None:
                 raise problems.unknown_previous_item(previous_item_id)
             self._items.insert(self._items.index(previous) + 1, item)
+        self.inserted += 1
+        item.number = self.inserted
 
     def previous_id(self, item: Item) -> str | None:
         """Tell which item stands before this one; None at the front, or when it was deleted."""

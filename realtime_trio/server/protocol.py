@@ -23,7 +23,6 @@ from realtime_trio.server.answers import Answers
 from realtime_trio.server.audio_formats import FORMATS
 from realtime_trio.server.checks import decode_audio
 from realtime_trio.server.hearing import Hearing
-from realtime_trio.server.input_buffer import milliseconds
 from realtime_trio.server.items import Conversation, Item, item_from_json
 from realtime_trio.server.outbox import Close, Effect, NewId, Outbox, random_ids
 from realtime_trio.server.problems import Problem
@@ -81,7 +80,6 @@ class RealtimeProtocol:
             hearing=self._hearing,
             detector=turn_detector,
         )
-        self._quiet_position = 0
         self._closed = False
 
     # ---- what the driver takes ----
@@ -140,8 +138,7 @@ class RealtimeProtocol:
             self._outbox.do(Close(1001, problem.message))
             self._closed = True
         elif now >= self._idle_deadline():
-            self._answers.quiet_from = None
-            self._turns.idle(milliseconds(self._quiet_position))
+            self._turns.idle()
 
     def heard(self, item_id: str, transcript: Transcript | None, problem: str = "There is no recogniser.") -> None:
         """Take the recogniser's report on an item that it was asked to hear.
@@ -219,7 +216,6 @@ class RealtimeProtocol:
         run = self._answers.find(response_id)
         if run is not None:
             self._answers.settle(run, now)
-            self._quiet_position = self._turns.position
 
     # ---- client events ----
 
@@ -240,18 +236,17 @@ class RealtimeProtocol:
                 self._answers.create(event.get("response") or {})
             case "response.cancel":
                 self._answers.cancel(event.get("response_id"), now)
-                self._quiet_position = self._turns.position
             case "output_audio_buffer.clear":
                 raise problems.wrong_transport(kind)
             case _:
-                self._handle_item(kind, event)
+                self._handle_item(kind, event, now)
 
     def _update(self, changes: dict[str, Any]) -> None:
         self._config.update(changes, voice_locked=self._answers.voice_locked, responding=self._answers.any)
         self._turns.configure()
         self._outbox.send(events.SessionUpdated(event_id=self._outbox.event_id(), session=self._session()))
 
-    def _handle_item(self, kind: str, event: dict[str, Any]) -> None:
+    def _handle_item(self, kind: str, event: dict[str, Any], now: float) -> None:
         if kind == "conversation.item.create":
             self._create_item(event["item"], event.get("previous_item_id"))
             return
@@ -264,9 +259,11 @@ class RealtimeProtocol:
             self._outbox.send(events.ConversationItemRetrieved(event_id=event_id, item=item.wire(with_audio=True)))
         elif action == "delete":
             self._conversation.delete(item)
+            self._hearing.forget(item)
             self._outbox.send(events.ConversationItemDeleted(event_id=event_id, item_id=item.id))
         else:
             item.truncate(event["content_index"], event["audio_end_ms"])
+            self._answers.playback_ended(now)
             self._outbox.send(
                 events.ConversationItemTruncated(
                     event_id=event_id,

@@ -47,6 +47,7 @@ class ResponseRun:
         context: list[Item],
         settings: dict[str, Any],
         overrides: dict[str, Any],
+        known: int = 0,
     ) -> None:
         self.id = outbox.new_id("resp")
         self.conversation = conversation
@@ -55,6 +56,7 @@ class ResponseRun:
         self.audio_ms = 0.0
         self._settings = settings
         self._overrides = overrides
+        self._known = known
         self._outbox = outbox
         self._format = FORMATS[settings["output"]["format"]["type"]]
         self._items: list[Item] = []
@@ -252,6 +254,7 @@ class ResponseRun:
         return self._item_event(kind, item, content_index=0, **fields)
 
     def _open_item(self, item: Item) -> None:
+        item.known = self._known
         self._items.append(item)
         self._outbox.send(
             events.ResponseOutputItemAdded(

@@ -37,6 +37,7 @@ class Turns:
         self._conversation = conversation
         self._buffer = InputBuffer(detector)
         self._open: str | None = None  # the item that the turn in progress will be
+        self._quiet: tuple[float, int] | None = None  # since when it is quiet, and what had been appended by then
         self.configure()
 
     @property
@@ -60,6 +61,7 @@ class Turns:
 
     def append(self, audio: bytes, now: float) -> None:
         """Take audio; a turn that begins or ends in it has its consequences."""
+        self._mark_quiet(now)
         for found in self._buffer.append(audio):
             if isinstance(found, SpeechStarted):
                 self._speech_started(found.start, now)
@@ -89,6 +91,7 @@ class Turns:
         vad = self._config.vad
         if vad is not None and vad.interrupt_response:
             self._answers.interrupt(now)
+        self._answers.quiet_from = None
 
     def _speech_stopped(self, end: int) -> None:
         item_id = self._open or self._outbox.new_id("item")
@@ -97,22 +100,40 @@ class Turns:
                 event_id=self._outbox.event_id(), item_id=item_id, audio_end_ms=milliseconds(end)
             )
         )
+        self._answers.quiet_from = None
         self._commit(self._buffer.end_turn(end), item_id)
         vad = self._config.vad
         if vad is not None and vad.create_response:
             self._answer()
 
-    def idle(self, since_ms: int) -> None:
-        """Commit the silence and have it answered, as `idle_timeout_ms` asks."""
+    # ---- idle timeout ----
+
+    def _mark_quiet(self, now: float) -> None:
+        """Note where on the timeline the last response had been heard whole, once it has."""
+        since = self._answers.quiet_from
+        if since is None or now < since:
+            self._quiet = None
+        elif self._quiet is None or self._quiet[0] != since:
+            self._quiet = since, self._buffer.written
+        vad = self._config.vad
+        idles = vad is not None and vad.idle_timeout_ms is not None and self._quiet is not None
+        self._buffer.keep_from = self._quiet[1] if idles and self._quiet is not None else None
+
+    def idle(self) -> None:
+        """Commit the silence since the last response and have it answered, as `idle_timeout_ms` asks."""
+        since = self._answers.quiet_from
+        start = self._quiet[1] if self._quiet is not None and self._quiet[0] == since else self._buffer.written
+        self._answers.quiet_from = None
         item_id = self._outbox.new_id("item")
         self._outbox.send(
             events.InputAudioBufferTimeoutTriggered(
                 event_id=self._outbox.event_id(),
                 item_id=item_id,
-                audio_start_ms=since_ms,
+                audio_start_ms=milliseconds(start),
                 audio_end_ms=milliseconds(self._buffer.written),
             )
         )
+        self._buffer.begin_turn(start)
         self._commit(self._buffer.take_all(), item_id)
         self._answer()
 

@@ -405,3 +405,15 @@ def test_the_clock_is_the_wall_clock_by_default():
 
     assert text in {f"It is {moment:%H:%M}." for moment in (before, after)}
     assert operator.le(before, after)
+
+
+@pytest.mark.parametrize("audio", [b"", bytes(48_000), b"\x05\0" * 24_000], ids=["nothing", "zeros", "a quiet room"])
+@pytest.mark.parametrize(("text", "certain"), [(None, True), ("", False)], ids=["nobody hears", "nothing heard"])
+def test_silence_is_asked_whether_somebody_is_there(audio, text, certain):
+    """What an idle timeout commits is no speech that was not understood."""
+    said = user(text, certain=certain, audio=audio, seconds=len(audio) / 48_000)
+    assert answer(said).startswith("Are you still there?")
+
+
+def test_speech_that_nobody_understood_is_not_silence():
+    assert "1.0 seconds" in answer(user("", certain=False, audio=b"\0\x20\0\xe0" * 12_000, seconds=1.0))

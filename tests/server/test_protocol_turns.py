@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from realtime_trio.server import SpeechStarted, SpeechStopped, Transcript, guesses
+from realtime_trio.server import SpeechStarted, SpeechStopped, ToolCall, Transcript, guesses
 from realtime_trio.server.outbox import Recognise, StartResponse
 
 COMMIT = ["input_audio_buffer.committed", "conversation.item.added", "conversation.item.done"]
@@ -254,26 +254,254 @@ def test_what_nobody_understood_is_none_and_not_empty(bench):
 # ---- idle timeout ----
 
 
-def test_a_long_silence_is_committed_and_answered(bench, types_of):
-    detection = {"type": "server_vad", "idle_timeout_ms": 5000}
+def idling(bench, timeout_ms: int = 5000, **detection) -> None:
+    detection = {"type": "server_vad", "idle_timeout_ms": timeout_ms, **detection}
     bench.update(audio={"input": {"turn_detection": detection}})
+
+
+def answered(bench, ms: int = 2000) -> str:
+    """A whole response with that much sound, generated at once."""
     response = bench.respond()
-    bench.protocol.response_audio(response, bytes(2 * 48_000), bench.now)
+    bench.protocol.response_audio(response, bytes(48 * ms), bench.now)
     bench.protocol.response_finished(response, bench.now)
-    bench.take()
+    return next(event["item"]["id"] for event in bench.take() if event["type"] == "response.output_item.done")
+
+
+def silence(bench, ms: int) -> list:
+    """Append silence in real time, ticking as a driver does."""
+    sent = []
+    for _ in range(ms // 100):
+        bench.now += 0.1
+        if bench.now >= bench.protocol.deadline:
+            bench.protocol.tick(bench.now)
+            sent += bench.take()
+        sent += bench.append(100)
+    return sent
+
+
+def test_a_long_silence_is_committed_and_answered(bench, types_of):
+    idling(bench)
+    answered(bench, 2000)
+    done = bench.now
     bench.append(1000)
     assert bench.now + 2 + 5 == bench.protocol.deadline
     bench.protocol.tick(bench.protocol.deadline - 0.1)
     assert [] == bench.take()
-    bench.protocol.tick(bench.protocol.deadline)
+    sent = silence(bench, 8000)
+    assert ["input_audio_buffer.timeout_triggered", *COMMIT, "response.created"] == types_of(sent)
+    assert {sent[0]["item_id"]} == {sent[1]["item_id"], sent[2]["item"]["id"], sent[3]["item"]["id"]}
+    assert done + 7 <= bench.now
+    assert bench.now + 60 < bench.protocol.deadline
+
+
+@pytest.mark.parametrize("timeout_ms", [5000, 30000])
+def test_the_silent_segment_begins_when_playback_ends(bench, timeout_ms):
+    """ "The difference between the start and end values will roughly match the configured timeout", as the API says."""
+    idling(bench, timeout_ms)
+    bench.append(700)
+    answered(bench, 3000)
+    sent = silence(bench, 3000 + timeout_ms + 300)
+    start, end = sent[0]["audio_start_ms"], sent[0]["audio_end_ms"]
+    assert 700 + 3000 == pytest.approx(start, abs=100)
+    assert timeout_ms == pytest.approx(end - start, abs=100)
+    item = bench.one("conversation.item.retrieve", item_id=sent[0]["item_id"])["item"]
+    assert 48 * (end - start) == len(base64.b64decode(item["content"][0]["audio"]))
+
+
+def test_a_client_that_sends_nothing_gets_an_empty_segment(bench, types_of):
+    idling(bench)
+    answered(bench, 100)
+    bench.now = bench.protocol.deadline
+    bench.protocol.tick(bench.now)
     sent = bench.take()
     assert ["input_audio_buffer.timeout_triggered", *COMMIT, "response.created"] == types_of(sent)
-    assert (0, 1000) == (sent[0]["audio_start_ms"], sent[0]["audio_end_ms"])
-    assert bench.now + 60 < bench.protocol.deadline
+    assert (0, 0) == (sent[0]["audio_start_ms"], sent[0]["audio_end_ms"])
+
+
+def test_each_answer_starts_the_idle_clock_anew(bench):
+    idling(bench)
+    answered(bench, 100)
+    triggered = []
+    for _ in range(3):
+        sent = silence(bench, 6000)
+        triggered += [event for event in sent if event["type"] == "input_audio_buffer.timeout_triggered"]
+        bench.protocol.response_finished(bench.of_kind(StartResponse)[-1].response_id, bench.now)
+    ends = [event["audio_end_ms"] for event in triggered]
+    assert 3 == len(ends)
+    assert all(event["audio_end_ms"] - event["audio_start_ms"] == pytest.approx(5000, abs=100) for event in triggered)
+
+
+def test_before_the_first_answer_nobody_is_urged(bench):
+    idling(bench)
+    assert [] == silence(bench, 40_000)
 
 
 def test_speech_stops_the_idle_clock(bench):
-    bench.update(audio={"input": {"turn_detection": {"type": "server_vad", "idle_timeout_ms": 5000}}})
-    bench.protocol.response_finished(bench.respond(), bench.now)
+    idling(bench)
+    answered(bench, 100)
     bench.append(100, SpeechStarted(0))
     assert bench.now + 60 < bench.protocol.deadline
+
+
+@pytest.mark.parametrize("interrupt_response", [True, False])
+def test_after_a_turn_that_nobody_answers_the_idle_clock_waits_for_the_next_answer(bench, interrupt_response):
+    """The user did speak: it is the client's turn to ask for a response, not the user's to be urged."""
+    idling(bench, create_response=False, interrupt_response=interrupt_response)
+    answered(bench, 100)
+    bench.append(300, SpeechStarted(0))
+    bench.append(600, SpeechStopped(24 * 800))
+    assert [] == silence(bench, 10_000)
+    answered(bench, 100)
+    assert "input_audio_buffer.timeout_triggered" == silence(bench, 6000)[0]["type"]
+
+
+def test_no_idle_timeout_while_a_response_is_in_progress(bench):
+    idling(bench)
+    answered(bench, 100)
+    bench.respond()
+    assert [] == silence(bench, 20_000)
+
+
+def test_sound_that_was_cut_off_is_not_waited_for(bench):
+    """A client that truncates has stopped playing: from then on it is quiet."""
+    idling(bench)
+    item_id = answered(bench, 60_000)
+    silence(bench, 1000)
+    bench.one("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=1000)
+    assert bench.now + 5 == bench.protocol.deadline
+
+
+def test_semantic_vad_and_manual_turns_have_no_idle_timeout(bench):
+    idling(bench)
+    answered(bench, 100)
+    for detection in ({"type": "semantic_vad"}, None):
+        bench.update(audio={"input": {"turn_detection": detection}})
+        assert bench.now + 60 < bench.protocol.deadline
+
+
+# ---- turns without responses ----
+
+QUIET = [
+    {"type": "server_vad", "create_response": False},
+    {"type": "server_vad", "create_response": False, "interrupt_response": False},
+    {"type": "semantic_vad", "create_response": False, "interrupt_response": False},
+]
+
+
+def detecting(bench, detection) -> None:
+    bench.update(audio={"input": {"turn_detection": detection}})
+
+
+def turn(bench, ms: int = 500) -> list:
+    """A turn of the user's of that length, as server VAD finds it; return what the server sent."""
+    position = bench.protocol._turns.position
+    sent = bench.append(ms, SpeechStarted(position))
+    bench.detector.next = []
+    return sent + bench.append(100, SpeechStopped(position + 24 * ms)) + silence(bench, 9000)
+
+
+@pytest.mark.parametrize("detection", QUIET)
+def test_turns_without_responses_are_answered_together_later(bench, types_of, detection):
+    detecting(bench, detection)
+    ids = []
+    for text in ("one", "two", "three"):
+        sent = turn(bench)
+        assert ["input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", *COMMIT] == types_of(sent)
+        ids.append(sent[2]["item_id"])
+        bench.protocol.heard(ids[-1], Transcript(text))
+    assert [] == bench.of_kind(StartResponse)
+    request = bench.protocol.brain_request(bench.respond())
+    assert ["one", "two", "three"] == [said.text for said in request.history]
+
+
+@pytest.mark.parametrize("kind", ["server_vad", "semantic_vad"])
+def test_a_response_goes_on_while_the_user_speaks(bench, types_of, kind):
+    """With interrupt_response off; what was said is an item behind the response's, and answered by the next one."""
+    detecting(bench, {"type": kind, "create_response": False, "interrupt_response": False})
+    bench.say("first")
+    running = bench.respond()
+    bench.protocol.response_transcript(running, "One ", bench.now)
+    bench.protocol.response_audio(running, bytes(9600), bench.now)
+    bench.take()
+    sent = turn(bench)
+    assert ["input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped", *COMMIT] == types_of(sent)
+    assert bench.protocol.response_audio(running, bytes(9600), bench.now)
+    bench.protocol.response_finished(running, bench.now)
+    (done,) = [event for event in bench.take() if event["type"] == "response.done"]
+    assert "completed" == done["response"]["status"]
+    assert done["response"]["output"][0]["id"] == sent[2]["previous_item_id"]
+    bench.protocol.heard(sent[2]["item_id"], Transcript("second"))
+    history = bench.protocol.brain_request(bench.respond()).history
+    assert ["first", "One ", "second"] == [said.text for said in history]
+
+
+@pytest.mark.parametrize("spoken", [False, True], ids=["before any word", "between message and call"])
+def test_a_turn_during_a_response_is_behind_all_of_it_for_the_brain(bench, spoken):
+    """It stands where it was committed; but the response did not know of it, so it is still to be answered."""
+    detecting(bench, QUIET[1])
+    bench.say("first")
+    running = bench.respond()
+    if spoken:
+        bench.protocol.response_transcript(running, "One ", bench.now)
+        bench.take()
+    item_id = turn(bench)[2]["item_id"]
+    bench.protocol.heard(item_id, Transcript("second"))
+    bench.protocol.response_transcript(running, "two.", bench.now)
+    bench.protocol.response_call(running, ToolCall("f", {}), bench.now)
+    bench.protocol.response_finished(running, bench.now)
+    bench.take()
+    history = bench.protocol.brain_request(bench.respond()).history
+    assert "second" == history[-1].text
+    assert ["first", *(["One two."] if spoken else ["two."])] == [said.text for said in history[:2]]
+
+
+def test_automatic_answers_fail_while_another_response_is_in_progress(bench, types_of):
+    """interrupt_response off, create_response on: "this may fail to create a response", as the API says."""
+    detecting(bench, {"type": "server_vad", "interrupt_response": False})
+    running = bench.respond()
+    sent = turn(bench)
+    assert "conversation_already_has_active_response" == sent[-1]["error"]["code"]
+    bench.protocol.response_finished(running, bench.now)
+    bench.take()
+    assert "response.created" == turn(bench)[-1]["type"]
+
+
+@pytest.mark.parametrize("heard_first", [True, False])
+def test_a_noise_item_can_be_deleted_at_once(bench, types_of, heard_first):
+    """It is gone from all later answers, nobody waits for its transcript, and none is told."""
+    bench.update(audio={"input": {"transcription": {"model": "whisper-1"}}})
+    detecting(bench, QUIET[1])
+    item_id = turn(bench)[2]["item_id"]
+    if heard_first:
+        bench.protocol.heard(item_id, Transcript("hm", certain=False))
+        bench.take()
+    assert ["conversation.item.deleted"] == types_of(bench.send("conversation.item.delete", item_id=item_id))
+    assert frozenset() == bench.protocol.hearing
+    bench.protocol.heard(item_id, Transcript("hm", certain=False))
+    assert [] == bench.take()
+    after = turn(bench)
+    assert after[2]["previous_item_id"] is None
+    bench.protocol.heard(after[2]["item_id"], Transcript("stop"))
+    bench.take()
+    request = bench.protocol.brain_request(bench.respond())
+    assert ["stop"] == [said.text for said in request.history]
+
+
+def test_truncation_in_the_middle_of_a_response(bench, types_of):
+    """The sound behind the mark is dropped, also what is still to come; the response itself goes on."""
+    detecting(bench, QUIET[1])
+    running = bench.respond()
+    bench.protocol.response_transcript(running, "One two ", bench.now)
+    bench.protocol.response_audio(running, bytes(48 * 1000), bench.now)
+    item_id = bench.take()[-1]["item_id"]
+    truncate = {"item_id": item_id, "content_index": 0}
+    assert "invalid_value" == bench.error("conversation.item.truncate", audio_end_ms=1001, **truncate)["code"]
+    sent = bench.send("conversation.item.truncate", audio_end_ms=600, **truncate)
+    assert ["conversation.item.truncated"] == types_of(sent)
+    assert bench.protocol.response_audio(running, bytes(48 * 1000), bench.now)
+    assert bench.protocol.response_transcript(running, "three", bench.now)
+    bench.protocol.response_finished(running, bench.now)
+    bench.take()
+    (part,) = bench.one("conversation.item.retrieve", item_id=item_id)["item"]["content"]
+    assert 48 * 600 == len(base64.b64decode(part["audio"]))
+    assert "transcript" not in part

@@ -193,6 +193,39 @@ async def test_a_spoken_turn_is_found_heard_and_answered(autojump_clock, client_
     assert ["what time is it"] == asked
 
 
+async def test_a_silent_user_is_urged_again_and_again(autojump_clock, client_of):
+    """`idle_timeout_ms` on the wire: its clock begins when an answer would have been played, every time."""
+    async with open_server(listen=False) as server, client_of(server) as client:
+        detection = {"type": "server_vad", "idle_timeout_ms": 5000}
+        await client.send(
+            "session.update", session={"type": "realtime", "audio": {"input": {"turn_detection": detection}}}
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_send_zeros, client)
+            response = await client.ask("hello")
+            for _ in range(3):
+                heard = trio.current_time() + _seconds_of_sound(client)
+                triggered = (await client.until("input_audio_buffer.timeout_triggered"))[-1]
+                assert 5 == pytest.approx(trio.current_time() - heard, abs=0.05)
+                assert 5000 == pytest.approx(triggered["audio_end_ms"] - triggered["audio_start_ms"], abs=50)
+                client.times.clear()
+                response = (await client.until("response.done"))[-1]["response"]
+                assert response["output"][0]["content"][0]["transcript"].startswith("Are you still there?")
+            nursery.cancel_scope.cancel()
+
+
+async def _send_zeros(client: Client) -> None:
+    """A muted microphone."""
+    while True:
+        await client.send("input_audio_buffer.append", audio=base64.b64encode(bytes(960)).decode())
+        await trio.sleep(0.02)
+
+
+def _seconds_of_sound(client: Client) -> float:
+    deltas = [event["delta"] for _, event in client.times if event["type"] == "response.output_audio.delta"]
+    return sum(len(base64.b64decode(delta)) for delta in deltas) / 48_000
+
+
 async def test_without_a_recogniser_the_brain_still_answers(autojump_clock, client_of, user_speech):
     async with open_server(listen=False) as server, client_of(server) as client:
         await client.send("input_audio_buffer.append", audio=base64.b64encode(user_speech).decode())
