@@ -3,6 +3,7 @@
 The protocols that these devices fulfil stand in `realtime_trio.device`; nothing in the session imports this package.
 """
 
+from .bridge import BridgeDevice, memory_pair
 from .clocked import ClockedDevice
 from .clocked_stream import DeviceStatistics, Recorder
 from .duplex import Utterance
@@ -14,6 +15,7 @@ from .wav import StereoRecorder, WavWriter, read_wav
 from .wav_device import WavDevice
 
 __all__ = [
+    "BridgeDevice",
     "ClockedDevice",
     "DeviceInfo",
     "DeviceStatistics",
@@ -28,5 +30,6 @@ __all__ = [
     "WavWriter",
     "list_devices",
     "make_echo",
+    "memory_pair",
     "read_wav",
 ]

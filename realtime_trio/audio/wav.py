@@ -1,7 +1,7 @@
 """WAV files: any of them in as what the API speaks, and recordings out that a crash cannot spoil.
 
-Playing and recording in real time stand in `realtime_trio.audio.clocked`. Nothing here is asynchronous: reading a long
-file belongs in `trio.to_thread.run_sync`; writing goes to the operating system's cache and costs microseconds.
+The device that plays and records them stands in `realtime_trio.audio.wav_device`. Nothing here is asynchronous: reading
+a long file belongs in `trio.to_thread.run_sync`; writing goes to the operating system's cache and costs microseconds.
 """
 
 import os
