@@ -21,7 +21,6 @@ from .responses import Reply as Reply
 from .responses import Response as Response
 from .responses import ToolCall as ToolCall
 from .session import Session as Session
-from .session import SessionStatistics as SessionStatistics
 from .settings import Modality as Modality
 from .settings import TranscriptionSetting as TranscriptionSetting
 from .settings import TurnDetection as TurnDetection
@@ -29,6 +28,7 @@ from .settings import check_device_formats as check_device_formats
 from .settings import session_settings as session_settings
 from .settings import under_policy as under_policy
 from .sound import SoundState as SoundState
+from .statistics import SessionStatistics as SessionStatistics
 from .subscription import Lagged as Lagged
 from .subscription import Subscription as Subscription
 from .tape import Tape as Tape

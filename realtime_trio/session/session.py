@@ -1,75 +1,41 @@
 """The session: what a program can ask of a conversation with the model.
 
+Calls that only send something and wait for its acknowledgement are in `acknowledged.py`.
 How it works inside is in `engine.py`; how it is put together, in `realtime_trio.opening`.
 """
 
-from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, overload
 
-import attrs
-import msgspec
 import trio
 
 from realtime_trio import events as wire  # the name `events` is a method here
 from realtime_trio.core.conversation import Conversation
 from realtime_trio.errors import LocalProtocolError, NotAcknowledged
 
-from .engine import Engine
-from .exchanges import Exchange, Request, new_id
+from .acknowledged import AcknowledgedCalls
+from .exchanges import Exchange, Request
 from .interruptions import PendingInterruption
 from .notices import Notice
 from .responses import Reply, Response
-from .settings import check_device_formats, response_overrides, session_settings, under_policy
+from .settings import response_overrides
 from .sound import SoundState
+from .statistics import SessionStatistics
 from .subscription import Lagged, Subscription
-from .tool_runner import ToolRunner
 
-__all__ = ["Session", "SessionStatistics"]
+__all__ = ["Session"]
 
 _LARGEST_APPEND = 1 << 20  # bytes of audio in one event; the server takes 15 MiB, but a writer is freed sooner
 
 E = TypeVar("E")
 
 
-@attrs.frozen
-class SessionStatistics:
-    """A session at one moment; counts are since it was opened.
-
-    Attributes:
-        sent: Events that the writer took.
-        received: Events that came.
-        unknown_events: Those of a type that this version does not know; they were delivered as `events.UnknownEvent`.
-        malformed_events: Those that do not fit their type; they were delivered as `events.MalformedEvent`.
-        not_events: Messages that are no events; they were reported as `NotAnEvent`.
-        dropped_audio_ms: Milliseconds of microphone audio that a slow uplink cost.
-        running_tools: Tool calls without an output.
-    """
-
-    sent: int
-    received: int
-    unknown_events: int
-    malformed_events: int
-    not_events: int
-    dropped_audio_ms: int
-    running_tools: int
-
-
-class Session:
+class Session(AcknowledgedCalls):
     """A conversation with the model. Made by `realtime_trio.open_session`."""
-
-    def __init__(self, engine: Engine, make_tools: Callable[[Iterable[Any]], ToolRunner]) -> None:
-        self._engine = engine
-        self._make_tools = make_tools
 
     @property
     def conversation(self) -> Conversation:
         """The live mirror of the conversation, in the server's order."""
         return self._engine.conversation
-
-    @property
-    def config(self) -> wire.RealtimeSession:
-        """The configuration in effect, as the server last said it."""
-        return self._engine.config
 
     def __repr__(self) -> str:
         return f"<Session {self.config.id or 'not created yet'}{' over' if self._engine.lifetime.over else ''}>"
@@ -236,32 +202,6 @@ class Session:
             self._engine.sound.capture.ledger.append(samples, trio.current_time())
             await self._engine.connection.send(wire.InputAudioBufferAppend(audio=chunk))
 
-    async def commit_audio(self) -> str:
-        """Make the input buffer a user item, for manual turns. It starts no response: see `respond`.
-
-        Returns:
-            The item's id.
-
-        Raises:
-            ServerError: The buffer held less than 100 ms.
-            NotAcknowledged: The server did not answer.
-
-        Cancellation:
-            What was sent stays sent.
-        """
-        return str(await self._engine.call("commit", wire.InputAudioBufferCommit()))
-
-    async def clear_audio(self) -> None:
-        """Drop what is in the input buffer.
-
-        Raises:
-            NotAcknowledged: The server did not answer.
-
-        Cancellation:
-            What was sent stays sent.
-        """
-        await self._engine.call("clear", wire.InputAudioBufferClear())
-
     # The user's side of a device
 
     @property
@@ -338,110 +278,7 @@ class Session:
         """
         await self._engine.drained()
 
-    # Conversation and configuration
-
-    async def create_item(self, item: wire.Item, *, previous_item_id: str | None = None) -> wire.Item:
-        """Put an item into the conversation.
-
-        Args:
-            item: One without an id gets one of ours.
-            previous_item_id: After which item; `"root"` for the front, None for the end.
-
-        Returns:
-            The item as the server has it.
-
-        Raises:
-            ServerError: The server refused it.
-            NotAcknowledged: The server did not answer.
-
-        Cancellation:
-            What was sent stays sent.
-        """
-        if not isinstance(item, msgspec.Struct):
-            raise LocalProtocolError(f"an item is a value of realtime_trio.events, not {type(item).__name__}")
-        if not getattr(item, "id", None):
-            item = msgspec.structs.replace(item, id=new_id("item"))
-        after = wire.UNSET if previous_item_id is None else previous_item_id
-        event = wire.ConversationItemCreate(item=item, previous_item_id=after)
-        created: wire.Item = await self._engine.call("create", event, str(item.id))
-        return created
-
-    async def delete_item(self, item_id: str) -> None:
-        """Remove an item from the conversation.
-
-        Raises:
-            ServerError: There is no such item.
-            NotAcknowledged: The server did not answer.
-
-        Cancellation:
-            What was sent stays sent.
-        """
-        await self._engine.call("delete", wire.ConversationItemDelete(item_id=item_id), item_id)
-
-    async def retrieve_item(self, item_id: str) -> wire.Item:
-        """Get an item as the server has it, audio included; a minute of audio is about 4 MB on the wire.
-
-        Raises:
-            ServerError: There is no such item.
-            NotAcknowledged: The server did not answer.
-
-        Cancellation:
-            What was sent stays sent.
-        """
-        item: wire.Item = await self._engine.call("retrieve", wire.ConversationItemRetrieve(item_id=item_id), item_id)
-        return item
-
-    async def truncate_item(self, item_id: str, audio_end_ms: int, *, content_index: int = 0) -> None:
-        """Tell the server that no more than this was heard of an assistant's audio item.
-
-        With a device the session does this by itself at every interruption.
-
-        Args:
-            item_id: Which item.
-            audio_end_ms: Milliseconds of it that were heard.
-            content_index: The content part.
-
-        Raises:
-            ServerError: No such item, or it is shorter than that.
-            NotAcknowledged: The server did not answer.
-
-        Cancellation:
-            What was sent stays sent.
-        """
-        event = wire.ConversationItemTruncate(item_id=item_id, content_index=content_index, audio_end_ms=audio_end_ms)
-        await self._engine.call("truncate", event, item_id)
-
-    async def update(self, **settings: Any) -> wire.RealtimeSession:
-        """Change the session's configuration; what is not named stays as it is.
-
-        Args:
-            settings: `instructions`, `voice`, `modality`, `turn_detection`, `transcription`, `tools` and `config` as
-                for `open_session`, and every other field of the wire's session by its name, for example `tool_choice`.
-
-        Returns:
-            The whole configuration in effect.
-
-        Raises:
-            ServerError: The server refused it; nothing was changed.
-            NotAcknowledged: The server did not answer.
-            ConfigurationError: There is no such setting, or a value does not fit; nothing was sent.
-
-        Cancellation:
-            What was sent stays sent.
-        """
-        runner = None
-        if "tools" in settings:
-            runner = self._make_tools(settings["tools"])
-            settings = {**settings, "tools": runner.definitions()}
-        wanted = under_policy(session_settings(**settings), self._engine.turns.interruption, default=wire.UNSET)
-        if self._engine.sound.device is not None:
-            check_device_formats(wanted)
-        await self._engine.call("update", wire.SessionUpdate(session=wanted))
-        if runner is not None:
-            self._engine.tool_calls.runner = runner
-        return self.config
-
-    def statistics(self) -> "SessionStatistics":
+    def statistics(self) -> SessionStatistics:
         """Return counts of this moment."""
         link = self._engine.connection.statistics()
         return SessionStatistics(
