@@ -38,12 +38,14 @@ class SmoothClock:
 
     Args:
         rate: Frames a second.
+
+    Attributes:
         earliest: The first block does not begin before it.
     """
 
-    def __init__(self, rate: int, *, earliest: float = -math.inf) -> None:
+    def __init__(self, rate: int) -> None:
+        self.earliest = -math.inf
         self._rate = rate
-        self._earliest = earliest
         self._next: float | None = None
         self._seen = 0
         self._off = 0
@@ -60,7 +62,7 @@ class SmoothClock:
             When it begins.
         """
         if self._next is None:
-            begin = max(measured, self._earliest)
+            begin = max(measured, self.earliest)
         else:
             expected = self._next + missing / self._rate
             self._seen += 1
@@ -78,10 +80,10 @@ class SmoothClock:
 class _Converted:
     """One direction of the hardware as samples of the session, each with its time."""
 
-    def __init__(self, format: Format, latency: float, earliest: float) -> None:
+    def __init__(self, format: Format, latency: float) -> None:
         self.format = format
         self.latency = latency
-        self.clock = SmoothClock(format.rate, earliest=earliest)
+        self.clock = SmoothClock(format.rate)
         self._converter = RateConverter(format.rate, SAMPLE_RATE, format.channels, 1)
         self._frames = 0  # that came in
         self._samples = 0  # that went out
@@ -148,7 +150,6 @@ class Assembler:
         output: The callback that plays; the same one for a duplex stream.
         formats: What the input and the output speak.
         latencies: Seconds that PortAudio says they take, for callbacks that know no better.
-        earliest: When the first block begins at the earliest.
     """
 
     def __init__(
@@ -158,19 +159,25 @@ class Assembler:
         output: Callback,
         formats: tuple[Format, Format],
         latencies: tuple[float, float],
-        *,
-        earliest: float = -math.inf,
     ) -> None:
         self._input, self._output = input, output
-        self._in = _Converted(formats[0], latencies[0], earliest)
-        self._out = _Converted(formats[1], latencies[1], -math.inf)
+        self._in, self._out = (_Converted(*both) for both in zip(formats, latencies, strict=True))
         self._pairs: Pairing | _Lockstep = _Lockstep(block) if input is output else Pairing(block)
         self._ready: deque[Pair] = deque()
         self.played: deque[PlayedBlock] = deque()
         """What went out since this was last emptied, oldest first."""
 
-    def take(self) -> Pair | None:
-        """Take the next pair, if it is complete. What went out meanwhile is in `played`."""
+    def take(self, *, earliest: float | None = None) -> Pair | None:
+        """Take the next pair, if it is complete. What went out meanwhile is in `played`.
+
+        Args:
+            earliest: The first pair of all does not begin before that time; before the last one's end, that is.
+
+        Returns:
+            The pair.
+        """
+        if earliest is not None:
+            self._in.clock.earliest = earliest
         while not self._ready and self._step():
             self._ready.extend(self._pairs.take())
         return self._ready.popleft() if self._ready else None

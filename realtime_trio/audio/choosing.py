@@ -107,7 +107,7 @@ def _named(devices: Sequence[DeviceInfo], name: str) -> list[DeviceInfo]:
     exact = [device for device in devices if wanted in {device.name.casefold(), _full(device).casefold()}]
     if len(exact) == 1:
         return exact
-    return [device for device in devices if _contains(_full(device).casefold(), wanted.split())]
+    return [device for device in devices if _contains(_full(device).casefold(), wanted.replace(",", " ").split())]
 
 
 def _contains(text: str, words: Iterable[str]) -> bool:

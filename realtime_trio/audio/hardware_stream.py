@@ -33,6 +33,7 @@ _WAITING_MS = 2_000  # blocks that wait to be received; when there are more, the
 _OPEN = 5.0  # seconds that PortAudio gets to open a device
 _LOOK = 0.25  # seconds between two looks at whether the callback is still called
 _LOOKS = 2  # so many in a row without a call: it is not called any more
+_BURST = 10.0  # seconds of sound between two looks that only a device without a clock (ALSA's `null`) can give
 _FIRST_CALL = 3.0  # seconds that a device may take until its first call; Bluetooth takes its time
 _BACK_OFF = (0.5, 1.0, 2.0)  # seconds between attempts to open it again; the last holds
 _CONSIDERATE = (10.0, 20.0, 40.0, 60.0)  # the same, between looking for new devices at the cost of other open streams
@@ -136,8 +137,11 @@ class HardwareStream:
     async def watch(self) -> None:
         """Give the hardware up when it is gone, and open it again when it can be had. Run it until `aclose`."""
         while True:
-            words = await self._loss()
+            opened_at = trio.current_time()
+            words, hardware = await self._loss()
             await self._give_up(words)
+            if not hardware.interrupted:  # one that is gone as soon as it is opened is not asked all the time
+                await trio.sleep_until(opened_at + _BACK_OFF[-1])
             self._adopt(await self._opened_again())
 
     async def aclose(self) -> None:
@@ -177,7 +181,7 @@ class HardwareStream:
         return block
 
     def _hardware_block(self) -> AudioBlock | None:
-        pair = self._assembler.take() if self._assembler is not None else None
+        pair = self._assembler.take(earliest=self._silent_at) if self._assembler is not None else None
         self._account()
         if pair is None:
             return None
@@ -262,14 +266,13 @@ class HardwareStream:
             hardware.output,
             hardware.formats,
             hardware.latencies,
-            earliest=now - 10 if self._silent_at is None else self._silent_at,
         )
         self._hardware = hardware
         self._gone = trio.Event()
         self._notify()
 
-    async def _loss(self) -> str:
-        """Wait until the hardware is gone; say how."""
+    async def _loss(self) -> tuple[str, Hardware]:
+        """Wait until the hardware is gone; say how, and which it was."""
         hardware = self._hardware
         assert hardware is not None  # noqa: S101  it was adopted
         passed = hardware.passed
@@ -279,14 +282,16 @@ class HardwareStream:
             with trio.move_on_after(_LOOK):
                 await self._gone.wait()
             if hardware.interrupted:
-                return "PortAudio looks for devices that were plugged in; sound is back in a moment"
+                return "PortAudio looks for devices that were plugged in; sound is back in a moment", hardware
             if hardware.finished:
-                return f"lost {self._names()}: {self._hope()}"
+                return f"lost {self._names()}: {self._hope()}", hardware
             before, passed = passed, hardware.passed
             moved = all(now > then for now, then in zip(passed, before, strict=True))
             looks = 0 if moved else looks + 1
             if looks >= _LOOKS and (all(passed) or trio.current_time() >= first_call):
-                return f"no sound any more from {self._names()}: {self._hope()}"
+                return f"no sound any more from {self._names()}: {self._hope()}", hardware
+            if max(passed) - max(before) > _BURST / self._block_seconds:
+                return f"sound came much too fast from {self._names()}: it is no real device, choose another", hardware
 
     async def _give_up(self, words: str) -> None:
         """Take what the hardware has finished, and begin the silence."""

@@ -12,9 +12,11 @@ anything, or hang. On Windows the thread that started PortAudio is also the one 
 import atexit
 import contextlib
 import importlib
+import math
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -26,6 +28,8 @@ from realtime_trio.errors import DeviceUnavailable
 from .choosing import DeviceInfo, explained
 
 __all__ = ["DeviceInfo", "OpenStreams", "PortAudio", "list_devices", "portaudio"]
+
+_FRESH = 2.0  # seconds for which what PortAudio has seen is taken for what there is
 
 T = TypeVar("T")
 
@@ -97,6 +101,8 @@ class PortAudio:
         self._starting = threading.Lock()
         self._streams: list[OpenStreams] = []
         self._shared = False  # somebody else has sounddevice, perhaps with open streams
+        self._looked_at = -math.inf  # when PortAudio last looked what devices there are
+        self._exit: Callable[[], object] | None = None  # what sounddevice does at exit, while a driver hangs
         self.renewals = 0
         """Times that PortAudio was begun anew. What is known of devices holds for one number."""
 
@@ -150,12 +156,11 @@ class PortAudio:
     async def devices(self, within: float = 5.0) -> tuple[DeviceInfo, ...]:
         """List the devices; see `list_devices`."""
 
-        def look(sd: Any) -> tuple[DeviceInfo, ...]:
-            if not self._streams and not self._shared:
-                self._begin_anew(sd)
+        def work(sd: Any) -> tuple[DeviceInfo, ...]:
+            self._look(sd)
             return devices_of(sd)
 
-        return await self.run(look, doing="list the sound devices", within=within)
+        return await self.run(work, doing="list the sound devices", within=within)
 
     async def open(
         self,
@@ -185,8 +190,9 @@ class PortAudio:
         """
 
         def work(sd: Any) -> S:
-            if anew is not None and anew == self.renewals:
+            if anew == self.renewals:
                 self._begin_anew(sd)
+            self._look(sd)
             streams = build(sd, devices_of(sd))
             self._streams.append(streams)
             return streams
@@ -212,6 +218,11 @@ class PortAudio:
             self._streams.remove(streams)
         streams.close()
 
+    def _look(self, sd: Any) -> None:
+        """See what was plugged in meanwhile, if that costs nobody anything."""
+        if not self._streams and not self._shared and time.monotonic() - self._looked_at > _FRESH:
+            self._begin_anew(sd)
+
     def _begin_anew(self, sd: Any) -> None:
         """Let PortAudio look for devices again. It forgets all streams, so they are closed properly before."""
         taken, self._streams = self._streams, []
@@ -221,6 +232,7 @@ class PortAudio:
             with contextlib.suppress(Exception):  # it was not running: an earlier beginning failed
                 sd._terminate()  # noqa: SLF001  sounddevice has no other door
             sd._initialize()  # noqa: SLF001
+            self._looked_at = time.monotonic()
         finally:
             self.renewals += 1
             for streams in taken:
@@ -230,6 +242,7 @@ class PortAudio:
         if self._sd is None:
             self._shared = "sounddevice" in sys.modules
             self._sd = self._load()
+            self._looked_at = time.monotonic()
         return self._sd
 
     def _put(self, job: Callable[[], None]) -> None:
@@ -242,13 +255,17 @@ class PortAudio:
     def _work(self) -> None:
         while True:
             self._jobs.get()()
+            if self._exit is not None:
+                atexit.register(self._exit)
+                self._exit = None
 
     def _let_exit(self) -> None:
         """Keep a driver that hangs from hanging the end of the program too, where sounddevice ends PortAudio."""
         module = self._sd or sys.modules.get("sounddevice")
         handler = getattr(module, "_exit_handler", None)
-        if handler is not None:
+        if handler is not None and self._exit is None:
             atexit.unregister(handler)
+            self._exit = handler
 
 
 def devices_of(sd: Any) -> tuple[DeviceInfo, ...]:
