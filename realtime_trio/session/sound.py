@@ -5,6 +5,7 @@ out in `turns.py`. What of the microphone is sent stands in `capture.py`. Here s
 reach those who count.
 """
 
+import math
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
@@ -23,6 +24,7 @@ from .fittings import Decoder, WireCodec
 __all__ = ["Sound", "SoundState"]
 
 _PCM = "audio/pcm"
+_PATIENCE_SECONDS = 2.0  # with hardware that is gone, when nothing else is waited for
 _BYTES_PER_SECOND, _G711_BYTES_PER_SECOND = 48_000, 8_000
 
 
@@ -83,6 +85,7 @@ class Sound:
     _stream: AudioStream | None = attrs.field(default=None, init=False)
     _cut_seen: trio.Event = attrs.field(factory=trio.Event, init=False)
     _last_played: bytes = attrs.field(default=b"", init=False, repr=False)
+    _lost_at: float = attrs.field(default=math.inf, init=False)  # since when there is no hardware
     _paused: bool = attrs.field(default=False, init=False)
     _released: bool = attrs.field(default=False, init=False)
     _wake_send: trio.MemorySendChannel[None] = attrs.field(init=False)
@@ -136,6 +139,7 @@ class Sound:
         while True:
             block = await stream.receive_block()
             if block.change is not None:
+                self._lost_at = math.inf if block.change.available else trio.current_time()
                 if block.change.available:
                     self.capture.begin_anew()
                 self.on_change(block.change)
@@ -205,15 +209,18 @@ class Sound:
         self.wake()
 
     async def drained(self) -> None:
-        """Wait until all that was received has left the speaker.
+        """Wait until all that was received has left the speaker, or there has been no hardware for two seconds.
 
         Cancellation:
             Safe: the sound goes on.
         """
-        while not self._released and self._stream is not None and not self.ledger.drained(now := trio.current_time()):  # noqa: ASYNC110
+        while not (self._is_silent(now := trio.current_time()) or now >= self._lost_at + _PATIENCE_SECONDS):  # noqa: ASYNC110
             # Time itself makes it so, no event does: not handed over yet, look again after a block; else sleep until
             # the last sample comes out.
             await trio.sleep(min(max(self.ledger.drained_at() - now, 0.001), 0.02))
+
+    def _is_silent(self, now: float) -> bool:
+        return self._released or self._stream is None or self.ledger.drained(now)
 
     def release(self) -> None:
         """Let who waits for silence go: the session is over."""

@@ -154,6 +154,22 @@ async def test_hardware_that_goes_and_comes_back(autojump_clock, open_echoing, t
         assert control.resets == 1
 
 
+async def test_a_normal_end_does_not_wait_for_hardware_that_is_gone(autojump_clock, open_talk, tone):
+    """What was generated cannot be heard: the block ends all the same, soon."""
+    device = FakeDevice()  # it never plays: nobody runs it
+    async with open_talk(audio=device) as talk:
+        talk.peer.ignored.add("input_audio_buffer.append")
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(1000))
+        await talk.audio_done("resp_1")
+        await talk.done("resp_1")
+        device.change(False, "unplugged")
+        device.step()
+        await trio.sleep(0.1)
+        left = trio.current_time()
+    assert trio.current_time() - left == pytest.approx(2, abs=0.3)
+
+
 @pytest.mark.parametrize("kind", ["audio/pcmu", "audio/pcma"])
 async def test_a_device_in_a_session_that_speaks_g711(autojump_clock, open_voice, kind, tone):
     """What is said arrives as bytes of 8 kHz; what comes is heard, and cut, to the millisecond."""
