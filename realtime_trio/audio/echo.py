@@ -31,6 +31,7 @@ _FRAME_MS = 10.0
 _CHUNK_FRAMES = 20  # energies are compared over 200 ms
 _CHUNKS = 20  # and the median of 4 s of them is told
 _FEWEST_CHUNKS = 3
+_JUDGED_EVERY_MS = 40.0  # less changes little in half a second, and this is what costs most here
 _RESIDUE_GAIN = 10 ** (-30 / 20)
 _RAMP = FRAME_SAMPLES // 2  # a gain changes over 5 ms, so that it is not heard as a click
 
@@ -43,7 +44,7 @@ def _energy(dbfs: float) -> float:
 
 
 _AUDIBLE = _energy(-60)  # a quieter reference leaves nothing that could be heard
-_LOUD = _energy(-55)  # quieter residue is not taken for speech by anybody
+_LOUD = _energy(-50)  # quieter residue is not taken for speech by anybody
 
 
 def make_echo(setting: Literal["auto", "half_duplex"] = "auto") -> EchoControl:
@@ -159,7 +160,7 @@ class _Residue:
         self._waited_ms += len(energies) * _FRAME_MS
         if not playing or not (energies > _LOUD).any():
             self._gain = 1.0
-        elif self._waited_ms >= 2 * _FRAME_MS:  # 20 ms change little in half a second
+        elif self._waited_ms >= _JUDGED_EVERY_MS:
             self._waited_ms = 0.0
             self._gain = _RESIDUE_GAIN if is_residue(self._history) else 1.0
         if before == self._gain == 1.0:

@@ -35,7 +35,8 @@ FRAME_SAMPLES = SAMPLE_RATE // 100
 FRAME_BYTES = FRAME_SAMPLES * SAMPLE_BYTES
 
 _INT16 = np.dtype("<i2")
-_DITHER_SAMPLES = SAMPLE_RATE  # long enough to hold no pitch
+_Samples = np.ndarray[Any, np.dtype[np.int16]]
+_DITHER_SAMPLES = SAMPLE_RATE  # it repeats after a second: too slow to have a pitch
 
 
 class Canceller(Protocol):
@@ -78,24 +79,28 @@ class PywebrtcCanceller:
         self._processor = AudioProcessor(sample_rate=SAMPLE_RATE, echo_cancellation=True)
         # It does not flush denormal numbers: over digital silence they make a frame cost six times as much. One step
         # of noise on the reference, which nobody hears, prevents that.
-        steps = np.random.default_rng(24).integers(-1, 2, _DITHER_SAMPLES + FRAME_SAMPLES, dtype=np.int16)
-        self._dither = steps
+        self._dither = np.random.default_rng(24).integers(-1, 2, 2 * _DITHER_SAMPLES, dtype=np.int16)
         self._dithered = 0
 
     def cancel(self, captured: bytes, played: bytes) -> bytes:
         """See `Canceller`."""
         _check(captured, played)
-        # The binding reads memory without regard to strides, and fills up what is not a whole frame with zeros: it gets
-        # flat arrays of exactly a frame, and nothing else.
-        near = np.frombuffer(captured, dtype=_INT16).reshape(-1, FRAME_SAMPLES)
-        far = np.frombuffer(played, dtype=_INT16).reshape(-1, FRAME_SAMPLES)
-        return b"".join(self._frame(*pair) for pair in zip(near, far, strict=True))
+        near = np.frombuffer(captured, dtype=_INT16)
+        # the steps must not carry a sample over the edge, where it would change its sign
+        far = np.clip(np.frombuffer(played, dtype=_INT16), -32767, 32766)
+        return b"".join(
+            self._piece(near[start : start + _DITHER_SAMPLES], far[start : start + _DITHER_SAMPLES])
+            for start in range(0, len(near), _DITHER_SAMPLES)
+        )
 
-    def _frame(self, near: "np.ndarray[Any, Any]", far: "np.ndarray[Any, Any]") -> bytes:
-        noise = self._dither[self._dithered : self._dithered + FRAME_SAMPLES]
-        self._dithered = (self._dithered + FRAME_SAMPLES) % _DITHER_SAMPLES
-        reference = np.ascontiguousarray(np.clip(far, -32767, 32766) + noise, dtype=np.int16)
-        cleaned = self._processor.process(np.ascontiguousarray(near, dtype=np.int16), reference)
+    def _piece(self, near: _Samples, far: _Samples) -> bytes:
+        reference = far + self._dither[self._dithered : self._dithered + len(far)]
+        self._dithered = (self._dithered + len(far)) % _DITHER_SAMPLES
+        # The binding reads memory without regard to strides, and fills up what is no whole frame with zeros: it gets
+        # flat arrays of whole frames, and nothing else.
+        cleaned = self._processor.process(
+            np.ascontiguousarray(near, dtype=np.int16), np.ascontiguousarray(reference, dtype=np.int16)
+        )
         return np.asarray(cleaned, dtype=_INT16).tobytes()
 
 
