@@ -85,7 +85,7 @@ def tests(session: nox.Session) -> None:
         for left in empty.iterdir():
             left.unlink()
         with session.chdir(empty):
-            session.run("python", "-m", "realtime_trio.demo")
+            session.run("python", "-m", "realtime_trio.demo", "--headless")
 
 
 @nox.session(python=PYTHONS, default=False)
