@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .session import Interrupted as Interrupted
     from .session import Interruption as Interruption
     from .session import Lagged as Lagged
+    from .session import Latency as Latency
     from .session import NotAnEvent as NotAnEvent
     from .session import Paused as Paused
     from .session import Reply as Reply
@@ -70,6 +71,7 @@ __all__ = [
     "Interrupted",
     "Interruption",
     "Lagged",
+    "Latency",
     "LocalProtocolError",
     "NotAcknowledged",
     "NotAnEvent",
@@ -133,6 +135,7 @@ _HOMES = {
         "Interrupted",
         "Interruption",
         "Lagged",
+        "Latency",
         "NotAnEvent",
         "Paused",
         "Reply",

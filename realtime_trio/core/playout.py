@@ -280,6 +280,21 @@ class PlayoutLedger:
                         latest = max(latest, log.heard_at(span.start + span.length))
         return latest
 
+    def sounds_at(self, response_id: str) -> float:
+        """When the first sample of this response leaves the speaker.
+
+        Returns:
+            A time in seconds; inf while none of it was handed over, -inf if it is long past.
+        """
+        earliest = math.inf
+        for part in self._parts.values():
+            if part.key.response_id == response_id and part.spans:
+                first = part.spans[0]
+                log = self._logs.get(first.generation)
+                at = -math.inf if log is None else log.heard_at(first.start + 1)
+                earliest = min(earliest, at - 1 / SAMPLE_RATE)
+        return earliest
+
     def drained(self, now: float) -> bool:
         """Whether nothing is left to be heard of what was received (what was cut does not count)."""
         return self.drained_at() <= now

@@ -5,6 +5,7 @@ from realtime_trio.core.interruption import Interruption as Interruption
 
 from .fittings import Fittings as Fittings
 from .interruptions import PendingInterruption as PendingInterruption
+from .latency import Latency as Latency
 from .notices import AudioDropped as AudioDropped
 from .notices import DeviceChanged as DeviceChanged
 from .notices import EchoNotCancelled as EchoNotCancelled
@@ -44,6 +45,7 @@ __all__ = [
     "Interruption",
     "InterruptionPolicy",
     "Lagged",
+    "Latency",
     "Modality",
     "NotAnEvent",
     "Notice",

@@ -105,6 +105,7 @@ class Engine:
             audio_limit=audio_limit,
             beside=Beside(self._send, ack_timeout),
             interruption=interruption,
+            round_trip=lambda: connection.round_trip,
         )
         self.lifetime.on_end(self._end)
 

@@ -15,6 +15,7 @@ import trio
 from realtime_trio import events
 from realtime_trio.errors import ResponseFailed
 
+from .latency import Latency, Stages
 from .promise import Promise
 from .tape import Tape
 
@@ -80,6 +81,7 @@ class Response:
         audio_bytes: How much audio was received of it.
         is_ours: Whether this session asked for it; otherwise turn detection did, or somebody else.
         first_sound_at: When the first sound of it left the speaker; Trio time, None without a device.
+        stages: What `latency` is split by.
     """
 
     id: str
@@ -90,6 +92,7 @@ class Response:
     interruption: "Interruption | None" = None
     speech_ended_at: float | None = None
     first_sound_at: float | None = None
+    stages: Stages = attrs.field(factory=Stages, repr=False)
     audio_bytes: int = 0
     is_ours: bool = False
     _now: events.Response = attrs.field(factory=events.Response)
@@ -138,6 +141,14 @@ class Response:
         if self.speech_ended_at is None or self.first_sound_at is None:
             return None
         return round((self.first_sound_at - self.speech_ended_at) * 1000)
+
+    @property
+    def latency(self) -> Latency | None:
+        """How long it took to be heard, and where the time went; None until its first sound, and without a device.
+
+        Also known for an answer to no speech: its time begins when it was asked for.
+        """
+        return self.stages.latency(self.speech_ended_at, self.first_sound_at)
 
     @property
     def interrupted(self) -> bool:

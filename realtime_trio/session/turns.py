@@ -19,13 +19,14 @@ from realtime_trio.core.arbiter import METADATA_KEY, Arbiter
 from realtime_trio.core.barge_in import InterruptionPolicy
 from realtime_trio.core.calls import ready_calls
 from realtime_trio.core.conversation import Conversation
-from realtime_trio.core.playout import SAMPLE_RATE, PartKey
+from realtime_trio.core.playout import PartKey
 
 from .barge_in import BargeIns
 from .beside import Beside
 from .cancels import Cancels
 from .exchanges import Exchange, Request
 from .interruptions import Interruptions, PendingInterruption
+from .latency import Stopwatch
 from .notices import Notice
 from .promise import Promise
 from .requests import Requests
@@ -35,7 +36,6 @@ from .tool_calls import ToolCalls
 
 __all__ = ["Turns"]
 
-_SILENCE_MS = 500  # server VAD's default; other turn detection does not say how long it waits
 _LEAST_TURN_MS = 100  # the server takes no less
 _USERS = ("speech_started", "pressed")  # reasons by which the user takes the floor
 
@@ -54,6 +54,7 @@ class Turns:
         audio_limit: Seconds of audio that one response may have.
         beside: The responses beside the conversation.
         interruption: What speech does that begins while something is being said.
+        round_trip: Tells how many seconds the link takes to the server and back, where that is known.
         live: The responses that are neither heard nor settled, by id.
         barge_ins: Carries that out.
     """
@@ -67,6 +68,7 @@ class Turns:
     audio_limit: float
     beside: Beside
     interruption: InterruptionPolicy = "immediate"
+    round_trip: Callable[[], float | None] = lambda: None
     live: dict[str, Response] = attrs.field(factory=dict, init=False)
     barge_ins: BargeIns = attrs.field(init=False)
     _arbiter: Arbiter = attrs.field(init=False)
@@ -74,14 +76,14 @@ class Turns:
     _cancels: Cancels = attrs.field(init=False)
     _over: Exception | None = attrs.field(default=None, init=False)
     _interruptions: Interruptions = attrs.field(init=False)
-    _speech_ended_at: float | None = attrs.field(default=None, init=False)
-    _silence_ms: int = attrs.field(default=_SILENCE_MS, init=False)
+    _stopwatch: Stopwatch = attrs.field(init=False)
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _alarm: float = attrs.field(default=math.inf, init=False)  # when `run` acts by itself
 
     def __attrs_post_init__(self) -> None:
         self._arbiter = Arbiter(self.beside.timeout)
-        self._requests = Requests(self._arbiter, self.send, self.publish, self.live, self._abandon, self.beside)
+        self._stopwatch = Stopwatch(self.sound.capture.ledger.time_of, self.round_trip)
+        self._requests = Requests(self._arbiter, self._ask, self.publish, self.live, self._abandon, self.beside)
         self._cancels = Cancels(self.send)
         self._interruptions = Interruptions(
             self.sound, self.send, self.publish, self.live, self.conversation.words, self.conversation.set_heard
@@ -97,6 +99,10 @@ class Turns:
         )
 
     # What is asked for
+
+    def _ask(self, event: events.ClientEvent) -> str:
+        self._stopwatch.sent(event, trio.current_time())
+        return self.send(event)
 
     def owe(self, request: Request, items: Sequence[str]) -> None:
         """Ask for a reply to these items, as soon as nobody else speaks."""
@@ -212,9 +218,8 @@ class Turns:
 
     def handle(self, event: events.ServerEvent, now: float) -> None:
         """Follow one server event."""
+        self._stopwatch.handle(event, now)
         match event:
-            case events.InputAudioBufferSpeechStopped(audio_end_ms=end):
-                self._speech_ended_at = self._end_of_speech(end)
             case events.ResponseCreated(response=response):
                 self._create(response)
             case events.ResponseDone():
@@ -222,8 +227,6 @@ class Turns:
             case events.Error(error=problem):
                 self.beside.refused(problem)
                 self._cancels.refused(problem)
-            case events.SessionCreated(session=session) | events.SessionUpdated(session=session):
-                self._silence_ms = _silence_ms(session)
             case _:
                 if live := self.live.get(getattr(event, "response_id", "") or ""):
                     self._extend(live, event)
@@ -243,7 +246,7 @@ class Turns:
         if self._requests.is_unwanted(response):
             self._abandon(response.id, trio.current_time())
         if not self.beside.created(response):
-            response.speech_ended_at, self._speech_ended_at = self._speech_ended_at, None
+            self._stopwatch.begin(response, trio.current_time())
             self.publish_response(response)
 
     def _extend(self, response: Response, event: events.ServerEvent) -> None:
@@ -265,6 +268,7 @@ class Turns:
     def _extend_audio(self, response: Response, event: events.ResponseOutputAudioDelta, pcm: bytes) -> None:
         response.audio_chunks.append(pcm)
         response.audio_bytes += len(pcm)
+        self._stopwatch.note_audio(response, trio.current_time())
         if self._is_played(response):
             self.sound.receive(_part(event), pcm)
         if response.audio_bytes > self.audio_limit * self.sound.output_bytes_per_second and not response.interrupted:
@@ -302,19 +306,15 @@ class Turns:
         ledger = self.sound.ledger
         for response in list(self.live.values()):
             if response.first_sound_at is None:
-                heard = sum(ledger.heard_samples(part, now) for part in ledger.parts(response.id))
-                if heard:
-                    response.first_sound_at = now - heard / SAMPLE_RATE
+                sounds_at = ledger.sounds_at(response.id)
+                if sounds_at <= now:
+                    response.first_sound_at = max(sounds_at, response.stages.audio_at or sounds_at)
                     self._arbiter.heard(response.id)
             for part in ledger.parts(response.id):
                 self.conversation.set_heard(part, ledger.heard_ms(part, now))
             if response.is_done and not response.interrupted and ledger.played(response.id, now):
                 response.finish_heard()
         self.act(now)
-
-    def _end_of_speech(self, audio_end_ms: int) -> float | None:
-        """Tell when the user stopped speaking: the silence that turn detection waited for is not speech."""
-        return self.sound.capture.ledger.time_of(max(0, audio_end_ms - self._silence_ms))
 
     # Interruptions
 
@@ -338,7 +338,9 @@ class Turns:
         if not self.sound.capture.uplink.pressed:
             return False
         if self.sound.capture.release() >= _LEAST_TURN_MS:
-            self._arbiter.take_floor(trio.current_time())  # until the turn is committed
+            now = trio.current_time()
+            self._arbiter.take_floor(now)  # until the turn is committed
+            self._stopwatch.released(now)
             return True
         self.send(events.InputAudioBufferClear())
         self.release_floor()
@@ -385,12 +387,3 @@ class Turns:
 
 def _part(event: events.ResponseOutputAudioDelta | events.ResponseOutputAudioDone) -> PartKey:
     return PartKey(event.response_id, event.item_id, event.content_index)
-
-
-def _silence_ms(session: object) -> int:
-    """Tell how much silence the end of the user's speech includes, in the configuration in effect."""
-    audio = session.audio if isinstance(session, events.RealtimeSession) else None
-    detection = audio.input.turn_detection if audio and audio.input else None
-    if isinstance(detection, events.ServerVad):
-        return detection.silence_duration_ms or _SILENCE_MS
-    return _SILENCE_MS if detection is events.UNSET else 0

@@ -65,6 +65,30 @@ def test_the_end_of_generation_is_not_the_end_of_playback():
     assert ledger.drained_at() == ledger.played_at("resp_1") == pytest.approx(11.0)
 
 
+def test_when_a_response_sounds_is_told_to_the_sample():
+    """From the first sample that was handed over, whatever follows: a gap behind it does not move it."""
+    ledger = PlayoutLedger()
+    ledger.receive(A, seconds(0.001))
+    ledger.receive(C, seconds(1))
+
+    assert ledger.sounds_at("resp_1") == math.inf
+
+    ledger.take(24)
+    ledger.report(0, 24, until=10.051)
+    ledger.report(0, 24, until=10.071)  # nothing came
+
+    assert ledger.sounds_at("resp_1") == pytest.approx(10.050)
+    assert ledger.sounds_at("resp_2") == math.inf
+
+    ledger.finish(A)
+    ledger.take(480)
+    ledger.report(0, 504, until=10.120)
+
+    assert ledger.sounds_at("resp_1") == pytest.approx(10.050)
+    assert ledger.sounds_at("resp_2") == pytest.approx(10.100)
+    assert ledger.sounds_at("unknown") == math.inf
+
+
 def test_a_cut_is_where_the_device_says_and_heard_stays_behind_it():
     """The two positions are never mixed: cut includes what cannot be recalled."""
     ledger = PlayoutLedger()
