@@ -15,6 +15,7 @@ import trio
 from realtime_trio.server.arithmetic import calculate, figures
 from realtime_trio.server.number_words import in_words, read_number
 from realtime_trio.server.seams import BrainRequest, Said, ToolAnswered, ToolCall, ToolCalled, ToolSpec, Utterance
+from realtime_trio.server.story import STORY
 from realtime_trio.server.tool_talk import asked_calls, fill_arguments, say_output, takes_a_place, weather_tool
 
 __all__ = ["SUGGESTIONS", "RulesBrain"]
@@ -44,6 +45,7 @@ _TIME = re.compile(
 _DATE = re.compile(
     r"\b(?:what(?:'s| is)? (?:the |today's )?(?:date|day)\b|today's date|the date\b|what day\b|which day\b)"
 )
+_STORY = re.compile(r"\b(?:tell|read|know|want|hear)\b.*\bstory\b|^(?:a |another )?(?:long )?story(?: please)?$")
 _WEATHER = re.compile(r"\b(?:weather|temperature|forecast|how (?:warm|hot|cold)\b|(?:rain|snow)(?:ing)?|sunny)\b")
 _REPEAT = re.compile(
     r"^(?:please\s+|now\s+)*(?:repeat(?:\s+after\s+me)?|say(?:\s+after\s+me)?)\b[\s:,]+(?P<words>.+)$",
@@ -63,7 +65,8 @@ _SMALL_TALK = (
         "I am a stand-in: offline rules on this machine, not the real model. ", _TRY)),
     (r"\bhow are you\b|\bhow do you do\b|\bhow is it going\b", ("I am well, thank you: rules do not get tired. ",)),
     (r"\bwhat can (?:you do|i say)\b|^help\b|\bwhat do you (?:know|do)\b", (
-        "I can tell the time and the date, do arithmetic, count, repeat after you, and ask a weather tool. ", _TRY)),
+        "I can tell the time, the date and a story, do arithmetic, count, repeat after you, and ask a weather tool. ",
+        _TRY)),
     (r"\bthank(?:s| you)\b|\bcheers\b", ("You are welcome.",)),
     (r"\bgood ?bye\b|\bbye\b|\bsee you\b|\bgood night\b", ("Goodbye! It was nice to talk with you.",)),
     (r"^(?:please )?(?:stop|be quiet|shut up|cancel|never ?mind|that's enough|enough)\b", ("All right.",)),
@@ -105,7 +108,7 @@ def _number(text: str) -> int | None:
 
 
 class RulesBrain:
-    """A `Brain` of rules: time, date, arithmetic, counting, repeating, weather by a client's tool, small talk.
+    """A `Brain` of rules: time, date, arithmetic, counting, repeating, a story, weather by a client's tool, small talk.
 
     Args:
         now: Tells the time; a test gives its own.
@@ -113,7 +116,15 @@ class RulesBrain:
 
     def __init__(self, now: Callable[[], datetime] = datetime.now) -> None:
         self._now = now
-        self._rules = (self._repeat, self._count, self._time, self._date, self._arithmetic, self._small_talk)
+        self._rules = (
+            self._repeat,
+            self._count,
+            self._time,
+            self._date,
+            self._story,
+            self._arithmetic,
+            self._small_talk,
+        )
 
     async def __call__(self, request: BrainRequest) -> AsyncGenerator[Utterance, None]:
         """Answer the conversation, piece by piece.
@@ -212,6 +223,9 @@ class RulesBrain:
     def _date(self, _text: str, plain: str) -> Sequence[Utterance]:
         now = self._now()
         return [f"Today is {now:%A}, the {_ordinal(now.day)} of {now:%B} {now.year}."] if _DATE.search(plain) else []
+
+    def _story(self, _text: str, plain: str) -> Sequence[Utterance]:
+        return STORY if _STORY.search(plain) else ()
 
     def _arithmetic(self, text: str, _plain: str) -> Sequence[Utterance]:
         calculation = calculate(text)

@@ -97,17 +97,17 @@ class Delivery:
             await self._pace(len(chunk) / 2 / SAMPLE_RATE)
             end = (start + len(chunk)) // 2
             while told < len(words) and words[told].start < end:
-                if not self._tell(words[told]):
+                if not self._tell(words[told], words[told].start - start // 2):
                     return False
                 told += 1
             going_on = self._protocol.response_audio(self._start.response_id, chunk, trio.current_time())
             if not self._done(going_on):
                 return False
-        return all(self._tell(word) for word in words[told:])
+        return all(self._tell(word, 0) for word in words[told:])
 
-    def _tell(self, word: SpokenWord) -> bool:
-        going_on = self._protocol.response_transcript(self._start.response_id, word.text, trio.current_time())
-        return self._done(going_on)
+    def _tell(self, word: SpokenWord, ahead: int) -> bool:
+        now = trio.current_time()
+        return self._done(self._protocol.response_transcript(self._start.response_id, word.text, now, ahead=ahead))
 
     def _done(self, going_on: bool) -> bool:  # noqa: FBT001 - a result passed through
         self._flush()

@@ -31,7 +31,7 @@ CITIES = (
 GRAMMAR = f"""#JSGF V1.0;
 grammar turn;
 public <turn> = [please] <question> | <remark>;
-<question> = <time> | <date> | <weather> | <count> | <sum> | <repeat>;
+<question> = <time> | <date> | <weather> | <count> | <sum> | <repeat> | <story>;
 <remark> = hello [there] | hi [there] | good morning | good afternoon | good evening | goodbye | good night
   | thank you [very much] | thanks | how are you [today] | who are you | what are you | what is your name
   | what can you do | help | [please] stop | be quiet | never mind | yes | no;
@@ -47,6 +47,7 @@ public <turn> = [please] <question> | <remark>;
 <repeat> = repeat after me <phrase>;
 <phrase> = hello world | good morning | one two three | testing one two three | the quick brown fox
   | the rain in spain | i am a stand in;
+<story> = tell me a [long] story;
 <number> = <digit> | <teen> | <tens> [<digit>] | one hundred;
 <digit> = zero | one | two | three | four | five | six | seven | eight | nine;
 <teen> = ten | eleven | twelve | thirteen | fourteen | fifteen | sixteen | seventeen | eighteen | nineteen;

@@ -13,7 +13,7 @@ from realtime_trio import events
 from realtime_trio.server import guesses, problems
 from realtime_trio.server.audio_formats import FORMATS, WireFormat
 from realtime_trio.server.checks import decode_audio
-from realtime_trio.server.seams import HistoryItem, Said, ToolAnswered, ToolCalled, Transcript
+from realtime_trio.server.seams import HistoryItem, Said, SpokenWord, ToolAnswered, ToolCalled, Transcript
 
 __all__ = ["Conversation", "Item", "Part", "history", "item_from_json", "text_tokens"]
 
@@ -37,6 +37,8 @@ class Part:
         transcript: What the wire tells as transcript; None when there is none.
         heard: What the recogniser made of the user's sound, also when the client asked for no transcript.
         truncated_ms: Where the sound was truncated; None when it was not.
+        words: The assistant's words, each with the sample of the sound at which it begins, also behind a truncation.
+        sent: Samples of the assistant's sound that were sent, at 24 kHz, also behind a truncation.
         image: The fields of an image.
     """
 
@@ -47,6 +49,8 @@ class Part:
     transcript: str | None = None
     heard: Transcript | None = None
     truncated_ms: int | None = None
+    words: list[SpokenWord] = attrs.field(factory=list, repr=False)
+    sent: int = 0
     image: dict[str, Any] = attrs.field(factory=dict, repr=False)
 
     @property

@@ -26,7 +26,7 @@ from realtime_trio.server.hearing import Hearing
 from realtime_trio.server.items import Conversation, Item, item_from_json
 from realtime_trio.server.outbox import Close, Effect, NewId, Outbox, random_ids
 from realtime_trio.server.problems import Problem
-from realtime_trio.server.seams import BrainRequest, ToolCall, Transcript, TurnDetector
+from realtime_trio.server.seams import BrainRequest, SpokenWord, ToolCall, Transcript, TurnDetector
 from realtime_trio.server.session_config import Kind, SessionConfig
 from realtime_trio.server.shapes import check_client_event
 from realtime_trio.server.turns import Turns
@@ -102,6 +102,11 @@ class RealtimeProtocol:
         """The items that the recogniser has not reported on."""
         return frozenset(self._hearing.pending)
 
+    def spoken_words(self, item_id: str) -> tuple[SpokenWord, ...] | None:
+        """Tell which words the assistant speaks in an item, and where; None when there is no such item."""
+        item = self._conversation.find(item_id)
+        return None if item is None else tuple(word for part in item.parts for word in part.words)
+
     # ---- inputs ----
 
     def open(self) -> None:
@@ -170,12 +175,19 @@ class RealtimeProtocol:
         self._settle(response_id, now)
         return going_on
 
-    def response_transcript(self, response_id: str, delta: str, now: float) -> bool:
-        """Send a piece of the text that is spoken; returns as `response_text` does."""
+    def response_transcript(self, response_id: str, delta: str, now: float, *, ahead: int = 0) -> bool:
+        """Send a piece of the text that is spoken; returns as `response_text` does.
+
+        Args:
+            response_id: The response.
+            delta: The piece.
+            now: The time.
+            ahead: How many samples behind the sound that was sent so far it begins to be spoken.
+        """
         run = self._answers.find(response_id)
         if run is None:
             return False
-        going_on = run.spoken_text(delta)
+        going_on = run.spoken_text(delta, ahead)
         self._settle(response_id, now)
         return going_on
 

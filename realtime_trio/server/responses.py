@@ -19,7 +19,7 @@ from realtime_trio.server import guesses
 from realtime_trio.server.audio_formats import FORMATS
 from realtime_trio.server.items import Conversation, Item, Part, history, text_tokens
 from realtime_trio.server.outbox import Outbox
-from realtime_trio.server.seams import BrainRequest, ToolCall, ToolSpec
+from realtime_trio.server.seams import BrainRequest, SpokenWord, ToolCall, ToolSpec
 
 __all__ = ["ResponseRun"]
 
@@ -170,14 +170,20 @@ class ResponseRun:
         self._outbox.send(self._part_event(events.ResponseOutputTextDelta, item, delta=delta))
         return True
 
-    def spoken_text(self, delta: str) -> bool:
-        """Send a piece of the transcript of its speech; returns as `text` does."""
+    def spoken_text(self, delta: str, ahead: int = 0) -> bool:
+        """Send a piece of the transcript of its speech; returns as `text` does.
+
+        Args:
+            delta: The piece.
+            ahead: How many samples behind the sound that was sent so far it begins to be spoken.
+        """
         _refuse_surrogates(delta)
         if self.ended or not self._has_room(text=delta):
             return False
         item, part = self._message("output_audio")
         if part.truncated_ms is None:
             part.transcript = (part.transcript or "") + delta
+        part.words.append(SpokenWord(delta, max(0, part.sent + ahead)))
         self._outbox.send(self._part_event(events.ResponseOutputAudioTranscriptDelta, item, delta=delta))
         return True
 
@@ -189,6 +195,7 @@ class ResponseRun:
             return False
         item, part = self._message("output_audio")
         self.audio_ms += ms
+        part.sent += len(pcm) // 2
         if part.truncated_ms is None:
             part.audio += audio
         self._outbox.send(self._part_event(events.ResponseOutputAudioDelta, item, delta=audio))

@@ -22,7 +22,7 @@ from realtime_trio.server.brain import RulesBrain
 from realtime_trio.server.driver import SessionDriver
 from realtime_trio.server.fittings import choose_fittings
 from realtime_trio.server.protocol import RealtimeProtocol
-from realtime_trio.server.seams import Brain, Recogniser, Source, TurnDetector, Voice
+from realtime_trio.server.seams import Brain, Recogniser, Source, SpokenWord, TurnDetector, Voice
 from realtime_trio.server.turn_detection import EnergyTurnDetector
 from realtime_trio.transport import Handshake, MessageStream, Target, receive_handshake, websocket_over
 
@@ -44,6 +44,7 @@ class _Fittings:
     turn_detector: Callable[[], TurnDetector]
     speed: float
     admission: Admission
+    sessions: set[RealtimeProtocol] = attrs.field(factory=set, eq=False)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -68,6 +69,24 @@ class Server:
     def close(self) -> None:
         """Take no more clients in memory. Sessions go on until the server's block ends."""
         self._open = False
+
+    def spoken_words(self, item_id: str) -> tuple[SpokenWord, ...]:
+        """Tell when each word of an assistant's item is spoken: the truth that a test holds an estimate against.
+
+        The words joined are the whole transcript, and a word's `start` is the sample (at 24 kHz, so 24 to the
+        millisecond) of the item's sound at which the voice begins to say it. A truncation takes nothing away.
+
+        Args:
+            item_id: An item of a session that goes on. While it is generated, the words are those told so far.
+
+        Raises:
+            LookupError: No session has such an item (any more): it ended, or the item was deleted.
+        """
+        for session in self._fittings.sessions:
+            words = session.spoken_words(item_id)
+            if words is not None:
+                return words
+        raise LookupError(f"no session in progress has an item {item_id!r}")
 
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncGenerator[MessageStream]:
@@ -123,7 +142,8 @@ async def open_server(
         voice: Speaks; by default the best that is installed.
         recogniser: Hears; by default the best that is installed, which may be none. `"none"` wants none.
         turn_detector: Makes the turn detector of each session.
-        speed: How many times faster than real time audio is sent; `math.inf` for as fast as it goes.
+        speed: How many times faster than real time audio is sent. With `math.inf` a long answer is generated before
+            its first words are heard; with 1 it is still being generated while its last ones are.
         api_key: A key that clients must show. By default any will do, and none.
         origins: Web origins whose pages may connect, `"*"` for all; none by default.
 
@@ -280,9 +300,11 @@ async def _serve_handshake(fittings: _Fittings, handshake: Handshake) -> None:
         recogniser=fittings.recogniser,
         speed=fittings.speed,
     )
+    fittings.sessions.add(protocol)
     try:
         await driver.run()
     finally:
+        fittings.sessions.discard(protocol)
         with trio.move_on_after(_GOODBYE, shield=True):
             await link.aclose(1001, "the server has ended")  # nothing happens if the client has gone before
 

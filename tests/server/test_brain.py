@@ -417,3 +417,12 @@ def test_silence_is_asked_whether_somebody_is_there(audio, text, certain):
 
 def test_speech_that_nobody_understood_is_not_silence():
     assert "1.0 seconds" in answer(user("", certain=False, audio=b"\0\x20\0\xe0" * 12_000, seconds=1.0))
+
+
+@pytest.mark.parametrize("question", ["Tell me a long story.", "tell me a story", "a story please", "Story"])
+def test_a_story_is_told_at_length(question):
+    assert len(answer(user(question)).split()) > 250
+
+
+def test_a_story_in_another_sentence_is_none():
+    assert "lamp" not in answer(user("that is a long story"))

@@ -141,6 +141,68 @@ async def test_each_word_goes_before_the_chunk_in_which_it_begins(autojump_clock
     assert ["word", "sound", "sound"] * 3 == order
 
 
+@pytest.mark.parametrize("audio_format", ["audio/pcm", "audio/pcmu"])
+async def test_the_server_knows_when_each_word_is_spoken(autojump_clock, client_of, audio_format):
+    """Over several utterances in one item, after a truncation, in samples of the item's sound."""
+
+    class Metronome:
+        async def speak(self, text: str, *, voice: str, speed: float = 1.0) -> Speech:
+            words = [SpokenWord(word + " ", 5000 + 7000 * index) for index, word in enumerate(text.split())]
+            return Speech(bytes(2 * 7000 * len(words) + 10_000), tuple(words))
+
+    async def brain(request):
+        yield "a b c "
+        yield "d e"
+
+    async with open_server(listen=False, brain=brain, voice=Metronome()) as server, client_of(server) as client:
+        with pytest.raises(LookupError, match="nobody"):
+            server.spoken_words("nobody")
+        response = {"audio": {"output": {"format": {"type": audio_format}}}}
+        item_id = (await client.ask("go", **response))["output"][0]["id"]
+        words = server.spoken_words(item_id)
+        await client.send("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=10)
+        await client.until("conversation.item.truncated")
+        assert words == server.spoken_words(item_id)
+    assert [("a ", 5000), ("b ", 12_000), ("c ", 19_000), ("d ", 31_000), ("e ", 38_000)] == [
+        (word.text, word.start) for word in words
+    ]
+    with pytest.raises(LookupError):
+        server.spoken_words(item_id)
+
+
+@pytest.mark.parametrize("question", ["Tell me a long story, please.", "count to one hundred"])
+async def test_a_question_that_makes_the_assistant_speak_for_over_a_minute(autojump_clock, client_of, question):
+    """Each word's transcript delta goes just before the sound in which the voice begins it."""
+    async with open_server(listen=False) as server, client_of(server) as client:
+        response = await client.ask(question)
+        words = server.spoken_words(response["output"][0]["id"])
+    assert response["output"][0]["content"][0]["transcript"] == "".join(word.text for word in words)
+    assert [word.start for word in words] == sorted({word.start for word in words})
+    sent, told = 0, []
+    for _, event in client.times:
+        if event["type"] == "response.output_audio.delta":
+            sent += len(base64.b64decode(event["delta"])) // 2
+        elif event["type"] == "response.output_audio_transcript.delta":
+            told.append(sent)
+    assert sent > 60 * 24_000
+    assert all(0 <= word.start - at < 4800 for word, at in zip(words, told, strict=True))
+
+
+async def test_an_infinite_speed_generates_all_before_it_is_heard(autojump_clock, client_of):
+    """For tests of what happens when generation is over and most of it is still to be played."""
+    async with open_server(listen=False, speed=math.inf) as server, client_of(server) as client:
+        begun = trio.current_time()
+        await client.ask("tell me a story")
+        assert begun == trio.current_time()
+
+
+async def test_a_speed_of_one_generates_until_it_is_heard(autojump_clock, client_of):
+    async with open_server(listen=False, speed=1.0) as server, client_of(server) as client:
+        begun = trio.current_time()
+        await client.ask("tell me a story")
+        assert trio.current_time() - begun == pytest.approx(_seconds_of_sound(client), abs=0.25)
+
+
 async def test_a_cancel_meets_a_response_in_progress(autojump_clock, client_of):
     closed = trio.Event()
 
