@@ -45,7 +45,10 @@ _TIME = re.compile(
 _DATE = re.compile(
     r"\b(?:what(?:'s| is)? (?:the |today's )?(?:date|day)\b|today's date|the date\b|what day\b|which day\b)"
 )
-_STORY = re.compile(r"\b(?:tell|read|know|want|hear)\b.*\bstory\b|^(?:a |another )?(?:long )?story(?: please)?$")
+_STORY = re.compile(  # not one about something: there is but one
+    r"(?:^|\b(?:tell|read|want|hear)\b.*\b)(?:an?|another|the)\s+(?:long\s+|bedtime\s+)*story"
+    r"(?:[\s,]+(?:please|now|again|to me))*$|^story$"
+)
 _WEATHER = re.compile(r"\b(?:weather|temperature|forecast|how (?:warm|hot|cold)\b|(?:rain|snow)(?:ing)?|sunny)\b")
 _REPEAT = re.compile(
     r"^(?:please\s+|now\s+)*(?:repeat(?:\s+after\s+me)?|say(?:\s+after\s+me)?)\b[\s:,]+(?P<words>.+)$",
