@@ -8,6 +8,7 @@ from .clocked import ClockedDevice
 from .clocked_stream import DeviceStatistics, Recorder
 from .duplex import Utterance
 from .echo import EchoCancellation, HalfDuplex, make_echo
+from .playout import Played, Playout
 from .portaudio import DeviceInfo, list_devices
 from .room import Room
 from .soundcard import SoundCard
@@ -21,6 +22,8 @@ __all__ = [
     "DeviceStatistics",
     "EchoCancellation",
     "HalfDuplex",
+    "Played",
+    "Playout",
     "Recorder",
     "Room",
     "SoundCard",

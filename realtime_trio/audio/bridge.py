@@ -74,17 +74,14 @@ class _End:
         echoes: bool = False,
         recorder: Recorder | None = None,
     ) -> None:
-        self._block = samples_from_ms(block_ms)
-        self._ring = samples_from_ms(ring_ms)
-        self._latency = samples_from_ms(output_latency_ms)
+        if buffer_ms < block_ms:
+            raise ValueError("buffer_ms has to be at least a block")
+        self._lengths = {"block_ms": block_ms, "ring_ms": ring_ms, "output_latency_ms": output_latency_ms}
         self._buffer = samples_from_ms(buffer_ms)
-        if self._block < 1 or min(self._ring, self._buffer) < self._block or self._latency < 0:
-            raise ValueError(
-                "block_ms has to be positive, ring_ms and buffer_ms at least a block, output_latency_ms not negative"
-            )
         self._echoes = echoes
         self._recorder = recorder
         self.inlet = _Inlet(self._buffer)
+        self._make_duplex()  # to refuse lengths that contradict each other now, and not when it is opened
         self.plays: Callable[[bytes], object] = lambda _: None
         self._stream: ClockedStream | None = None
 
@@ -108,18 +105,14 @@ class _End:
         await trio.lowlevel.checkpoint()
         if self.inlet.closed:
             self.inlet = _Inlet(self._buffer)
-        duplex = SimulatedDuplex(
-            block=self._block,
-            ring=self._ring,
-            output_latency=self._latency,
-            source=self.inlet,
-            tells_played=self._echoes,
-        )
-        stream = self._stream = ClockedStream(duplex, self._block, recorder=self._recorder, hand_over=self.plays)
+        stream = self._stream = ClockedStream(self._make_duplex(), recorder=self._recorder, hand_over=self.plays)
         try:
             yield stream
         finally:
             stream.close()
+
+    def _make_duplex(self) -> SimulatedDuplex:
+        return SimulatedDuplex(source=self.inlet, echo=None, tells_played=self._echoes, **self._lengths)
 
 
 class BridgeDevice:

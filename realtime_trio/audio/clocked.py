@@ -50,11 +50,7 @@ class ClockedDevice:
         echo: Callable[[bytes], bytes] | None = None,
         pace: Literal["real_time", "fast"] = "real_time",
     ) -> None:
-        self._block = samples_from_ms(block_ms)
-        self._ring = samples_from_ms(ring_ms)
-        self._latency = samples_from_ms(output_latency_ms)
-        if self._block < 1 or self._ring < self._block or self._latency < 0:
-            raise ValueError("block_ms has to be positive, ring_ms at least a block, output_latency_ms not negative")
+        self._lengths = {"block_ms": block_ms, "ring_ms": ring_ms, "output_latency_ms": output_latency_ms}
         if pace not in {"real_time", "fast"}:
             raise ValueError(f'pace is "real_time" or "fast", not {pace!r}')
         self._recorder = recorder
@@ -62,6 +58,7 @@ class ClockedDevice:
         self._fast = pace == "fast"
         self._microphone = Microphone()
         self._stream: ClockedStream | None = None
+        self._make_duplex()  # to refuse lengths that contradict each other now, and not when it is opened
 
     def speak(self, pcm: bytes) -> Utterance:
         """Put sound before the microphone: from now on, or after what was said before.
@@ -100,23 +97,19 @@ class ClockedDevice:
         if self._stream is not None and not self._stream.closed:
             raise trio.BusyResourceError("this device is open already")
         await trio.lowlevel.checkpoint()
-        microphone = self._microphone
-        duplex = SimulatedDuplex(
-            block=self._block,
-            ring=self._ring,
-            output_latency=self._latency,
-            source=microphone,
-            echo=self._echo,
-            tells_played=self._echo is not None,
-        )
+        microphone, duplex = self._microphone, self._make_duplex()
 
         def in_a_hurry(passed: int) -> bool:
             speaking = microphone.end > 0 and passed < microphone.end + samples_from_ms(_AFTERWARDS_MS)
-            return self._fast and (speaking or duplex.ring.held > 0)
+            return self._fast and (speaking or duplex.playout.held > 0)
 
-        self._stream = ClockedStream(duplex, self._block, recorder=self._recorder, in_a_hurry=in_a_hurry)
+        self._stream = ClockedStream(duplex, recorder=self._recorder, in_a_hurry=in_a_hurry)
         try:
             yield self._stream
         finally:
             self._stream.close()
             self._microphone = Microphone()
+
+    def _make_duplex(self) -> SimulatedDuplex:
+        tells_played = self._echo is not None
+        return SimulatedDuplex(source=self._microphone, echo=self._echo, tells_played=tells_played, **self._lengths)

@@ -71,7 +71,6 @@ class ClockedStream:
 
     Args:
         duplex: What happens at each block. It is stepped from here only.
-        block: Its samples.
         recorder: Told what was captured and heard.
         hand_over: Called with each block for the speaker, when it is handed over.
         in_a_hurry: Asked after each block, with the samples that have passed: whether the next may come at once.
@@ -80,7 +79,6 @@ class ClockedStream:
     def __init__(
         self,
         duplex: SimulatedDuplex,
-        block: int,
         *,
         recorder: Recorder | None = None,
         hand_over: Callable[[bytes], object] = lambda _: None,
@@ -88,7 +86,7 @@ class ClockedStream:
     ) -> None:
         self.closed = False
         self._duplex = duplex
-        self._block = block
+        self._block = duplex.block
         self._recorder = recorder
         self._hand_over = hand_over
         self._in_a_hurry = in_a_hurry
@@ -97,7 +95,7 @@ class ClockedStream:
         self._speed = _HURRY if in_a_hurry(0) else 1
         self._overruns = 0
         self._waiting: deque[AudioBlock] = deque()
-        self._most_waiting = max(1, samples_from_ms(_WAITING_MS) // block)
+        self._most_waiting = max(1, samples_from_ms(_WAITING_MS) // duplex.block)
         self._forgotten_cuts: deque[Position] = deque()  # of blocks that were thrown away: a cut is always told
         self._receiving = False
 
@@ -105,17 +103,17 @@ class ClockedStream:
     def room(self) -> int:
         """Samples that `write` would take now."""
         self._catch_up()
-        return self._duplex.ring.room
+        return self._duplex.playout.room
 
     def write(self, pcm: bytes) -> None:
         """Queue samples of the current generation."""
         self._catch_up()
-        self._duplex.ring.write(pcm)
+        self._duplex.playout.write(pcm)
 
     def cut(self, generation: int) -> None:
         """Stop the sound, begin a new generation."""
         self._catch_up()
-        self._duplex.ring.cut(generation)
+        self._duplex.playout.cut(generation)
 
     async def receive_block(self) -> AudioBlock:
         """Wait for the next block."""
@@ -145,7 +143,7 @@ class ClockedStream:
 
     def statistics(self) -> DeviceStatistics:
         """Tell what happened since it was opened."""
-        return DeviceStatistics(self._steps, self._duplex.ring.underruns, self._overruns)
+        return DeviceStatistics(self._steps, self._duplex.playout.underruns, self._overruns)
 
     def close(self) -> None:
         """Stop. What was handed over is still heard, and recorded."""

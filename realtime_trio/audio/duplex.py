@@ -11,10 +11,10 @@ from typing import Protocol
 import attrs
 import trio
 
-from realtime_trio.device import SAMPLE_RATE, AudioBlock, Position
+from realtime_trio.device import SAMPLE_RATE, AudioBlock
 
-from .pcm import FADE_SAMPLES, SAMPLE_BYTES, mix, samples_in
-from .ring import Mark, PlayoutRing
+from .pcm import SAMPLE_BYTES, mix, samples_from_ms, samples_in
+from .playout import Playout
 
 __all__ = ["Microphone", "SimulatedDuplex", "Source", "Step", "Utterance"]
 
@@ -154,36 +154,41 @@ class SimulatedDuplex:
     """A microphone and a speaker on one clock, block by block.
 
     Args:
-        block: Samples of a block.
-        ring: Samples of sound that may wait to be played.
-        output_latency: Samples from handing one over to its leaving the speaker.
+        block_ms: Length of a block in milliseconds.
+        ring_ms: Milliseconds of sound that may wait to be played.
+        output_latency_ms: Milliseconds from handing a sample over to its leaving the speaker.
         source: Where the captured sound comes from.
         echo: The room: turns what left the speaker during a block into what of it the microphone heard meanwhile, as
             long; called once for each block. None when the microphone cannot hear the speaker.
         tells_played: Whether blocks carry what was played, as a device must whose microphone may hear its speaker.
+
+    Attributes:
+        block: Samples of a block.
+        playout: What was written to the speaker.
+        source: As given.
+
+    Raises:
+        ValueError: A length contradicts another.
     """
 
     def __init__(
         self,
         *,
-        block: int,
-        ring: int,
-        output_latency: int,
+        block_ms: float,
+        ring_ms: float,
+        output_latency_ms: float,
         source: Source,
         echo: Callable[[bytes], bytes] | None = None,
         tells_played: bool = False,
     ) -> None:
-        self.ring = PlayoutRing(ring, fade=min(FADE_SAMPLES, block))
+        self.block = samples_from_ms(block_ms)
+        self.playout = Playout(block_ms=block_ms, ring_ms=ring_ms, latency_ms=output_latency_ms)
         self.source = source
         self._echo = echo
         self._tells_played = tells_played
-        self._block = block
-        self._latency = output_latency / SAMPLE_RATE
         self._steps = 0
-        self._until: float | None = None  # the last sample that was handed over leaves the speaker then
-        self._cuts: deque[Position] = deque()
         # what was handed over and has not left the speaker: a block is heard while the next is captured, or later
-        self._on_its_way = bytearray((block + output_latency) * SAMPLE_BYTES)
+        self._on_its_way = bytearray((self.block + samples_from_ms(output_latency_ms)) * SAMPLE_BYTES)
 
     def step(self, at: float, *, available: bool = True) -> Step:
         """Do what happens at one tick: the block up to now was captured, the block from now on is handed over.
@@ -193,24 +198,22 @@ class SimulatedDuplex:
             available: Whether there is hardware. Without, the block is silent, and nothing is handed over.
 
         Returns:
-            The block. Its `cut` is the oldest that was not told yet.
+            The block.
         """
-        begun_at = at - self._block / SAMPLE_RATE
-        heard = bytes(self._on_its_way[: self._block * SAMPLE_BYTES])
-        captured = self.source.take(self._steps * self._block, self._block, begun_at=begun_at)
+        begun_at = at - self.block / SAMPLE_RATE
+        heard = bytes(self._on_its_way[: self.block * SAMPLE_BYTES])
+        captured = self.source.take(self._steps * self.block, self.block, begun_at=begun_at)
         if self._echo is not None:
             captured = mix(captured, self._echo(heard))
         self._steps += 1
-        nothing = bytes(self._block * SAMPLE_BYTES)
-        taken, captured = (self.ring.take(self._block), captured) if available else (self.ring.idle(), nothing)
-        played = taken.pcm or nothing
-        self._on_its_way += played
+        if available:
+            played = self.playout.take(at)
+        else:
+            played, captured = self.playout.idle(at), bytes(len(captured))
+        self._on_its_way += played.pcm
         del self._on_its_way[: len(heard)]
-        self._cuts.extend(self._position(mark, at) for mark in taken.cuts)
-        position = self._position(taken.position, at)
-        cut = self._cuts.popleft() if self._cuts else None
-        told = played if self._tells_played else b""
-        return Step(AudioBlock(captured, begun_at, position, cut, told), played, heard)
+        told = played.pcm if self._tells_played else b""
+        return Step(AudioBlock(captured, begun_at, played.position, played.cut, told), played.pcm, heard)
 
     def last_step(self) -> tuple[bytes, bytes]:
         """Stop: nothing is handed over any more but the fade of a cut, if one is pending.
@@ -218,14 +221,5 @@ class SimulatedDuplex:
         Returns:
             That fade; and all that still leaves the speaker, with it at the end.
         """
-        self.ring.clear()
-        rest = self.ring.take(self._block)
-        ends = [mark.offset for mark in rest.cuts if mark.offset is not None]
-        fade = rest.pcm[: max(ends, default=0) * SAMPLE_BYTES]
+        fade = self.playout.stop()
         return fade, bytes(self._on_its_way) + fade
-
-    def _position(self, mark: Mark, at: float) -> Position:
-        if mark.offset is not None:
-            self._until = at + self._latency + mark.offset / SAMPLE_RATE
-        until = self._until if mark.samples and self._until is not None else at
-        return Position(mark.generation, mark.samples, until)

@@ -50,8 +50,7 @@ class FakeDevice:
         self.cuts: list[int] = []
         self.openings = 0
         self._block = samples_from_ms(block_ms)
-        self._ring = samples_from_ms(ring_ms)
-        self._latency = samples_from_ms(output_latency_ms)
+        self._lengths = {"block_ms": block_ms, "ring_ms": ring_ms, "output_latency_ms": output_latency_ms}
         self._echoes = echoes
         self._report_delay = report_delay
         self._microphone = Microphone()
@@ -140,14 +139,8 @@ class FakeDevice:
             raise trio.BusyResourceError("this device is open already")
         await trio.lowlevel.checkpoint()
         self.openings += 1
-        duplex = SimulatedDuplex(
-            block=self._block,
-            ring=self._ring,
-            output_latency=self._latency,
-            source=self._microphone,
-            tells_played=self._echoes,
-        )
-        self._stream = _FakeStream(self, duplex, self._block, self._report_delay)
+        duplex = SimulatedDuplex(source=self._microphone, echo=None, tells_played=self._echoes, **self._lengths)
+        self._stream = _FakeStream(self, duplex, self._report_delay)
         try:
             yield self._stream
         finally:
@@ -160,11 +153,10 @@ class FakeDevice:
 class _FakeStream:
     """An open `FakeDevice`. It is an `AudioStream`; see there."""
 
-    def __init__(self, device: FakeDevice, duplex: SimulatedDuplex, block: int, report_delay: int) -> None:
+    def __init__(self, device: FakeDevice, duplex: SimulatedDuplex, report_delay: int) -> None:
         self.captured = 0
         self._device = device
         self._duplex = duplex
-        self._block = block
         self._closed = False
         self._error: Exception | None = None
         self._available = True
@@ -175,17 +167,17 @@ class _FakeStream:
 
     @property
     def room(self) -> int:
-        return self._duplex.ring.room
+        return self._duplex.playout.room
 
     def write(self, pcm: bytes) -> None:
         self._check()
-        self._duplex.ring.write(pcm)
+        self._duplex.playout.write(pcm)
         self._device.written += pcm
 
     def cut(self, generation: int) -> None:
         self._check()
         self._device.cuts.append(generation)
-        self._duplex.ring.cut(generation)
+        self._duplex.playout.cut(generation)
 
     async def receive_block(self) -> AudioBlock:
         self._check()
@@ -201,7 +193,7 @@ class _FakeStream:
         if self._error is not None:
             return
         step = self._duplex.step(trio.current_time(), available=self._available)
-        self.captured += self._block
+        self.captured += self._duplex.block
         self._device.played += step.played
         self._reports.append((step.block.position, step.block.cut))
         position, cut = self._reports.popleft()

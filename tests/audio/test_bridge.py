@@ -191,7 +191,7 @@ async def test_it_echoes_when_told(autojump_clock) -> None:
 
 
 async def test_what_is_refused(autojump_clock) -> None:
-    with pytest.raises(ValueError, match="buffer_ms at least a block"):
+    with pytest.raises(ValueError, match="buffer_ms has to be at least"):
         BridgeDevice(buffer_ms=10)
     for call in (BridgeDevice().push_captured, BridgeDevice().send_captured):
         with pytest.raises(ValueError, match="odd byte"):
