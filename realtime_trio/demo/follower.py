@@ -5,7 +5,6 @@ It only listens. How lines are kept in order is in `lines.py`; what is counted a
 
 import contextlib
 import math
-from collections import defaultdict
 from collections.abc import Iterator
 
 import attrs
@@ -41,7 +40,6 @@ _PATIENCE = 3.0  # seconds that an answer's line waits for the transcript of its
 _REPLY_LIMIT = 5.0  # seconds after a turn or a tool call from which on no answer is expected any more
 _REASONS = {"speech_started": "the user spoke", "pressed": "the user took the floor"}
 _GLANCE = 0.05  # seconds between two looks at whether it is quiet
-_BYTES_PER_MS = 48  # of PCM16 at 24 kHz
 _LONGEST_QUOTE = 8  # words
 _SIZE = 4096  # events held for the follower, which never waits: more than come in a minute
 
@@ -69,10 +67,17 @@ class Follower:
         lines: Where it is shown.
         record: Where it is kept.
         requested: Why `Session.interrupt` is called here, in words.
+        shows_cuts: Whether the lines show by themselves how much of an answer was heard; else it is quoted.
     """
 
     def __init__(
-        self, session: Session, lines: Showing, record: Record, *, requested: str = "a line was typed"
+        self,
+        session: Session,
+        lines: Showing,
+        record: Record,
+        *,
+        requested: str = "a line was typed",
+        shows_cuts: bool = False,
     ) -> None:
         self.record = record
         self.user_speaks = False
@@ -81,14 +86,13 @@ class Follower:
         self.notice = ""
         self._session = session
         self._lines = lines
+        self._shows_cuts = shows_cuts
         self._reasons = {**_REASONS, "requested": requested}
         self._events = session.events(size=_SIZE)
         self._responses = session.responses()
         self._user_lines: dict[str, Line] = {}  # by item id
         self._spoken: dict[str, Turn] = {}  # by item id
         self._answers: dict[str, _Answer] = {}  # by response id, until it was heard
-        self._received_ms: defaultdict[str, float] = defaultdict(float)  # sound, by item id
-        self._spoken_words: defaultdict[str, list[tuple[float, str]]] = defaultdict(list)  # and where words are in it
         self._calls: dict[str, ToolStarted] = {}  # those that run, by call id
         self._speech_interrupts = False
         self._reply_due = 0.0  # until when an answer is expected; 0 when none is
@@ -178,7 +182,7 @@ class Follower:
 
     def _heard_text(self, item_id: str) -> str:
         item = self._session.conversation.get(item_id)
-        return getattr(item, "heard_text", None) or ""
+        return item.heard_text if item is not None else ""
 
     async def _follow_responses(self) -> None:
         with contextlib.suppress(RealtimeError):
@@ -221,7 +225,6 @@ class Follower:
                 self._handle_trouble(event)
             case _:
                 self._handle_turns(event)
-                self._note_sound(event)
                 self._handle_words(event)
 
     def _handle_tools(self, event: ToolStarted | ToolFinished | ToolFailed) -> None:
@@ -301,16 +304,6 @@ class Follower:
         if spoken_item and spoken_item not in answer.item_ids:
             answer.item_ids.append(spoken_item)
 
-    def _note_sound(self, event: events.ServerEvent) -> None:
-        """Note how much sound had come when words came: that is about where they are spoken."""
-        match event:
-            case events.ResponseOutputAudioDelta(item_id=item_id, delta=pcm):
-                self._received_ms[item_id] += len(pcm) / _BYTES_PER_MS
-            case events.ResponseOutputAudioTranscriptDelta(item_id=item_id, delta=words):
-                self._spoken_words[item_id].append((self._received_ms[item_id], words))
-            case _:
-                pass
-
     def _said(self, item_id: str, words: str) -> None:
         if line := self._user_lines.pop(item_id, None):
             self._lines.finish(line, words)
@@ -324,11 +317,11 @@ class Follower:
             self._lines.say("tool", f"{call.name}({call.arguments}) {words}")
 
     def _interrupted(self, interruption: Interruption) -> None:
-        heard, unheard = self._words_heard(interruption)
         for response_id in interruption.response_ids:
             if answer := self._answers.get(response_id):
+                parts = [part for part in interruption.parts if part.response_id == response_id]
                 answer.line.cut = True
-                answer.line.heard = sum(len(self._heard_text(item_id)) for item_id in answer.item_ids)
+                answer.line.heard = sum(len(part.heard_text) for part in parts)
                 self._lines.finish(answer.line)
         if not interruption.parts:
             return  # nothing of it had sounded yet
@@ -336,20 +329,12 @@ class Follower:
         self.record.interruptions.append(interruption)
         cut, generated = interruption.cut_ms / 1000, interruption.received_ms / 1000
         why = self._reasons.get(interruption.reason, interruption.reason)
-        self._lines.say(
-            "interrupted",
-            f"{why}; heard {cut:.2f} s of {generated:.2f} s generated, about "
-            f'"{_ending(heard)}"; cut off: {_count(len(unheard), "word")}',
-        )
-
-    def _words_heard(self, interruption: Interruption) -> tuple[list[str], list[str]]:
-        """Divide the words of an interrupted answer. About: a transcript says nothing of when a word is spoken."""
-        heard: list[str] = []
-        unheard: list[str] = []
-        for part in interruption.parts:
-            for begins_ms, words in self._spoken_words.pop(part.item_id, []):
-                (heard if begins_ms < part.cut_ms else unheard).extend(words.split())
-        return heard, unheard
+        words = f"{why}; heard {cut:.2f} s of {generated:.2f} s generated"
+        if not self._shows_cuts:
+            unheard = sum(len(part.generated_text[len(part.heard_text) :].split()) for part in interruption.parts)
+            heard = _ending(interruption.heard_text.split())
+            words += f', about "{heard}"; cut off: {_count(unheard, "word")}'
+        self._lines.say("interrupted", words)
 
 
 def _ending(words: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 import attrs
 
-from realtime_trio.session import Interruption, Response
+from realtime_trio.session import Interruption, Latency, Response
 
 __all__ = ["Record", "Turn"]
 
@@ -29,6 +29,17 @@ class Turn:
         ended = next((one.speech_ended_at for one in self.responses if one.speech_ended_at is not None), None)
         sound = next((one.first_sound_at for one in self.responses if one.first_sound_at is not None), None)
         return None if ended is None or sound is None else round((sound - ended) * 1000)
+
+    @property
+    def latency(self) -> Latency | None:
+        """Where that time went; None where a tool call came between, or nothing sounded.
+
+        For a typed turn the time begins when the answer was asked for.
+        """
+        sounding = next((one for one in self.responses if one.first_sound_at is not None), None)
+        if sounding is None or sounding is not self.responses[0]:
+            return None
+        return sounding.latency
 
 
 @attrs.define(eq=False)

@@ -96,7 +96,13 @@ class SoundCardTalk:
         # who quits does not want to hear the rest
         async with self.stage.session(recorded, about={"sound": self.name}, drain=False) as self._session:
             self.stage.begin()
-            follower = Follower(self._session, self.stage.lines, self.stage.record, requested="a key was pressed")
+            follower = Follower(
+                self._session,
+                self.stage.lines,
+                self.stage.record,
+                requested="a key was pressed",
+                shows_cuts=isinstance(self.stage.lines, Board),
+            )
             try:
                 async with open_services("the demo's tasks") as services, self._screen(self._session, follower):
                     services.start_soon(follower.run)

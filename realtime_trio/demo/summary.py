@@ -76,7 +76,7 @@ def summary(
     yield from _rows("interruptions", [_interruption(one, record) for one in record.interruptions])
     yield _row("usage", _usage(response.usage for response in record.responses))
     yield from _rows("latency", _latencies(record.turns))
-    yield _row("", "(from the end of the user's speech to the first sound at the speaker)")
+    yield _row("", "(from the end of what the user said or typed to the first sound at the speaker)")
     for name, text in sound:
         yield _row(name, text)
     if record.losses:
@@ -115,14 +115,26 @@ def _interruption(interruption: Interruption, record: Record) -> str:
 
 
 def _latencies(turns: Iterable[Turn]) -> Iterator[str]:
+    """Make a table of it, where there is anything to be put in."""
+    turns = list(turns)
+    if not turns:
+        return
+    yield "turn  total = detection + server + network + buffer, in ms"
     for number, turn in enumerate(turns, 1):
-        if turn.typed:
-            how = "typed"
-        elif turn.latency_ms is None:
-            how = "no sound"
-        else:
-            how = f"{turn.latency_ms} ms"
-        yield f"turn {number}  {how:>8}  {turn.said or '(no words)'}" + (" (spoken over)" if turn.barge_in else "")
+        yield f"{number:>4}  {_times_of(turn)}  {turn.said or '(no words)'}" + (
+            " (spoken over)" if turn.barge_in else ""
+        )
+
+
+def _times_of(turn: Turn) -> str:
+    if one := turn.latency:
+        return (
+            f"{one.total_ms:>5} = {one.turn_detection_ms:>9} + {one.server_ms:>6} + {one.network_ms:>7} + "
+            f"{one.buffer_ms:>6}"
+        )
+    if turn.latency_ms is not None:
+        return f"{turn.latency_ms:>5}   {'(a tool was called on the way)':<37}"
+    return f"{'-':>5}   {'(no sound)':<37}"
 
 
 def _usage(usages: Iterable[events.Usage | None]) -> str:

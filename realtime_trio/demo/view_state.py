@@ -219,6 +219,8 @@ def echo_words(echo: EchoState | None, *, brief: bool = False) -> str:
         words = "none (headphones)"
     elif echo.return_loss_db is None:
         words = "nothing played yet"
+    elif echo.path is None:
+        words = "looking for it"
     else:
         delay = f", {echo.delay_ms:.0f} ms away" if echo.delay_ms is not None else ""
         words = f"{echo.return_loss_db:.0f} dB taken out{delay}"

@@ -25,6 +25,7 @@ from realtime_trio.session import (
     ToolFinished,
     ToolStarted,
 )
+from realtime_trio.session.latency import Stages
 
 
 class NoSession:
@@ -84,8 +85,8 @@ def done(status="completed", *, response="resp_1", error=events.UNSET):
     )
 
 
-def interrupted(*, cut_ms, received_ms, reason="speech_started"):
-    part = CutPart("resp_1", "item_1", 0, cut_ms, cut_ms, received_ms)
+def interrupted(*, cut_ms, received_ms, reason="speech_started", generated="", heard=""):
+    part = CutPart("resp_1", "item_1", 0, cut_ms, cut_ms, received_ms, generated, heard)
     return Interrupted(Interruption(reason, ("resp_1",), (part,)))
 
 
@@ -111,7 +112,11 @@ async def test_a_late_transcript_stands_before_its_answer(watched):
 
 async def test_an_interruption_says_what_was_heard_and_what_was_not(watched):
     watched.tell(words("One, "), sound(300), words("two, "), sound(300), words("three."), sound(300))
-    watched.tell(interrupted(cut_ms=450, received_ms=900), words("four."), done("cancelled"))
+    watched.tell(
+        interrupted(cut_ms=450, received_ms=900, generated="One, two, three.", heard="One, two,"),
+        words("four."),  # a straggler: nobody will hear it
+        done("cancelled"),
+    )
 
     assert watched.said == [
         "assistant One, two, three.",
@@ -224,10 +229,14 @@ def test_the_summary_adds_up():
     )
     spoken, silent = Response("a"), Response("b")
     spoken.transcript_deltas.append("words")
+    spoken.stages = Stages(turn_over_at=1.31, audio_at=1.43, round_trip=0.01)
     spoken.finish(events.Response(usage=usage))
     silent.finish(events.Response(usage=usage))
     record = Record(
-        turns=[Turn(said="hello", responses=[times(spoken, ended=1.0, sounded=1.5)]), Turn(said="you", typed=True)],
+        turns=[
+            Turn(said="hello", responses=[times(spoken, ended=1.0, sounded=1.5), silent]),
+            Turn(said="you", typed=True),
+        ],
         responses=[silent, spoken],
         tools=[("look", True), ("leap", True), ("look", False)],
         interruptions=[interrupted(cut_ms=450, received_ms=900).interruption],
@@ -241,8 +250,20 @@ def test_the_summary_adds_up():
     assert found["tool calls"] == ["2 x look, 1 failed", "1 x leap"]
     assert found["interruptions"] == ["heard 0.45 s of 0.90 s generated, the server confirms 0.45 s"]
     assert found["usage"] == ["input 20 tokens (6 text, 14 audio), output 10 tokens (2 text, 8 audio)"]
-    assert found["latency"][:2] == ["turn 1    500 ms  hello", "turn 2     typed  you"]
+    header, spoken_turn, typed_turn, _ = found["latency"]
+    assert header == "turn  total = detection + server + network + buffer, in ms"
+    assert spoken_turn.split() == ["1", "500", "=", "300", "+", "120", "+", "10", "+", "70", "hello"]
+    assert typed_turn.split() == ["2", "-", "(no", "sound)", "you"]
     assert found["problems"] == ["one", "two"]
+
+
+def test_where_the_time_went_is_not_known_when_a_tool_came_between():
+    called, spoken = times(Response("a"), ended=1.0), times(Response("b"), sounded=2.5)
+    record = Record(turns=[Turn(said="weather", responses=[called, spoken])])
+
+    row = rows(record)["latency"][1]
+    assert row.split()[:2] == ["1", "1500"]
+    assert "(a tool was called on the way)" in row
 
 
 async def test_it_is_quiet_when_nothing_is_to_come(autojump_clock):

@@ -158,8 +158,13 @@ def test_the_summary_counts_what_happened(talk):
     assert re.search(
         r"input \d+ tokens \(\d+ text, [1-9]\d* audio\), output \d+ tokens \(\d+ text, \d+ audio\)", summary
     )
-    assert len(re.findall(r"turn \d +\d+ ms", summary)) == 4
+    assert [int(number) for number, _ in latencies_of(summary)] == [1, 2, 3, 4]
     assert "problems" not in summary
+
+
+def latencies_of(output):
+    """Give (turn, ms) of every row in the table of latencies."""
+    return re.findall(r"^ +(\d+) +(\d+) (?:=|  \()", output, re.MULTILINE)
 
 
 def heard_of(output):
@@ -200,7 +205,7 @@ def test_sound_stops_when_the_user_speaks_over_it(talk):
 def test_latencies_are_what_the_recording_shows(talk):
     """From the last sound on the left to the first on the right, for every turn."""
     done, folder, _ = talk
-    said = [int(ms) for ms in re.findall(r"turn \d +(\d+) ms", done.stdout)]
+    said = [int(ms) for _, ms in latencies_of(done.stdout)]
     user, assistant = channels(folder / "conversation.wav")
 
     turns, answers = stretches(user, silence=0.6), stretches(assistant, silence=1.0)

@@ -67,7 +67,8 @@ def test_a_meter_shows_what_a_bar_can(levels):
         (None, "not cancelled", "not cancelled"),
         (EchoState("pywebrtc-audio"), "nothing played yet; pywebrtc-audio", "nothing played yet"),
         (EchoState("livekit", 31.6, True, 64.2), "32 dB taken out, 64 ms away; livekit", "32 dB taken out, 64 ms away"),
-        (EchoState("livekit", 31.6, None), "32 dB taken out; livekit", "32 dB taken out"),
+        (EchoState("livekit", 31.6, True), "32 dB taken out; livekit", "32 dB taken out"),
+        (EchoState("livekit", -7.0, None), "looking for it; livekit", "looking for it"),
         (EchoState("livekit", 0.0, False), "none (headphones); livekit", "none (headphones)"),
         (
             EchoState("half duplex"),
