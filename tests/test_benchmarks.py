@@ -47,3 +47,11 @@ def test_sound_is_followed_both_ways_through_the_library(tmp_path):
 
     assert (done.stderr, done.returncode) == ("", 0)
     assert "ms to the socket" in done.stdout
+
+
+@pytest.mark.slow
+def test_the_words_that_were_heard_are_held_against_the_truth(tmp_path):
+    done = run([BENCHMARKS / "heard_text.py", "--quick"], tmp_path)
+
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert "Words wrong, babble voice, 10 moments" in done.stdout

@@ -205,9 +205,9 @@ def _offs(times: list[float], arrivals: list[float], length: float) -> _Offs:
         What the arrivals say, as far as it is to be believed.
     """
     # Words that are ahead of their sound are told by where a lump of them begins, those behind it by where one ends:
-    # whichever fits a speaker better.
-    ahead = _remains(times, arrivals)
-    behind = _remains([*times[1:], length], arrivals)
+    # whichever fits a speaker better. At the very beginning and end there is no room for a lead, so these say nothing.
+    ahead = _remains(times[1:], arrivals[1:])
+    behind = _remains(times[1:], arrivals[:-1])
     best = min(ahead, behind, key=lambda offs: offs.roughness)
     rough = best.roughness
     belief = 1.0 if rough <= _UNEVEN else (_UNEVEN / rough) ** 2
