@@ -34,10 +34,12 @@ def run(folder, name, *arguments):
     return lines
 
 
-def test_there_are_five_and_each_is_short_and_says_how_to_run_it():
+def test_each_is_short_and_says_how_to_run_it():
     programs = sorted(DEMOS.glob("*.py"))
 
-    assert len(programs) == 5
+    assert {"own_brain", "own_device", "text_turn", "tools", "typed_events", "voice_from_wav"} <= {
+        program.stem for program in programs
+    }
     for program in programs:
         text = program.read_text(encoding="utf-8")
         assert len(text.splitlines()) <= LONGEST, program.name
@@ -122,6 +124,10 @@ def test_a_brain_of_ones_own(tmp_path):
         "you:    A coffee, please.",
         "waiter: That will be 3.2 euros, please.",
     ]
+
+
+def test_a_device_of_ones_own(tmp_path):
+    assert run(tmp_path, "own_device")[1:] == ["caller:    I hear you!", "assistant: 12 times 3 is 36."]
 
 
 def test_voice_from_a_file(tmp_path):
