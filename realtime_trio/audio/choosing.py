@@ -146,7 +146,7 @@ def code_of(error: BaseException) -> int | None:
     return error.args[1] if len(error.args) > 1 and isinstance(error.args[1], int) else None
 
 
-def explained(error: Exception, doing: str) -> DeviceUnavailable:
+def explained(error: BaseException, doing: str) -> DeviceUnavailable:
     """Say in our words what went wrong with PortAudio, and what to do.
 
     Args:
@@ -168,11 +168,12 @@ def explained(error: Exception, doing: str) -> DeviceUnavailable:
     else:
         words = _CODES.get(code_of(error) or 0, "")
         said = str(error.args[0]) if error.args else type(error).__name__
-        words = f"{words} ({said})" if words else f"PortAudio says {said!r}{_host_words(error)}"
+        speaker = "PortAudio" if type(error).__name__ == "PortAudioError" else type(error).__name__
+        words = f"{words} ({said})" if words else f"{speaker} says {said!r}{_host_words(error)}"
     return DeviceUnavailable(f"cannot {doing}: {words}")
 
 
-def _host_words(error: Exception) -> str:
+def _host_words(error: BaseException) -> str:
     """Give what the system below PortAudio says, if it says anything."""
     host = error.args[2] if len(error.args) > 2 else None  # noqa: PLR2004  message, code, and this
     return f", the system {host[2]!r}" if isinstance(host, tuple) and len(host) > 2 and host[2] else ""  # noqa: PLR2004

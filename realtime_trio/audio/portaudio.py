@@ -62,7 +62,7 @@ class _Job(Generic[T]):
     token: trio.lowlevel.TrioToken
     over: trio.Event = attrs.field(factory=trio.Event)
     wanted: bool = True
-    outcome: "_Result[T] | Exception | None" = None
+    outcome: "_Result[T] | BaseException | None" = None
 
     def run(self) -> None:
         """Do it, unless nobody wants it any more."""
@@ -70,7 +70,7 @@ class _Job(Generic[T]):
             return
         try:
             self.outcome = _Result(self.work())
-        except Exception as error:  # noqa: BLE001  it is raised where it is waited for
+        except BaseException as error:  # noqa: ASYNC103, BLE001  an import may raise anything; the waiter hears it
             self.outcome = error
         with contextlib.suppress(trio.RunFinishedError):
             self.token.run_sync_soon(self.over.set)

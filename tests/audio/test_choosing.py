@@ -113,7 +113,7 @@ class PortAudioError(Exception):
             "says 'Error initializing PortAudio'$",
         ),
         (PortAudioError(), "says 'PortAudioError'"),
-        (ValueError("odd"), "says 'odd'"),
+        (ValueError("odd"), "ValueError says 'odd'"),
     ],
 )
 def test_every_error_says_what_to_do(error, words):
