@@ -8,6 +8,7 @@ from realtime_trio.server.protocol import RealtimeProtocol
 from realtime_trio.server.seams import (
     Brain,
     BrainRequest,
+    Eavesdropper,
     HistoryItem,
     Recogniser,
     Said,
@@ -30,6 +31,7 @@ from realtime_trio.server.serving import Server, open_server, serve_realtime
 __all__ = [
     "Brain",
     "BrainRequest",
+    "Eavesdropper",
     "HistoryItem",
     "RealtimeProtocol",
     "Recogniser",

@@ -3,8 +3,9 @@
 Run by file path (`python -I -S`) and spoken to by `recogniser`. A process of its own because decoding holds Python's
 lock for up to a quarter of the sound's length, and takes 130 MB.
 
-Arguments: the folder that holds the package `pocketsphinx`, the grammar (JSGF).
-Messages (as `child` says): `{"search"}` in and PCM16 at 16 kHz behind it; `search` is "grammar" or "free" (dictation).
+Arguments: the folder that holds the package `pocketsphinx`, the grammar (JSGF), the same with beginnings of sentences.
+Messages (as `child` says): `{"search"}` in and PCM16 at 16 kHz behind it; `search` is "grammar", "so_far" (the
+second grammar) or "free" (dictation).
 Out: `{"text", "score", "seconds"}`: `text` null when nothing fits; how well it fits, as a logarithm (of no unit); how
 much of the sound it explains. The first line out is `{}`. Any failure is a line `{"error"}` and the end of the process.
 """
@@ -22,13 +23,14 @@ __all__: list[str] = []
 class _Engine:
     """One decoder with two searches; its model comes with the package."""
 
-    def __init__(self, folder: str, grammar: str) -> None:
+    def __init__(self, folder: str, grammar: str, so_far: str) -> None:
         sys.path.append(folder)
         import pocketsphinx  # type: ignore[import-not-found,import-untyped,unused-ignore]
 
         model = os.path.join(pocketsphinx.get_model_path(), "en-us")  # noqa: PTH118 - pathlib would cost start-up time
         self._decoder: Any = pocketsphinx.Decoder(lm=None, samprate=16_000, pip=0.3, loglevel="FATAL")
         self._decoder.add_jsgf_string("grammar", grammar)
+        self._decoder.add_jsgf_string("so_far", so_far)
         self._decoder.add_lm_file("free", os.path.join(model, "en-us.lm.bin"))  # noqa: PTH118
 
     def listen(self, search: str, pcm: bytes) -> dict[str, Any]:

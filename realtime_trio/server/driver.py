@@ -6,7 +6,7 @@
  ├─ writer       the only task that sends
  ├─ alarm        ticks the protocol at its deadline
  ├─ responses    one task each, in a cancel scope of its own
- └─ ears         one task for each turn that the recogniser hears
+ └─ ears         one task for each turn, and under semantic VAD each pause, that the recogniser hears
 ```
 The protocol is never entered by two tasks at once: none of its methods waits. What it decides is not decided here.
 Every task is protected from Ctrl-C, which lands in the block of `open_server` instead.
@@ -22,9 +22,9 @@ import trio
 from realtime_trio import events
 from realtime_trio.errors import AudioError, ConnectionClosed, InternalError, RemoteProtocolError
 from realtime_trio.server.delivery import Delivery
-from realtime_trio.server.outbox import Close, Recognise, StartResponse, StopResponse
+from realtime_trio.server.outbox import Close, Overhear, Recognise, StartResponse, StopResponse
 from realtime_trio.server.protocol import RealtimeProtocol
-from realtime_trio.server.seams import Brain, BrainRequest, Recogniser, Voice
+from realtime_trio.server.seams import Brain, BrainRequest, Eavesdropper, Recogniser, Voice
 from realtime_trio.transport import MessageStream
 
 __all__ = ["SessionDriver"]
@@ -156,6 +156,8 @@ class SessionDriver:
                     self._responses.pop(effect.response_id).cancel(reason="the response is over")
                 case Recognise():
                     self._begin(self._hear, effect)
+                case Overhear():
+                    self._begin(self._overhear, effect)
                 case Close():
                     self._put(effect)
         self._alarm.deadline = self._protocol.deadline
@@ -220,6 +222,21 @@ class SessionDriver:
         self._protocol.heard(wanted.item_id, transcript, problem)
         self._heard.set()
         self._heard = trio.Event()
+        self._flush()
+
+    @trio.lowlevel.enable_ki_protection
+    async def _overhear(self, wanted: Overhear) -> None:
+        transcript = None
+        if self._recogniser is not None:
+            recogniser = self._recogniser
+            hear = recogniser.overhear if isinstance(recogniser, Eavesdropper) else recogniser.recognise
+            try:
+                understood = await hear(wanted.pcm)
+                understood.text.encode()  # as in `_hear`: it may become the turn's transcript
+                transcript = understood
+            except Exception as error:  # noqa: BLE001 - a user's recogniser may raise anything
+                _log("The recogniser failed in the middle of a turn.", error)
+        self._protocol.overheard(wanted.pause, transcript, trio.current_time())
         self._flush()
 
 

@@ -6,7 +6,7 @@ Small on purpose: every word more makes all others harder to tell apart.
 import functools
 import re
 
-__all__ = ["CITIES", "GRAMMAR", "in_grammar"]
+__all__ = ["CITIES", "GRAMMAR", "SO_FAR", "in_grammar"]
 
 CITIES = (
     "amsterdam",
@@ -53,6 +53,17 @@ public <turn> = [please] <question> | <remark>;
 <teen> = ten | eleven | twelve | thirteen | fourteen | fifteen | sixteen | seventeen | eighteen | nineteen;
 <tens> = twenty | thirty | forty | fifty | sixty | seventy | eighty | ninety;
 """
+
+
+_BEGINNINGS = """
+<beginning> = (<what> | how is | how's | tell me) [the [weather [like] [in]]] | tell me a [long]
+  | <what> [the] temperature [in] | (<what> | how much is | calculate) <number> [<sign> [<number> <sign>]] | how much [is] | calculate | count [up] [to]
+  | count from [<number> [to]] | count down [from] | how (warm | hot | cold) is it in | repeat [after [me]]
+  | what time | what day | can you | could you [please] | i would like to | um | uh;
+"""
+
+SO_FAR = GRAMMAR.replace("| <remark>;", "| <remark> | [please] <beginning>;") + _BEGINNINGS
+"""The grammar and the beginnings of its sentences: what may have been said when somebody pauses."""
 
 
 @functools.cache

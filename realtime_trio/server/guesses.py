@@ -28,7 +28,12 @@ __all__ = [
     "NEAR_FIELD_VOICES_DB",
     "NO_RECOGNISER_CODE",
     "RATE_LIMITS_AFTER_DONE",
-    "SEMANTIC_SILENCE_MS",
+    "SEMANTIC_HEARD_SECONDS",
+    "SEMANTIC_LONGEST_MS",
+    "SEMANTIC_PAUSE_MS",
+    "SEMANTIC_SCORES",
+    "SEMANTIC_SHORTEST_MS",
+    "SEMANTIC_UNFINISHED_WORDS",
     "SESSION_SECONDS",
     "TRUNCATE_TOO_FAR_CODE",
     "TRUNCATE_TWICE_CODE",
@@ -67,8 +72,35 @@ DEFAULT_VOICE = "marin"
 DEFAULT_SILENCE_MS = 500
 """`silence_duration_ms` when it is not given: the schema says 500, examples show 200."""
 
-SEMANTIC_SILENCE_MS = {"low": 1000, "medium": 700, "high": 400, "auto": 700}
-"""Silence that ends a turn under `semantic_vad`. The real server scores the words; here it is server VAD with this."""
+SEMANTIC_PAUSE_MS = 200
+"""Silence after which `semantic_vad` looks at what was said so far."""
+
+SEMANTIC_LONGEST_MS = {"low": 8000, "medium": 4000, "high": 2000, "auto": 4000}
+"""Silence that ends the most unfinished turn, by eagerness; documented."""
+
+SEMANTIC_SHORTEST_MS = {"low": 600, "medium": 300, "high": 200, "auto": 300}
+"""Silence that ends the most finished turn, by eagerness. Between the two it is geometric in the score."""
+
+SEMANTIC_SCORES = {
+    "sentence": 0.95,  # whole, as far as the recogniser can tell
+    "words": 0.65,  # that may be all or not
+    "unfinished": 0.1,
+    "melody": 0.8,  # no words, but a voice that falls, or rises to a question
+    "unheard": 0.65,  # no words, no clear melody
+    "drawn_out": 0.3,  # no words, one long unchanging sound
+}
+"""How finished a turn is, from 0 to 1. The real server has a model for this; here it is the last word, or the pitch."""
+
+SEMANTIC_HEARD_SECONDS = 8
+"""How much of a turn, up to the pause, the recogniser is asked about."""
+
+_UNFINISHED = (
+    "a an and or but because so if when while though that's the my your his her its our their these those "
+    "is are was were i i'm i'd i'll you'd it's what's let's to of from at by for with without in about than as like "
+    "plus minus times over divided multiplied point well very not new"
+)
+SEMANTIC_UNFINISHED_WORDS = frozenset(_UNFINISHED.split())
+"""Words that no sentence ends with, or few do."""
 
 DEFAULT_NOISE_REDUCTION = "far_field"
 """What `noise_reduction` means when a client switches it on without a type, which the schema allows."""

@@ -29,12 +29,13 @@ class Hearing:
         self._outbox = outbox
         self._models: dict[str, str] = {}  # by item: the model that the client asked for when it was committed
 
-    def begin(self, item: Item, model: str | None) -> None:
+    def begin(self, item: Item, model: str | None, known: Transcript | None = None) -> None:
         """Have the recogniser hear the sound in an item; without any, nothing happens.
 
         Args:
             item: The item.
             model: The transcription model that the client asked for; None when it wants no transcript.
+            known: What was understood already; then the recogniser is not asked again.
         """
         sound = [part for part in item.parts if part.type == "input_audio"]
         if not sound:
@@ -42,6 +43,9 @@ class Hearing:
         self.pending[item.id] = item
         if model is not None:
             self._models[item.id] = model
+        if known is not None:
+            self.heard(item.id, known, "")
+            return
         self._outbox.do(Recognise(item.id, b"".join(part.format.to_pcm(bytes(part.audio)) for part in sound)))
 
     def forget(self, item: Item) -> None:

@@ -8,14 +8,20 @@ import attrs
 
 from realtime_trio.server import guesses, problems
 from realtime_trio.server.audio_formats import FORMATS, WireFormat
+from realtime_trio.server.finishing import score, score_melody
 from realtime_trio.server.noise_reduction import NoiseReducer, NoiseSettings
-from realtime_trio.server.seams import SAMPLE_RATE, SpeechStarted, SpeechStopped, TurnDetector
+from realtime_trio.server.seams import SAMPLE_RATE, SpeechStarted, SpeechStopped, Transcript, TurnDetector
+from realtime_trio.server.semantic import Pause, SemanticEnds
 from realtime_trio.server.session_config import VadSettings
 
 __all__ = ["MAXIMUM_APPEND_BYTES", "MAXIMUM_BUFFER_SECONDS", "InputBuffer", "milliseconds"]
 
 MAXIMUM_APPEND_BYTES = 15 * 1024 * 1024
 MAXIMUM_BUFFER_SECONDS = 15 * 60
+
+
+def _samples(ms: int) -> int:
+    return ms * SAMPLE_RATE // 1000
 
 
 def milliseconds(samples: int) -> int:
@@ -45,6 +51,10 @@ class InputBuffer:
         self._vad: VadSettings | None = None
         self._noise: NoiseSettings | None = None
         self._reducer: NoiseReducer | None = None
+        self._semantic: SemanticEnds | None = None
+        self._questions: dict[int, tuple[Pause, bytes]] = {}  # what the recogniser is asked, by the pause's number
+        self._asked = 0  # the newest of those that were taken
+        self._understood: Transcript | None = None  # all of the turn up to the pause in which it is
         self._offset = 0  # our timeline less the detector's, which stands still while it is not asked
 
     @property
@@ -57,6 +67,11 @@ class InputBuffer:
         """How much audio is buffered."""
         return self._format.milliseconds(len(self._data))
 
+    @property
+    def speaking(self) -> bool:
+        """Whether a turn is open; also in a pause that may be its end."""
+        return self.detector.speaking or (self._semantic is not None and self._semantic.holding)
+
     def configure(self, audio_format: WireFormat, vad: VadSettings | None, noise: NoiseSettings | None = None) -> None:
         """Follow the session's configuration.
 
@@ -67,7 +82,8 @@ class InputBuffer:
             self.clear()
             self._format = audio_format
         if (vad is None) != (self._vad is None):
-            self.detector.reset()
+            self._forget_turn()
+        self._configure_semantic(vad)
         if noise != self._noise or vad is None or self._vad is None:
             self._reducer = NoiseReducer(noise) if noise is not None and vad is not None else None
         self._noise, self._vad = noise, vad
@@ -103,8 +119,8 @@ class InputBuffer:
         pcm = self._format.to_pcm_rough(audio)
         if self._reducer is not None:
             pcm = self._reducer.feed(pcm)
-        found = [self._shifted(event) for event in self.detector.feed(pcm)]
-        if not self.detector.speaking and not found:
+        found = self._by_meaning([self._shifted(event) for event in self.detector.feed(pcm)])
+        if not self.speaking and not found:
             # Nobody speaks: no more is kept than a turn may need to begin with.
             needed = self.written - guesses.IDLE_VAD_BUFFER_SECONDS * SAMPLE_RATE
             self._drop_before(needed if self.keep_from is None else min(needed, self.keep_from))
@@ -114,6 +130,82 @@ class InputBuffer:
         if isinstance(event, SpeechStarted):
             return attrs.evolve(event, start=event.start + self._offset)
         return attrs.evolve(event, end=event.end + self._offset)
+
+    # ---- semantic turn detection ----
+
+    def _configure_semantic(self, vad: VadSettings | None) -> None:
+        if vad is None or vad.eagerness is None:
+            if self._semantic is not None and self._semantic.holding:
+                self._forget_turn()
+            self._semantic = None
+        elif self._semantic is None:
+            self._semantic = SemanticEnds(vad.eagerness)
+        else:
+            self._semantic.eagerness = vad.eagerness
+
+    def _forget_turn(self) -> None:
+        self.detector.reset()
+        self._questions.clear()
+        self._understood = None
+        if self._semantic is not None:
+            self._semantic.reset()
+
+    def _by_meaning(self, found: list[SpeechStarted | SpeechStopped]) -> list[SpeechStarted | SpeechStopped]:
+        """Make ends of turns of the pauses that were found, if it goes by what is said."""
+        if self._semantic is None or self._vad is None:
+            return found
+        ends: list[SpeechStarted | SpeechStopped] = []
+        for event in found:
+            if isinstance(event, SpeechStarted):
+                ends += self._semantic.started(event, event.start + _samples(self._vad.prefix_padding_ms))
+                self._questions.clear()
+                self._understood = None
+            else:
+                pause = self._semantic.paused(event, _samples(self._vad.silence_duration_ms))
+                pcm = self._before(pause)
+                self._semantic.guess(score_melody(pcm))
+                self._questions = {pause.number: (pause, pcm)}
+        return ends + self._ended()
+
+    def _ended(self) -> list[SpeechStarted | SpeechStopped]:
+        ended = None if self._semantic is None else self._semantic.ended(self.written)
+        return [] if ended is None else [ended]
+
+    def _before(self, pause: Pause) -> bytes:
+        """Give the end of what was said before a pause, as PCM16 at 24 kHz."""
+        begin = max(self.start, pause.start, pause.end - guesses.SEMANTIC_HEARD_SECONDS * SAMPLE_RATE)
+        edges = [self._format.byte_offset(max(0, at - self.start)) for at in (begin, pause.end)]
+        return self._format.to_pcm(bytes(self._data[edges[0] : edges[1]]))
+
+    def question(self) -> tuple[int, bytes] | None:
+        """Take what the recogniser is to be asked: about which pause, and the sound before it; None for nothing."""
+        for number, (_, pcm) in self._questions.items():
+            if number > self._asked:
+                self._asked = number
+                return number, pcm
+        return None
+
+    def understood(self, number: int, transcript: Transcript | None) -> list[SpeechStarted | SpeechStopped]:
+        """Take the recogniser's answer about a pause; one that is over is ignored.
+
+        Returns:
+            The end of the turn, if it has waited long enough for what was said.
+        """
+        asked = self._questions.pop(number, None)
+        if asked is None or self._semantic is None:
+            return []
+        pause, pcm = asked
+        self._semantic.understood(number, score(transcript, pcm))
+        whole = pause.end - pause.start <= guesses.SEMANTIC_HEARD_SECONDS * SAMPLE_RATE
+        self._understood = transcript if transcript is not None and transcript.certain and whole else None
+        return self._ended()
+
+    def take_words(self) -> Transcript | None:
+        """Take all that was said in the turn that has just ended, if the recogniser was sure of it in its pause."""
+        known, self._understood = self._understood, None
+        return known
+
+    # ---- turns ----
 
     def begin_turn(self, start: int) -> None:
         """Drop what lies before a turn that was found."""
@@ -147,7 +239,7 @@ class InputBuffer:
         self._data.clear()
         self._half_sample = b""
         self.start = self.written
-        self.detector.reset()
+        self._forget_turn()
 
     def _drop_before(self, position: int) -> None:
         size = self._format.byte_offset(position - self.start)

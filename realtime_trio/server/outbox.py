@@ -13,7 +13,7 @@ import attrs
 from realtime_trio import events
 from realtime_trio.server.problems import Problem
 
-__all__ = ["Close", "Effect", "NewId", "Outbox", "Recognise", "StartResponse", "StopResponse", "random_ids"]
+__all__ = ["Close", "Effect", "NewId", "Outbox", "Overhear", "Recognise", "StartResponse", "StopResponse", "random_ids"]
 
 _LONGEST_EVENT_ID = 512
 
@@ -63,6 +63,14 @@ class Recognise:
 
 
 @attrs.frozen
+class Overhear:
+    """Have the recogniser hear what a user has said so far; hand the result to the protocol's `overheard`."""
+
+    pause: int
+    pcm: bytes = attrs.field(repr=lambda pcm: f"<{len(pcm)} bytes>")
+
+
+@attrs.frozen
 class Close:
     """Close the connection after everything before it was sent."""
 
@@ -70,7 +78,7 @@ class Close:
     reason: str
 
 
-Effect: TypeAlias = StartResponse | StopResponse | Recognise | Close
+Effect: TypeAlias = StartResponse | StopResponse | Recognise | Overhear | Close
 
 
 class Outbox:

@@ -155,6 +155,16 @@ class RealtimeProtocol:
         """
         self._hearing.heard(item_id, transcript, problem)
 
+    def overheard(self, pause: int, transcript: Transcript | None, now: float) -> None:
+        """Take the recogniser's answer about a turn that may go on.
+
+        Args:
+            pause: The pause that it was asked about; nothing happens if speech has resumed since.
+            transcript: What was said so far; None when nobody can tell.
+            now: The time.
+        """
+        self._turns.overheard(pause, transcript, now)
+
     # ---- inputs from a response's brain and voice; each ignored once the response is over ----
 
     def brain_request(self, response_id: str) -> BrainRequest | None:

@@ -19,7 +19,7 @@ import trio
 
 from realtime_trio.errors import AudioError
 from realtime_trio.server.child import Child, try_child
-from realtime_trio.server.grammar import GRAMMAR, in_grammar
+from realtime_trio.server.grammar import GRAMMAR, SO_FAR, in_grammar
 from realtime_trio.server.seams import SAMPLE_RATE, Recogniser, Source, Transcript
 
 __all__ = ["SphinxRecogniser", "sphinx_source", "why_no_sphinx"]
@@ -33,6 +33,7 @@ _UNEXPLAINED = 0.6  # seconds at the end that may be missing from the sentence
 _SLOWEST = 1.2, 0.5  # seconds for the silence around a sentence, and for each word: a slower one swallowed something
 _SHORTEST = 0.1  # seconds
 _LONGEST = 20.0  # seconds that are listened to; no sentence of the grammar is half as long
+_CLOSING = 0.3  # seconds of silence put behind a pause of 0.2: measured, of 36 utterances all are told apart, not 34
 _LIMIT = 30.0  # seconds for an answer; dictation takes a quarter of the sound's length
 
 
@@ -40,7 +41,7 @@ def _command() -> list[str]:
     spec = importlib.util.find_spec("pocketsphinx")
     if spec is None or spec.origin is None:
         raise AudioError("pocketsphinx is not installed: pip install 'realtime_trio[offline]' (Python 3.13 or older)")
-    return [sys.executable, "-I", "-S", str(_CHILD), str(Path(spec.origin).parent.parent), GRAMMAR]
+    return [sys.executable, "-I", "-S", str(_CHILD), str(Path(spec.origin).parent.parent), GRAMMAR, SO_FAR]
 
 
 @functools.cache
@@ -114,6 +115,34 @@ class SphinxRecogniser:
             return Transcript(found["text"])
         guess, _ = await self._child.ask({"search": "free"}, sound)
         return Transcript(guess["text"] or "", certain=False)
+
+    async def overhear(self, pcm: bytes) -> Transcript:
+        """Understand what was said up to a pause: a whole sentence, or the beginning of one with an ellipsis behind it.
+
+        Takes about 1/100 of the sound's length; what is neither is not guessed.
+
+        Args:
+            pcm: The sound (mono PCM16 at 24 kHz) of a turn's last seconds.
+
+        Raises:
+            AudioError: pocketsphinx failed.
+
+        Cancellation:
+            Safe: the process is killed, and started again for the next turn.
+        """
+        if len(pcm) < 2 * _SHORTEST * SAMPLE_RATE:
+            await trio.lowlevel.checkpoint()
+            return Transcript("", certain=False)
+        sound = _prepare(pcm + bytes(2 * round(_CLOSING * SAMPLE_RATE)))
+        seconds = len(sound) / 2 / _RATE
+        found, _ = await self._child.ask({"search": "so_far"}, sound)
+        text, fit = found["text"] or "", found["score"]
+        if _is_certain(text, fit, found["seconds"], seconds):
+            return Transcript(text)
+        begun = len(text.split()) > 1 or text in ("um", "uh")  # any other single word is too little to go by
+        if begun and not in_grammar(text) and fit > _WORST_FIT * seconds:
+            return Transcript(f"{text}…", certain=False)
+        return Transcript("", certain=False)
 
 
 def _is_certain(text: str, score: float, explained: float, seconds: float) -> bool:

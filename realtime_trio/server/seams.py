@@ -10,7 +10,7 @@ use a thread or a process of their own. One `Voice` and one `Recogniser` serve a
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import attrs
 
@@ -18,6 +18,7 @@ __all__ = [
     "SAMPLE_RATE",
     "Brain",
     "BrainRequest",
+    "Eavesdropper",
     "HistoryItem",
     "Recogniser",
     "Said",
@@ -178,6 +179,26 @@ class Recogniser(Protocol):
 
         Cancellation:
             Safe: a cancelled call leaves the recogniser usable.
+        """
+        ...
+
+
+@runtime_checkable
+class Eavesdropper(Protocol):
+    """What a recogniser may be as well: quick enough to be asked in the middle of a turn, for semantic VAD."""
+
+    async def overhear(self, pcm: bytes) -> Transcript:
+        """Understand what was said so far.
+
+        Args:
+            pcm: The sound (mono PCM16 at 24 kHz) of a turn's last seconds up to a pause in it.
+
+        Returns:
+            The words: `certain` when they are a whole sentence; with an ellipsis behind them when more must follow;
+            none when it cannot tell.
+
+        Cancellation:
+            Safe.
         """
         ...
 

@@ -38,7 +38,17 @@ _VAD: dict[str, dict[str, Any]] = {
 
 @attrs.frozen
 class VadSettings:
-    """Turn detection as the detector and the protocol need it, whichever type the client named."""
+    """Turn detection as the detector and the protocol need it, whichever type the client named.
+
+    Attributes:
+        threshold: How loud speech has to be.
+        prefix_padding_ms: Sound from before the noticed start.
+        silence_duration_ms: Silence that ends a turn, or under semantic VAD is a pause in it.
+        create_response: Whether a turn is answered unasked.
+        interrupt_response: Whether speech cancels a response.
+        idle_timeout_ms: How long the user may be silent; None for ever.
+        eagerness: How soon semantic VAD takes a pause for the end; None under server VAD.
+    """
 
     threshold: float
     prefix_padding_ms: int
@@ -46,6 +56,7 @@ class VadSettings:
     create_response: bool
     interrupt_response: bool
     idle_timeout_ms: int | None
+    eagerness: str | None = None
 
 
 def _defaults(kind: Kind, model: str) -> dict[str, Any]:
@@ -192,15 +203,15 @@ class SessionConfig:
         found: dict[str, Any] | None = self.values["audio"]["input"]["turn_detection"]
         if found is None:
             return None
-        silence = guesses.SEMANTIC_SILENCE_MS[found.get("eagerness", "auto")]
         server_vad = _VAD["server_vad"]
         return VadSettings(
             threshold=found.get("threshold", server_vad["threshold"]),
             prefix_padding_ms=found.get("prefix_padding_ms", server_vad["prefix_padding_ms"]),
-            silence_duration_ms=found.get("silence_duration_ms", silence),
+            silence_duration_ms=found.get("silence_duration_ms", guesses.SEMANTIC_PAUSE_MS),
             create_response=found.get("create_response", True) and self.kind == "realtime",
             interrupt_response=found.get("interrupt_response", True) and self.kind == "realtime",
             idle_timeout_ms=found.get("idle_timeout_ms"),
+            eagerness=found.get("eagerness", "auto") if found["type"] == "semantic_vad" else None,
         )
 
     @property

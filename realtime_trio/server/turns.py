@@ -3,15 +3,17 @@
 The buffer itself is in `input_buffer`; what a turn leads to is asked of `answers`, what was said in it of `hearing`.
 """
 
+from collections.abc import Sequence
+
 from realtime_trio import events
 from realtime_trio.server.answers import Answers
 from realtime_trio.server.audio_formats import FORMATS
 from realtime_trio.server.hearing import Hearing
 from realtime_trio.server.input_buffer import InputBuffer, milliseconds
 from realtime_trio.server.items import Conversation, Item, Part
-from realtime_trio.server.outbox import Outbox
+from realtime_trio.server.outbox import Outbox, Overhear
 from realtime_trio.server.problems import Problem
-from realtime_trio.server.seams import SpeechStarted, TurnDetector
+from realtime_trio.server.seams import SpeechStarted, SpeechStopped, Transcript, TurnDetector
 from realtime_trio.server.session_config import SessionConfig
 
 __all__ = ["Turns"]
@@ -54,7 +56,7 @@ class Turns:
         """Follow the session's configuration."""
         vad = self._config.vad
         self._buffer.configure(FORMATS[self._config.input_format], vad, self._config.noise_reduction)
-        if not self._buffer.detector.speaking:  # a change of format, or of who finds the turns, forgets an open turn
+        if not self._buffer.speaking:  # a change of format, or of who finds the turns, forgets an open turn
             self._open = None
 
     # ---- what the client does ----
@@ -62,11 +64,22 @@ class Turns:
     def append(self, audio: bytes, now: float) -> None:
         """Take audio; a turn that begins or ends in it has its consequences."""
         self._mark_quiet(now)
-        for found in self._buffer.append(audio):
-            if isinstance(found, SpeechStarted):
-                self._speech_started(found.start, now)
+        found = self._buffer.append(audio)
+        question = self._buffer.question()
+        if question is not None:
+            self._outbox.do(Overhear(*question))
+        self._take(found, now)
+
+    def _take(self, found: Sequence[SpeechStarted | SpeechStopped], now: float) -> None:
+        for event in found:
+            if isinstance(event, SpeechStarted):
+                self._speech_started(event.start, now)
             else:
-                self._speech_stopped(found.end)
+                self._speech_stopped(event.end)
+
+    def overheard(self, pause: int, transcript: Transcript | None, now: float) -> None:
+        """Take what the recogniser made of a turn up to a pause; the turn may be over by that."""
+        self._take(self._buffer.understood(pause, transcript), now)
 
     def commit(self) -> None:
         """Make a user item of the buffer."""
@@ -101,7 +114,7 @@ class Turns:
             )
         )
         self._answers.quiet_from = None
-        self._commit(self._buffer.end_turn(end), item_id)
+        self._commit(self._buffer.end_turn(end), item_id, self._buffer.take_words())
         vad = self._config.vad
         if vad is not None and vad.create_response:
             self._answer()
@@ -144,7 +157,7 @@ class Turns:
         except Problem as problem:
             self._outbox.report(problem, None)
 
-    def _commit(self, audio: bytes, item_id: str | None) -> None:
+    def _commit(self, audio: bytes, item_id: str | None, known: Transcript | None = None) -> None:
         """Make a user item of audio, tell it, and have it heard."""
         self._open = None
         part = Part("input_audio", audio=audio, format=self._buffer.format)
@@ -163,4 +176,4 @@ class Turns:
             events.ConversationItemDone(event_id=self._outbox.event_id(), item=item.wire(), previous_item_id=previous)
         )
         transcription = self._config.transcription
-        self._hearing.begin(item, None if transcription is None else transcription.get("model") or "")
+        self._hearing.begin(item, None if transcription is None else transcription.get("model") or "", known)

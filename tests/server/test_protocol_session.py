@@ -53,7 +53,7 @@ def test_turn_detection_of_the_same_type_merges_and_another_starts_afresh(bench)
     assert {"type": "semantic_vad", "eagerness": "high", "create_response": True, "interrupt_response": True} == (
         session["audio"]["input"]["turn_detection"]
     )
-    assert guesses.SEMANTIC_SILENCE_MS["high"] == bench.detector.settings["silence_duration_ms"]
+    assert guesses.SEMANTIC_PAUSE_MS == bench.detector.settings["silence_duration_ms"]
 
 
 def test_noise_reduction_keeps_a_strength_that_is_not_named(bench):
