@@ -30,6 +30,7 @@ class Link(trio.abc.Stream):
         self._sending_since: float | None = None
         self._listening_since: float | None = None
         self._kept: bytearray | None = bytearray()
+        self._turn = trio.Lock()
         self.verdict: str | None = None
         """Why this side gave the link up: "stalled" or "keepalive"."""
         self.torn = False
@@ -45,14 +46,18 @@ class Link(trio.abc.Stream):
         self._kept = None
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
-        """Send everything, in pieces that each have the whole `send_timeout`.
+        """Send everything, in pieces that each have the whole `send_timeout`; one caller after the other.
 
         Raises:
             trio.BrokenResourceError: The link is gone, or was given up as stalled.
 
         Cancellation:
-            Leaves part of the data sent, and `torn` set.
+            Leaves part of the data sent, and `torn` set; while another sends, safe.
         """
+        try:
+            self._turn.acquire_nowait()  # nearly always free, and `acquire` would let every other task run first
+        except trio.WouldBlock:
+            await self._turn.acquire()
         try:
             for start in range(0, len(data), _PIECE):
                 self._sending_since = trio.current_time()
@@ -68,6 +73,7 @@ class Link(trio.abc.Stream):
             return
         finally:
             self._sending_since = None
+            self._turn.release()
         raise trio.BrokenResourceError(self.verdict)
 
     async def wait_send_all_might_not_block(self) -> None:

@@ -16,6 +16,7 @@ import wsproto.utilities
 from realtime_trio.errors import ConnectionClosed, RemoteProtocolError, SessionExpired, redact
 from realtime_trio.nursery import Services
 
+from .frames import client_text_frame
 from .link import Link
 
 __all__ = ["ENDS", "LOST", "RECEIVE_BYTES", "ReaderNursery", "WebSocket", "nothing"]
@@ -118,10 +119,18 @@ class WebSocket:
         """
         if self._closed:
             raise trio.ClosedResourceError("this side closed the connection")
+        if self._connection.closed is not None:  # also while either side is saying goodbye
+            raise self._end()
         try:
-            await self._connection.send_message(message)
+            if self._connection.is_client:
+                await self._link.send_all(client_text_frame(message))
+            else:
+                await self._connection.send_message(message)
         except ENDS:
             raise self._end() from None
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            await trio.aclose_forcefully(self._link)  # who receives may not have noticed
+            raise self._end(lost=True) from None
 
     async def receive_message(self) -> str:
         """Wait for the next message; see `MessageStream`.
@@ -181,13 +190,15 @@ class WebSocket:
             self._round_trips.append(trio.current_time() - sent_at)
         waiting.cancel(reason="the pong came, or the link ended")
 
-    def _end(self) -> Exception:
-        """Say why the link is over."""
+    def _end(self, *, lost: bool = False) -> Exception:
+        """Say why the link is over; `lost` when sending found that it is gone."""
         if self._closed:
             return trio.ClosedResourceError("this side closed the connection")
         if self._link.verdict is not None:
             return ConnectionClosed(LOST, self._link.verdict)
         closed = self._connection.closed
+        if closed is None and lost and not self._reader.ended:
+            return ConnectionClosed(LOST, "the link was lost")
         if closed is None:
             cause = f" ({self._reader.crash})" if self._reader.crash else ""
             return ConnectionClosed(_PROTOCOL_ERROR, f"the peer sent something that is not WebSocket{cause}")
