@@ -18,16 +18,6 @@ from paced_server import CLOSE, PING, PONG, SESSION, TEXT, answer_handshake, eve
 __all__ = ["InterruptingServer", "Part", "Round"]
 
 CONVERSATION = "conv_1"
-DETECTION = {
-    "type": "server_vad",
-    "threshold": 0.5,
-    "prefix_padding_ms": 300,
-    "silence_duration_ms": 500,
-    "create_response": True,
-    "interrupt_response": True,
-}
-LISTENING = {"format": {"type": "audio/pcm", "rate": 24_000}, "turn_detection": DETECTION}
-EFFECTIVE = SESSION | {"audio": SESSION["audio"] | {"input": LISTENING}}
 PATIENCE = 0.4  # seconds for a truncation; who says nothing by then thinks that all was heard
 QUIET = 0.04  # seconds of silence between two rounds, so that their sounds cannot be mixed up
 
@@ -78,7 +68,7 @@ class InterruptingServer:
         self._stream, buffer, self._sending = stream, bytearray(), trio.Lock()
         try:
             await answer_handshake(stream, buffer)
-            await self._send("session.created", session=EFFECTIVE)
+            await self._send("session.created", session=SESSION)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._play)
                 while (frame_in := await take_frame(stream, buffer))[0] != CLOSE:
@@ -105,7 +95,7 @@ class InterruptingServer:
     async def _understand(self, said):
         match said["type"]:
             case "session.update":
-                await self._send("session.updated", session=EFFECTIVE)
+                await self._send("session.updated", session=SESSION)
             case "input_audio_buffer.append":
                 self._hears.set()
             case "conversation.item.create":

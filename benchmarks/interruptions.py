@@ -34,8 +34,10 @@ from sessions import PLAIN, server
 
 CLIENTS = Path(__file__).with_name("interruption_clients.py")
 ROUNDS = {OURS: 200, AGENTS: 100}
-BUSY_ROUNDS = 40
+BUSY_ROUNDS = 20
 BLOCK = FADE = RATE // 100
+SURE_START = 16  # samples by which the beginning of a part is known
+LATEST_START = 0.2  # seconds after a round in which its sound may still begin, in a process that is late
 AIM_MS, AIM_ERROR_MS = 20.0, 10.0
 
 
@@ -76,26 +78,36 @@ async def tell_progress(name, script_server, rounds):
 def judge(rounds, opened, cuts, played):
     """Compare what the server said and heard with the recording."""
     found = Findings()
-    for one in rounds:
-        begin, end = (max(0, round((moment - opened) * RATE)) for moment in (one.begun, one.ended))
-        window = played[begin:end]
-        if window.size == 0 or not window.any():
-            continue  # interrupted before its first sound
-        judge_latency(one, opened, cuts, begin, window, found=found)
-        judge_truncation(one, window, found)
+    starts = [find_start(one, opened, played) for one in rounds]
+    played_ones = [(one, start) for one, start in zip(rounds, starts, strict=True) if start is not None]
+    for (one, start), (_, end) in zip(played_ones, [*played_ones[1:], (None, played.size)], strict=True):
+        judge_latency(one, (start, end), opened, cuts, played, found=found)
+        judge_truncation(one, played[start:end], found)
     return found
 
 
-def judge_latency(one, opened, cuts, begin, window, *, found):
+def find_start(one, opened, played):
+    """Find where the sound of a round begins; None when it was interrupted before its first sample."""
+    begun = max(0, round((one.begun - opened) * RATE))
+    if not one.parts:
+        return None
+    first = numbered(0, SURE_START, one.parts[0].number)
+    ended = round((one.ended - opened + LATEST_START) * RATE)
+    places = begun + np.flatnonzero(played[begun:ended] == first[0])
+    return next((int(place) for place in places if np.array_equal(played[place : place + SURE_START], first)), None)
+
+
+def judge_latency(one, window, opened, cuts, played, *, found):
     started = (one.speech_started - opened) * 1000
-    last = begin + int(np.flatnonzero(np.abs(window.astype(np.int32)) > AUDIBLE)[-1])
-    if last - begin + 1 >= window.size:
+    start, end = window
+    last = start + int(np.flatnonzero(np.abs(played[start:end].astype(np.int32)) > AUDIBLE)[-1])
+    if last + 1 >= end:
         found.not_stopped += 1
         return
-    told = [cut for cut in cuts if one.speech_started <= cut < one.ended]
+    told = [cut for cut in cuts if cut >= one.speech_started]
     if told:
         found.told.append((told[0] - one.speech_started) * 1000)
-    # a block is handed over when the one before it begins to be heard no more
+    # what is handed over with a block is heard in its time, from its first sample to its last
     found.handed_over.append(last // BLOCK * BLOCK / SAMPLES_PER_MS - started)
     found.silent.append((last + 1) / SAMPLES_PER_MS - started)
 

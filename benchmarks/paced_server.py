@@ -21,6 +21,14 @@ PERIOD = 0.1  # seconds between audio deltas
 DELTA_PCM = random.Random(3).randbytes(int(PERIOD * 24_000) * 2)
 CONVERSATION, RESPONSE, ITEM = "conv_1", "resp_1", "item_1"
 TEXT, CLOSE, PING, PONG = 0x1, 0x8, 0x9, 0xA
+DETECTION = {
+    "type": "server_vad",
+    "threshold": 0.5,
+    "prefix_padding_ms": 300,
+    "silence_duration_ms": 500,
+    "create_response": True,
+    "interrupt_response": True,
+}
 SESSION = {
     "type": "realtime",
     "object": "realtime.session",
@@ -32,7 +40,7 @@ SESSION = {
     "tool_choice": "auto",
     "max_output_tokens": "inf",
     "audio": {
-        "input": {"format": {"type": "audio/pcm", "rate": 24000}, "turn_detection": None},
+        "input": {"format": {"type": "audio/pcm", "rate": 24000}, "turn_detection": DETECTION},
         "output": {"format": {"type": "audio/pcm", "rate": 24000}, "voice": "marin", "speed": 1.0},
     },
 }

@@ -66,7 +66,7 @@ class CountingRecorder:
     def write(self, captured, played):
         """Count both."""
         Counts.sent += len(captured) // len(PCM)
-        Counts.received += len(played)
+        Counts.received += len(played) if any(played) else 0
 
     def flush(self):
         """Have nothing to flush."""
