@@ -36,7 +36,7 @@ class ClockedDevice:
         echo: What the microphone hears of the speaker: called with what left the speaker during each block, gives what
             is heard of it meanwhile, as long. `Room` is one. With it blocks carry what was played.
         pace: `"fast"`: twenty times real time while there is something to hear, for a second after it, and while there
-            is something to play; never faster than blocks are received. Otherwise, as with `"real_time"`, a block takes
+            is plenty to play; never faster than blocks are received. Otherwise, as with `"real_time"`, a block takes
             its time: a microphone that was always fast would flood the server with silence while it thinks.
     """
 
@@ -101,7 +101,8 @@ class ClockedDevice:
 
         def in_a_hurry(passed: int) -> bool:
             speaking = microphone.end > 0 and passed < microphone.end + samples_from_ms(_AFTERWARDS_MS)
-            return self._fast and (speaking or duplex.playout.held > 0)
+            # a ring that is less than half full may be waiting for the network: in a hurry it would run dry
+            return self._fast and (speaking or duplex.playout.held > duplex.playout.room)
 
         self._stream = ClockedStream(duplex, recorder=self._recorder, in_a_hurry=in_a_hurry)
         try:

@@ -369,12 +369,38 @@ async def test_fast_while_there_is_something_to_hear_or_to_play(autojump_clock) 
         await receive(stream, 10)
         assert trio.current_time() - begun == pytest.approx(0.2)
 
-        stream.write(numbered(480))
-        stream.write(numbered(4800))
+        stream.write(numbered(7200))
         begun = trio.current_time()
-        blocks = await receive(stream, 11)  # the first is under way already
-        assert trio.current_time() - begun == pytest.approx(0.02 + 10 * 0.001)
-        assert blocks[-1].position.samples == 5280
+        await receive(stream, 8)  # the first is under way already
+        assert trio.current_time() - begun == pytest.approx(0.02 + 7 * 0.001)
+        await receive(stream, 1)
+        assert trio.current_time() - begun == pytest.approx(0.02 + 7 * 0.001 + 0.02), "less than half full: no hurry"
+
+
+async def test_fast_is_as_fast_as_the_sound_comes(autojump_clock) -> None:
+    """Sound that comes at five times real time is played whole, at five times, and without a gap."""
+    tape = Tape()
+    device = ClockedDevice(pace="fast", recorder=tape)
+    sound = numbered(30_000) * 4  # five seconds
+
+    async def feed(stream: AudioStream) -> None:
+        rest = sound
+        while rest:
+            fits = min(stream.room, 2400) * 2
+            stream.write(rest[:fits])
+            rest = rest[fits:]
+            await trio.sleep(fits / 48_000 / 5)
+
+    async with device.open() as stream, trio.open_nursery() as nursery:
+        begun = trio.current_time()
+        nursery.start_soon(feed, stream)
+        samples = 0
+        while samples < len(sound) // 2:
+            samples = (await stream.receive_block()).position.samples
+        assert trio.current_time() - begun < 1.5
+
+    assert tape.played.strip(b"\0") == sound
+    assert device.statistics().underruns == 0
 
 
 async def test_fast_waits_for_who_is_slow(autojump_clock) -> None:
