@@ -52,7 +52,7 @@ def test_all_that_look_for_a_server_do_it_in_the_same_way():
         _, found, rest = program.read_text(encoding="utf-8").partition("async def find_server()")
         finders += [rest.partition("\n\n\n")[0]] if found else []
 
-    assert len(finders) == 4
+    assert len(finders) == 6
     assert len(set(finders)) == 1
 
 
