@@ -191,6 +191,14 @@ class Conversation:
             self._learn(item)
         self._join(item)
 
+    def _complete(self, response_id: str) -> None:
+        """Take what a completed response made as whole, also where its items do not say so themselves."""
+        for item in self._items.values():
+            if item.response_id == response_id:
+                for part in item.parts:
+                    part.whole = True
+                self._learn(item)
+
     def _learn(self, item: ConversationItem) -> None:
         """Take over how fast the assistant speaks: one part after the other is spoken by the same voice."""
         for part in item.parts:
@@ -228,6 +236,8 @@ class Conversation:
             _remember(self._out_of_band, response.id)
         if isinstance(response.status, str):
             _remember(self._statuses, response.id, response.status)
+            if response.status == "completed" and response.id not in self._out_of_band:
+                self._complete(response.id)
         if response.id in self._out_of_band or not isinstance(response.output, list):
             return
         for value in response.output:

@@ -131,6 +131,8 @@ class Stopwatch:
                 # the silence that turn detection waited for is not speech
                 self._ended_at = self.captured_at(max(0, end - self._silence_ms))
                 self._over_at, self._stopped_item = now, item_id
+            case events.InputAudioBufferTimeoutTriggered(item_id=item_id):
+                self._ended_at, self._stopped_item = None, item_id  # nobody spoke: what is committed is silence
             case events.InputAudioBufferCommitted(item_id=item_id) if item_id != self._stopped_item:
                 if not self._released:
                     self._ended_at = now - (self.round_trip() or 0.0)

@@ -308,6 +308,16 @@ def test_heard_text_is_exact_at_both_ends_and_whole_words_between():
     assert item.heard_text == item.generated_text == "One two three four five six"
 
 
+def test_a_completed_response_makes_its_items_whole():
+    """Some servers say so of the response only."""
+    conversation = mirror(*begun(), *spoken("One two three four five six", 2700))
+    conversation.set_heard(part(), 2700)
+    conversation.apply(ResponseDone(**E, response=Response(id="r1", status="completed", conversation_id="c")))
+
+    assert conversation.get("a").parts[0].whole
+    assert conversation.get("a").heard_text == "One two three four five six"
+
+
 def test_an_item_that_was_cut_off_was_not_heard_to_its_last_word():
     """The transcript runs ahead of the sound; where generation ended, some of it never became sound."""
     conversation = mirror(*begun(), *spoken("One two three four five six seven eight nine ten", 1000))

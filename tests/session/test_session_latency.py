@@ -144,6 +144,38 @@ async def test_an_old_silence_is_not_the_beginning_of_a_new_answer(autojump_cloc
         assert response.latency is None
 
 
+async def test_an_answer_to_silence_answers_no_speech(autojump_clock, open_voice, tone):
+    """The server spoke up because nobody did."""
+    async with open_voice(turn_detection="server_vad") as talk:
+        responses = talk.session.responses()
+        await trio.sleep(2)
+        idle = {"audio_start_ms": 0, "audio_end_ms": 2000, "item_id": "item_u"}
+        await talk.peer.send("input_audio_buffer.timeout_triggered", **idle)
+        await talk.peer.send("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
+        await answer(talk, tone(200))
+        response = await responses.receive()
+        await response.heard()
+
+        assert response.speech_ended_at is None
+        assert response.latency is None
+
+
+async def test_a_commit_by_the_program_ends_the_turn_when_it_was_sent(autojump_clock, open_voice, tone, far):
+    """Half a round trip before the server's word, and as much on the way back."""
+    async with open_voice(turn_detection=None) as talk:
+        far(talk)
+        responses = talk.session.responses()
+        await trio.sleep(2)
+        await talk.peer.send("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
+        committed_at = trio.current_time()
+        await answer(talk, tone(200))
+        response = await responses.receive()
+        await response.heard()
+
+        assert response.speech_ended_at == pytest.approx(committed_at - 0.08)
+        assert (response.latency.turn_detection_ms, response.latency.network_ms) == (0, 80)
+
+
 def test_nothing_is_told_before_the_first_sound():
     """Nor without a device."""
     assert Stages(turn_over_at=1.0, audio_at=2.0).latency(0.5, None) is None
