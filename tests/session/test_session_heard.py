@@ -1,8 +1,10 @@
 """Which words a session says were heard, and how long they took to come."""
 
+import pytest
 import trio
 
-from realtime_trio import Interrupted
+from realtime_trio import Interrupted, open_server, open_session
+from realtime_trio.audio import ClockedDevice
 
 SPEECH_STARTED = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 0, "item_id": "item_u"}
 
@@ -43,3 +45,28 @@ async def test_a_barge_in_says_which_words_were_heard(autojump_clock, open_voice
         assert 5 <= len(record.heard_text.split()) <= 7
         assert record.generated_text == mirrored.generated_text == words + " "
         assert mirrored.heard_ms == record.cut_ms
+
+
+@pytest.mark.parametrize("seconds", [1.0, 3.3, 7.0])
+async def test_the_words_of_an_interruption_are_those_that_came_out(autojump_clock, seconds):
+    """From the offline server's voice to the device: right to the word that was being said, and one beside it."""
+
+    async def speak(request):
+        yield "Toronto is cold today, with light rain and a gentle wind from the lake. "
+        yield "You may want to take an umbrella, and perhaps a warm jacket for the evening."
+
+    async with (
+        open_server(listen=False, brain=speak) as server,
+        open_session(connect=server.connect, audio=ClockedDevice(output_latency_ms=30), drain=False) as session,
+    ):
+        await session.send_text("Well?")
+        await trio.sleep(seconds)
+        record = await session.interrupt()
+        (part,) = record.parts
+        words = server.spoken_words(part.item_id)
+        said = sum(following.start / 24 <= part.cut_ms for following in words[1:])
+
+        assert 700 * seconds < part.cut_ms < 1000 * seconds + 20
+        assert part.generated_text.startswith(part.heard_text)
+        assert abs(len(part.heard_text.split()) - said) <= 2
+        assert session.conversation.get(part.item_id).heard_text == part.heard_text
