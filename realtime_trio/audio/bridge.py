@@ -129,8 +129,8 @@ class BridgeDevice:
         output_latency_ms: Milliseconds from `receive_played` to the far person's ear, as well as you know it: so much
             later something counts as heard. (Where the sound was cut does not depend on it.)
         buffer_ms: Milliseconds that may wait to be captured. What waits is delay, so this is the longest there can be.
-        echoes: Whether the far microphone may hear the far speaker, and nothing at the far end cancels that. Browsers
-            and telephones do.
+        echoes: Whether the far microphone may hear the far speaker, and nothing at the far end cancels that; browsers
+            and telephones cancel it. Blocks then carry what was played.
         recorder: Told everything, block by block. Whoever made it closes it.
     """
 
