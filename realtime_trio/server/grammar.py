@@ -57,8 +57,9 @@ public <turn> = [please] <question> | <remark>;
 
 _BEGINNINGS = """
 <beginning> = (<what> | how is | how's | tell me) [the [weather [like] [in]]] | tell me a [long]
-  | <what> [the] temperature [in] | (<what> | how much is | calculate) <number> [<sign> [<number> <sign>]] | how much [is] | calculate | count [up] [to]
-  | count from [<number> [to]] | count down [from] | how (warm | hot | cold) is it in | repeat [after [me]]
+  | <what> [the] temperature [in] | (<what> | how much is | calculate) <number> [<sign> [<number> <sign>]]
+  | how much [is] | calculate | count [up] [to] | count from [<number> [to]] | count down [from]
+  | how (warm | hot | cold) is it in | repeat [after [me]]
   | what time | what day | can you | could you [please] | i would like to | um | uh;
 """
 

@@ -118,6 +118,96 @@ async def test_an_audio_turn_with_server_vad(user_speech):
         await with_client(server, body)
 
 
+async def detect(talk: Talk, **detection: Any) -> Any:
+    """Set turn detection; return it as the server tells it."""
+    await talk.connection.session.update(
+        session={
+            "type": "realtime",
+            "audio": {"input": {"turn_detection": detection, "noise_reduction": {"type": "near_field"}}},
+        }
+    )
+    updated = (await talk.until("session.updated")).session.audio.input
+    assert "near_field" == updated.noise_reduction.type
+    return updated.turn_detection
+
+
+async def append(talk: Talk, sound: bytes) -> None:
+    for start in range(0, len(sound), 9600):
+        chunk = base64.b64encode(sound[start : start + 9600]).decode()
+        await talk.connection.input_audio_buffer.append(audio=chunk)
+
+
+@pytest.mark.parametrize("eagerness", ["low", "high"])
+async def test_an_audio_turn_with_semantic_vad_and_noise_reduction(user_speech, eagerness):
+    class Ear:
+        async def recognise(self, pcm: bytes) -> Transcript:
+            return Transcript("what time is it and")
+
+    async def body(talk):
+        detection = await detect(talk, type="semantic_vad", eagerness=eagerness)
+        assert ("semantic_vad", eagerness) == (detection.type, detection.eagerness)
+        await append(talk, user_speech + bytes(48_000 * 8))
+        done = await talk.until("response.done")
+        assert "completed" == done.response.status
+        (started,) = talk.of_type("input_audio_buffer.speech_started")
+        (stopped,) = talk.of_type("input_audio_buffer.speech_stopped")
+        assert started.item_id == stopped.item_id
+        waited = stopped.audio_end_ms - (len(user_speech) / 48 - 2000)
+        assert (1000 < waited < 2000) if eagerness == "high" else (5000 < waited < 8000)
+
+    async with open_server(recogniser=Ear()) as server:
+        await with_client(server, body)
+
+
+async def test_turns_without_responses_and_a_noise_item_that_is_deleted(user_speech):
+    class Ear:
+        async def recognise(self, pcm: bytes) -> Transcript:
+            return Transcript("what time is it")
+
+    asked = []
+
+    async def brain(request):
+        asked.append([said.text for said in request.history])
+        yield "Noon."
+
+    async def body(talk):
+        detection = await detect(talk, type="server_vad", create_response=False, interrupt_response=False)
+        assert (False, False) == (detection.create_response, detection.interrupt_response)
+        for _ in range(3):
+            await append(talk, user_speech)
+            await talk.until("conversation.item.done")
+        ids = [event.item_id for event in talk.of_type("input_audio_buffer.committed")]
+        await talk.connection.conversation.item.delete(item_id=ids[1])
+        assert ids[1] == (await talk.until("conversation.item.deleted")).item_id
+        assert [] == talk.of_type("response.created")
+        await talk.connection.response.create()
+        assert "completed" == (await talk.until("response.done")).response.status
+        assert [["what time is it"] * 2] == asked
+
+    async with open_server(brain=brain, recogniser=Ear()) as server:
+        await with_client(server, body)
+
+
+@pytest.mark.slow
+async def test_an_idle_timeout():
+    """Five seconds, the shortest there is, on the real clock."""
+
+    async def body(talk):
+        assert 5000 == (await detect(talk, type="server_vad", idle_timeout_ms=5000)).idle_timeout_ms
+        await append(talk, bytes(48_000))
+        await talk.connection.response.create(response={"output_modalities": ["text"]})
+        await talk.until("response.done")
+        begun = asyncio.get_running_loop().time()
+        triggered = await talk.until("input_audio_buffer.timeout_triggered")
+        assert 4.9 < asyncio.get_running_loop().time() - begun < 7
+        assert 1000 == triggered.audio_start_ms == triggered.audio_end_ms
+        assert triggered.item_id == (await talk.until("input_audio_buffer.committed")).item_id
+        await talk.until("response.created")
+
+    async with open_server(recogniser="none") as server:
+        await with_client(server, body)
+
+
 async def test_a_tool_call_and_its_answer():
     async def brain(request):
         last = request.history[-1]
