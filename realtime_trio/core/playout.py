@@ -40,6 +40,7 @@ class PlayoutLedger:
         self._generation = 0
         self._logs: dict[int, Generation] = {0: Generation(0)}
         self._parts: dict[PartKey, Part] = {}  # in order of first audio
+        self._of: dict[str, list[Part]] = {}  # the same by response: each block asks about one, a long talk has many
         self._current: Part | None = None  # begun: it has the voice until it is over
         self._waiting: deque[Part] = deque()  # not begun, each with something to play
         self._blocked: dict[str, None] = {}
@@ -152,7 +153,7 @@ class PlayoutLedger:
             The new generation, which the device is to be told.
         """
         if response_ids is None:
-            response_ids = {key.response_id for key in self._parts}
+            response_ids = set(self._of)
         log = self._logs[self._generation]
         for response_id in response_ids:
             self.discard(response_id)
@@ -250,13 +251,11 @@ class PlayoutLedger:
 
     def parts(self, response_id: str | None = None) -> tuple[PartKey, ...]:
         """The known parts, of one response or of all, in the order of their first audio."""
-        return tuple(key for key in self._parts if response_id is None or key.response_id == response_id)
+        return tuple(self._parts if response_id is None else [part.key for part in self._of.get(response_id, ())])
 
     def pending(self, response_id: str) -> bool:
         """Whether audio of this response was received that is not handed over yet (and will be, if nothing cuts it)."""
-        return any(
-            part.queued or self._in_flight(part) for part in self._parts.values() if part.key.response_id == response_id
-        )
+        return any(part.queued or self._in_flight(part) for part in self._of.get(response_id, ()))
 
     def played(self, response_id: str, now: float) -> bool:
         """Whether all audio that was received of this response left the speaker; also true when there is none."""
@@ -270,14 +269,13 @@ class PlayoutLedger:
             for good if some of it was cut.
         """
         latest = -math.inf
-        for part in self._parts.values():
-            if part.key.response_id == response_id:
-                if sum(span.length for span in part.spans) < part.received:
-                    return math.inf
-                for span in part.spans:
-                    log = self._logs.get(span.generation)
-                    if log is not None:
-                        latest = max(latest, log.heard_at(span.start + span.length))
+        for part in self._of.get(response_id, ()):
+            if sum(span.length for span in part.spans) < part.received:
+                return math.inf
+            for span in part.spans:
+                log = self._logs.get(span.generation)
+                if log is not None:
+                    latest = max(latest, log.heard_at(span.start + span.length))
         return latest
 
     def sounds_at(self, response_id: str) -> float:
@@ -287,8 +285,8 @@ class PlayoutLedger:
             A time in seconds; inf while none of it was handed over, -inf if it is long past.
         """
         earliest = math.inf
-        for part in self._parts.values():
-            if part.key.response_id == response_id and part.spans:
+        for part in self._of.get(response_id, ()):
+            if part.spans:
                 first = part.spans[0]
                 log = self._logs.get(first.generation)
                 at = -math.inf if log is None else log.heard_at(first.start + 1)
@@ -313,12 +311,16 @@ class PlayoutLedger:
             if len(self._parts) >= _MAX_PARTS:
                 self._forget_oldest()
             record = self._parts[key] = Part(key)
+            self._of.setdefault(key.response_id, []).append(record)
         return record
 
     def _forget_oldest(self) -> None:
         for key, part in self._parts.items():
             if not part.queued and part is not self._current and not self._in_flight(part):
                 del self._parts[key]
+                self._of[key.response_id].remove(part)
+                if not self._of[key.response_id]:
+                    del self._of[key.response_id]
                 return
 
     def _in_order(self) -> list[Part]:

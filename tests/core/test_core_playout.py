@@ -268,6 +268,7 @@ def test_memory_is_bounded():
             ledger.cut(())
 
     assert len(ledger.parts()) <= 1024
+    assert sum(len(ledger.parts(response_id)) for response_id in ledger._of) == len(ledger.parts())
     assert len(ledger._logs) <= 66
     assert all(not log.in_flight for log in ledger._logs.values())
     assert ledger.queued == 0
