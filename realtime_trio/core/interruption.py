@@ -194,6 +194,7 @@ class Interrupter:
     def __init__(self, ledger: PlayoutLedger) -> None:
         self._ledger = ledger
         self._responses: dict[str, _Watched] = {}
+        self._interrupted: dict[str, _Watched] = {}  # those of them of which something may be left to be told
         self._ignored: dict[str, None] = {}  # out of band, or over
 
     def handle(self, event: ServerEvent) -> None:
@@ -261,6 +262,7 @@ class Interrupter:
             if watched.done and not self._ledger.pending(response_id):
                 continue
             watched.interrupted = True
+            self._interrupted[response_id] = watched
             ended.append(response_id)
             if not watched.done and not server_cancels:
                 cancel.append(response_id)
@@ -277,6 +279,7 @@ class Interrupter:
         watched = self._watch(response_id)
         if watched is not None:
             watched.interrupted = True
+            self._interrupted[response_id] = watched
 
     def repairs(self) -> list[Repair]:
         """Take what the server is to be told now, each truncation and deletion once.
@@ -284,13 +287,12 @@ class Interrupter:
         Call it after every cut report, and after every event while an interrupted response is not done.
         """
         found: list[Repair] = []
-        for response_id, watched in list(self._responses.items()):
-            if watched.interrupted:
-                waiting = False
-                for item_id, item in watched.items.items():
-                    waiting = self._repair(response_id, item_id, item, found) or waiting
-                if watched.done and not waiting:
-                    self._ignore(response_id)
+        for response_id, watched in list(self._interrupted.items()):
+            waiting = False
+            for item_id, item in watched.items.items():
+                waiting = self._repair(response_id, item_id, item, found) or waiting
+            if watched.done and not waiting:
+                self._ignore(response_id)
         return found
 
     def settled(self, plan: InterruptionPlan) -> bool:
@@ -346,6 +348,7 @@ class Interrupter:
 
     def _ignore(self, response_id: str) -> None:
         self._responses.pop(response_id, None)
+        self._interrupted.pop(response_id, None)
         self._ignored[response_id] = None
         if len(self._ignored) > _MAX_IGNORED:
             del self._ignored[next(iter(self._ignored))]
