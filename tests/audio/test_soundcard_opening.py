@@ -51,6 +51,16 @@ async def test_what_cannot_be_opened_says_why(refuse, words, autojump_clock):
     assert not card._owner.in_use
 
 
+async def test_a_stream_that_cannot_be_started_is_closed(autojump_clock):
+    sd = FakeSoundDevice()
+    sd.start = busy
+
+    with pytest.raises(DeviceUnavailable, match="it is busy"):
+        await make_card(sd).open().__aenter__()
+    assert [stream.kind for stream in sd.opened] == ["duplex", "output"]
+    assert sd.live == []
+
+
 async def test_names_that_fit_nothing_or_several(autojump_clock):
     sd = FakeSoundDevice(LAPTOP, HEADSET, device("USB Camera", 1, 0))
 
