@@ -11,7 +11,7 @@ from realtime_trio.core.gate import LevelGate
 BLOCK_MS = 20
 SPEECH = -26.0  # dBFS, as near a microphone as people sit
 ROOM = -60.0
-LOWEST, HIGHEST = -52.0, -34.0
+LOWEST, HIGHEST = -52.0, -22.0  # of any threshold; what is louder is never shut out
 
 levels = st.one_of(st.floats(-120, 0), st.just(-math.inf), st.floats())
 blocks = st.lists(st.tuples(levels, st.booleans(), st.sampled_from([10, 20, 40])), max_size=400)
@@ -46,16 +46,44 @@ def test_no_sound_moves_the_threshold_out_of_its_bounds(fed):
 
 
 @given(blocks, st.lists(levels, max_size=400))
-def test_what_is_heard_over_the_assistant_teaches_nothing(before, residue):
+def test_what_is_heard_over_the_assistant_never_lowers_the_threshold(before, residue):
     gate = LevelGate()
     for level, playing, ms in before:
         gate.feed(level, playing, ms)
-    threshold = gate.threshold_dbfs
+    gate.feed(-math.inf, False, BLOCK_MS)
+    learnt = gate.threshold_dbfs
 
     for level in residue:
         gate.feed(level, True, BLOCK_MS)
 
-    assert gate.threshold_dbfs == threshold
+        assert gate.threshold_dbfs >= learnt
+
+
+@given(blocks)
+def test_residue_is_forgotten(before):
+    gate = LevelGate()
+    for level, playing, ms in before:
+        gate.feed(level, playing, ms)
+    gate.feed(-math.inf, False, BLOCK_MS)
+    learnt = gate.threshold_dbfs
+
+    feed(gate, -math.inf, playing=True, ms=30_000)
+
+    assert gate.threshold_dbfs == learnt
+
+
+def test_what_is_left_of_a_loud_echo_cannot_keep_it_open():
+    """Bursts of 100 ms that are as loud as speech, in a room where cancelling fails, right after the user's turn."""
+    gate = LevelGate()
+    talk(gate, SPEECH, seconds=10)
+    passed = []
+
+    for _ in range(150):
+        passed += feed(gate, -30.0, playing=True, ms=100)
+        passed += feed(gate, -45.0, playing=True, ms=100)
+
+    assert not any(passed[-500:]), "in the last ten of thirty seconds"
+    assert feed(gate, SPEECH + 4, playing=True, ms=140)[-1], "the user is louder, and is heard"
 
 
 @given(blocks, st.lists(st.floats(-120, LOWEST), min_size=50, max_size=400))
@@ -74,17 +102,17 @@ def test_nobody_louder_than_the_highest_threshold_is_ever_shut_out(before):
     for level, playing, ms in before:
         gate.feed(level, playing, ms)
 
-    assert feed(gate, HIGHEST + 1, playing=True, ms=160)[-1]
+    assert feed(gate, HIGHEST + 1, playing=True, ms=140)[-1]
 
 
-@pytest.mark.parametrize("block_ms", [10, 20, 40])
-def test_it_opens_after_160_ms_whatever_the_length_of_a_block(block_ms):
+@pytest.mark.parametrize("block_ms", [10, 20, 35])
+def test_it_opens_after_140_ms_whatever_the_length_of_a_block(block_ms):
     gate = LevelGate()
 
-    passed = feed(gate, SPEECH, playing=True, ms=400, block_ms=block_ms)
+    passed = feed(gate, SPEECH, playing=True, ms=420, block_ms=block_ms)
 
-    assert passed.index(True) == 160 // block_ms - 1
-    assert all(passed[160 // block_ms - 1 :])
+    assert passed.index(True) == 140 // block_ms - 1
+    assert all(passed[140 // block_ms - 1 :])
 
 
 def test_a_click_does_not_open_it():
@@ -106,17 +134,30 @@ def test_words_with_gaps_between_syllables_open_it():
     assert passed[-1]
 
 
+def test_a_user_who_talks_on_over_the_assistant_is_not_cut_into_pieces():
+    gate = LevelGate()
+    talk(gate, SPEECH, seconds=10)
+    feed(gate, ROOM, playing=True, ms=2_000)
+    passed = []
+
+    for _ in range(75):
+        passed += feed(gate, SPEECH + 3, playing=True, ms=150) + feed(gate, SPEECH - 6, playing=True, ms=150)
+        passed += feed(gate, ROOM, playing=True, ms=100)
+
+    assert all(passed[10:])
+
+
 def test_it_stays_open_through_pauses_and_closes_after_the_last_word():
     gate = LevelGate()
     feed(gate, SPEECH, playing=True, ms=200)
 
     for _ in range(5):
-        assert all(feed(gate, ROOM, playing=True, ms=600))
+        assert all(feed(gate, ROOM, playing=True, ms=400))
         assert all(feed(gate, SPEECH, playing=True, ms=200))
     after = feed(gate, ROOM, playing=True, ms=2_000)
 
-    assert after.index(False) == 700 // BLOCK_MS - 1
-    assert not any(after[700 // BLOCK_MS :])
+    assert after.index(False) == 500 // BLOCK_MS - 1
+    assert not any(after[500 // BLOCK_MS :])
 
 
 def test_who_was_speaking_when_the_assistant_begins_is_not_cut_off():
@@ -139,28 +180,28 @@ def test_a_user_with_a_quiet_microphone_is_heard_after_a_few_words():
 
     talk(gate, -44.0, seconds=6)
 
-    assert feed(gate, -44.0, playing=True, ms=160)[-1]
+    assert feed(gate, -44.0, playing=True, ms=140)[-1]
 
 
 def test_a_quiet_user_after_a_loud_one_gets_through_within_a_few_words():
     gate = LevelGate()
     talk(gate, -8.0, seconds=60)
-    assert feed(gate, -33.0, playing=True, ms=160)[-1], "at once, if not very quiet"
+    assert feed(gate, -33.0, playing=True, ms=140)[-1], "at once, if not very quiet"
     feed(gate, ROOM, playing=True, ms=2_000)
     assert not any(feed(gate, -42.0, playing=True, ms=1_000))
 
     talk(gate, -42.0, seconds=4)
 
-    assert feed(gate, -42.0, playing=True, ms=160)[-1]
+    assert feed(gate, -42.0, playing=True, ms=140)[-1]
 
 
-@pytest.mark.parametrize("noise", [-70.0, -55.0, -45.0, -math.inf])
+@pytest.mark.parametrize("noise", [-70.0, -55.0, -42.0, -math.inf])
 def test_a_room_in_which_nobody_speaks_teaches_nothing(noise):
     gate = LevelGate()
 
     feed(gate, noise, playing=False, ms=60_000)
 
-    assert gate.threshold_dbfs == max(-40.0, min(noise + 6, HIGHEST))
+    assert gate.threshold_dbfs == max(-40.0, noise + 12)
     assert not any(feed(gate, noise, playing=True, ms=5_000))
 
 
