@@ -46,7 +46,7 @@ class Findings:
 
     def __init__(self):
         self.told, self.handed_over, self.silent, self.errors = [], [], [], []
-        self.beyond_received = self.not_stopped = 0
+        self.beyond_received = self.not_stopped = self.unlike = 0
 
 
 async def run(name, rounds, environment, *, more="", **script):
@@ -116,7 +116,9 @@ def judge_truncation(one, window, found):
     sounds = window[window != 0]
     expected = np.concatenate([numbered(0, part.sent, part.number) for part in one.parts])
     sure = max(0, sounds.size - FADE)  # beyond it samples are faded: they are counted, not read
-    assert np.array_equal(sounds[:sure], expected[:sure]), f"{one.kind}: what was played is not what was sent"
+    if not np.array_equal(sounds[:sure], expected[:sure]):
+        found.unlike += 1
+        return
     left = sounds.size
     for part in one.parts:
         came_out = min(left, part.sent)
@@ -136,7 +138,9 @@ def report(title, findings):
     spread(f"From speech_started on the socket, {title}", "ms", figures)
     for name, found in findings.items():
         if found.not_stopped:
-            print(f"  {name} had not stopped when the round was over, {found.not_stopped} times")
+            print(f"  {name} had not stopped when the next round began, {found.not_stopped} times")
+        if found.unlike:
+            print(f"  {name} played something else than was sent, {found.unlike} times")
 
 
 def report_errors(findings):

@@ -13,12 +13,14 @@ AUDIBLE = 33
 """A sample that is louder can be heard; this is -60 dBFS."""
 
 _QUIETEST, _NUMBERS = 2_000, 16_381  # a prime, so that no period of a device or a delta falls in with it
+_STEPS = 97
 
 
 def numbered(first, samples, part):
     """Make so many samples of a part, from a place in it."""
     places = np.arange(first, first + samples, dtype=np.int64)
-    return (_QUIETEST + (places + 4_801 * part) % _NUMBERS).astype("<i2")
+    step = 1 + part % _STEPS  # so that no piece of one part is like a piece of the next
+    return (_QUIETEST + places * step % _NUMBERS).astype("<i2")
 
 
 def samples_of(pcm):

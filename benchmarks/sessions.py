@@ -50,9 +50,10 @@ def measure(kind, url, environment, seconds, sessions):
     command = [sys.executable, CLIENTS, kind, url, str(seconds), str(sessions)]
     done = subprocess.run(command, check=False, capture_output=True, text=True, env=environment)
     if done.returncode:
-        if "did not keep pace" not in done.stderr:
+        _, said, figures = done.stderr.partition("did not keep pace")
+        if not said:
             raise RuntimeError(f"{kind} failed:\n{done.stderr}")
-        progress(f"{kind} {done.stderr.strip()}")
+        progress(f"{kind} {said}{figures.splitlines()[0]}")
         return None
     return float(done.stdout)
 
