@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import shutil
 import sys
 
 _INTERRUPTED = 130
@@ -53,6 +54,7 @@ def _run() -> int:
         colour=wants_colour(sys.stdout),
         keyboard=keyboard,
         full_screen=keyboard and can_be_drawn_on(sys.stdout),
+        width=shutil.get_terminal_size().columns if sys.stdout.isatty() else None,
     )
     try:
         return trio.run(run, options, terminal)

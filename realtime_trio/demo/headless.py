@@ -17,7 +17,6 @@ from realtime_trio.server import Recogniser, Source
 from realtime_trio.session import Session
 
 from .follower import Follower
-from .lines import Lines
 from .stage import Stage
 from .talk import Talk
 from .typed import read_lines
@@ -51,8 +50,6 @@ class HeadlessTalk:
 
     def __attrs_post_init__(self) -> None:
         self._device = ClockedDevice(recorder=self.stage.recorder, output_latency_ms=_OUTPUT_LATENCY_MS)
-        terminal = self.stage.terminal
-        self.stage.lines = Lines(terminal.write, now=self.stage.now, colour=terminal.colour)
 
     async def run(self) -> None:
         """Have the talk, to its end.

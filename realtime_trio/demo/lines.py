@@ -10,15 +10,17 @@ patience, by others that have words, is left behind, and what comes for it later
 
 import math
 import os
+import textwrap
 from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Protocol, TextIO
 
 import attrs
 
-__all__ = ["Line", "Lines", "Showing", "can_be_drawn_on", "printable", "wants_colour"]
+__all__ = ["Line", "Lines", "Showing", "can_be_drawn_on", "folded", "printable", "wants_colour"]
 
 _LONGEST_NAME = 12
+_NARROWEST = 16  # columns: what is narrower is not folded
 _NO_WORDS = "(no words yet)"
 _COLOURS = {
     "user": "36",  # cyan
@@ -36,6 +38,25 @@ _DIM = "2"
 def wants_colour(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:
     """Tell whether colours are welcome: on a terminal, unless `NO_COLOR` is set."""
     return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
+
+
+def folded(line: str, width: int | None, indent: int) -> str:
+    """Break a line between words, so that it fits.
+
+    Args:
+        line: What is too long, perhaps.
+        width: Columns that there are; None for no limit.
+        indent: Columns by which all but the first are moved in.
+
+    Returns:
+        One line, or several with line ends between them.
+    """
+    if width is None or len(line) <= width or width < indent + _NARROWEST:
+        return line
+    return textwrap.fill(
+        line, width, subsequent_indent=" " * indent, replace_whitespace=False, break_on_hyphens=False,
+        drop_whitespace=True,
+    )  # fmt: skip
 
 
 def can_be_drawn_on(stream: TextIO, environ: Mapping[str, str] = os.environ) -> bool:

@@ -106,12 +106,18 @@ class _Run:
     def _last_words(self) -> Iterator[str]:
         stage = self.stage
         if isinstance(stage.lines, Board):  # the screen is gone, and what was said with it
-            yield from transcript(stage.lines.entries(sys.maxsize))
+            yield from transcript(stage.lines.entries(sys.maxsize), width=stage.terminal.width)
         yield ""
         sound: Iterable[tuple[str, str]] = ()
         if isinstance(self._talk, SoundCardTalk):
             sound = sound_rows(self._talk.device.statistics(), self._talk.echo)
-        yield from summary(stage.record, recording=stage.options.record, seconds=stage.recorder.seconds, sound=sound)
+        yield from summary(
+            stage.record,
+            recording=stage.options.record,
+            seconds=stage.recorder.seconds,
+            sound=sound,
+            width=stage.terminal.width,
+        )
 
     def _show_noise(self) -> None:
         if isinstance(self._talk, SoundCardTalk) and self._talk.noise:
@@ -154,7 +160,7 @@ class _Run:
                     f"{error} (see --list-devices). Without a sound card talk to OpenAI with --live and --typed, "
                     "--input FILE.wav, or --headless (a simulated user)"
                 ) from error
-            await self._headless(why=f"{error}\n{'':<13}({_SAYS_MORE}), so a simulated user talks")
+            await self._headless(why=f"{error}\n({_SAYS_MORE}), so a simulated user talks")
 
     async def _with_sound_card(self) -> None:
         microphone, speaker = await wanted_devices(self.stage.options)

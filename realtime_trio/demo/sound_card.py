@@ -19,7 +19,6 @@ from realtime_trio.session import Session
 
 from .follower import Follower
 from .keys import Key, Keys, open_keys
-from .lines import Lines
 from .recording import RecordedDevice
 from .stage import Stage
 from .stderr_log import StderrLog
@@ -67,8 +66,6 @@ class SoundCardTalk:
             raise ConfigurationError("--push-to-talk needs the keys of a terminal, and the input is none")
         if terminal.full_screen:
             self.stage.lines = Board(self.stage.now)
-        else:
-            self.stage.lines = Lines(terminal.write, now=self.stage.now, colour=terminal.colour)
 
     async def run(self) -> None:
         """Have the talk, until the user has had enough.

@@ -20,7 +20,7 @@ from realtime_trio.server import Recogniser, Source, open_server
 from realtime_trio.session import Session
 
 from .arguments import Options
-from .lines import Showing
+from .lines import Lines, Showing, folded
 from .record import Record
 from .recording import LateRecorder
 from .voices import ASSISTANT_VOICE
@@ -30,6 +30,7 @@ __all__ = ["Stage", "Terminal", "live_server"]
 
 _INSTRUCTIONS = "You are a friendly voice assistant. Answer in English, in one short sentence. It is now {now}."
 _TRANSCRIPTION = "gpt-4o-mini-transcribe"
+_INDENT = 13  # columns before what is said at the beginning
 _STAND_IN = "offline stand-in (rules, not the real model)"
 
 
@@ -44,6 +45,7 @@ class Terminal:
         full_screen: Whether the whole screen may be had.
         stdin: The file descriptor of what is typed.
         stdout: The file descriptor of the screen.
+        width: Columns that there are for lines; None for no limit.
         signals: What ends the talk early.
     """
 
@@ -53,6 +55,7 @@ class Terminal:
     full_screen: bool = False
     stdin: int = 0
     stdout: int = 1
+    width: int | None = None
     signals: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -64,7 +67,7 @@ class Stage:
         options: What was asked for.
         terminal: Where it is seen.
         recorder: Where its sound is kept.
-        lines: Shows what is said.
+        lines: Shows what is said: one below the other, unless somebody knows better.
         live: The real service, in words; None for the stand-in.
         record: What happens.
         began_at: When it began; infinite before.
@@ -77,6 +80,9 @@ class Stage:
     record: Record = attrs.field(factory=Record)
     lines: Showing = attrs.field(init=False)
     began_at: float = attrs.field(default=math.inf, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.lines = Lines(self.terminal.write, now=self.now, colour=self.terminal.colour)
 
     @property
     def began(self) -> bool:
@@ -126,14 +132,16 @@ class Stage:
                 yield session
             return
         async with open_server(recogniser=recogniser) as server:
-            words = f"{server.url}\n{'':<13}{_STAND_IN}; {server.description}"
+            words = f"{server.url}\n{_STAND_IN}; {server.description}"
             self._introduce({"server": words, **about})
             async with self._open(server.url, audio, drain=drain) as session:
                 yield session
 
     def _introduce(self, about: dict[str, str]) -> None:
         for name, text in {**about, "recording": str(self.options.record)}.items():
-            self.terminal.write(f"  {name:<10} {text}\n")
+            for number, line in enumerate(text.split("\n")):
+                row = f"  {'' if number else name:<10} {line}"
+                self.terminal.write(folded(row, self.terminal.width, _INDENT) + "\n")
         self.terminal.write("\n")
 
     @asynccontextmanager

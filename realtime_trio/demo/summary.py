@@ -8,17 +8,22 @@ from realtime_trio.audio import DeviceStatistics
 from realtime_trio.device import EchoState
 from realtime_trio.session import Interruption
 
+from .lines import folded
 from .record import Record, Turn
 from .view_state import CUT, Entry, echo_words
 
 __all__ = ["sound_rows", "summary", "transcript"]
 
+_INDENT = 17  # columns before what a row says
+_TRANSCRIPT_INDENT = 22
 
-def transcript(entries: Iterable[Entry]) -> Iterator[str]:
+
+def transcript(entries: Iterable[Entry], *, width: int | None = None) -> Iterator[str]:
     """Write down what was said on a screen that is gone.
 
     Args:
         entries: All of it.
+        width: Columns that there are; None for no limit.
 
     Yields:
         Lines, without line ends.
@@ -28,7 +33,7 @@ def transcript(entries: Iterable[Entry]) -> Iterator[str]:
         if entry.cut:
             heard = entry.heard or 0
             words = f"{words[:heard].rstrip()} {CUT} {words[heard:].strip()}"
-        yield f"{entry.at:6.1f} s  {entry.who:<12}{words.strip() or '(no words)'}"
+        yield folded(f"{entry.at:6.1f} s  {entry.who:<12}{words.strip() or '(no words)'}", width, _TRANSCRIPT_INDENT)
 
 
 def sound_rows(statistics: DeviceStatistics, echo: EchoState | None) -> Iterator[tuple[str, str]]:
@@ -55,6 +60,7 @@ def summary(
     recording: str | os.PathLike[str],
     seconds: float,
     sound: Iterable[tuple[str, str]] = (),
+    width: int | None = None,
 ) -> Iterator[str]:
     """Put a talk into a few lines.
 
@@ -63,10 +69,18 @@ def summary(
         recording: The file with the sound.
         seconds: Its length.
         sound: What else there is to tell, as names and texts.
+        width: Columns that there are; None for no limit.
 
     Yields:
         Lines, without line ends.
     """
+    for row in _summary(record, recording, seconds, sound):
+        yield folded(row, width, _INDENT)
+
+
+def _summary(
+    record: Record, recording: str | os.PathLike[str], seconds: float, sound: Iterable[tuple[str, str]]
+) -> Iterator[str]:
     spoken = sum(not turn.typed for turn in record.turns)
     yield "Summary"
     yield _row("turns", f"{len(record.turns)} of the user ({spoken} spoken, {len(record.turns) - spoken} typed)")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime_trio.demo.lines import Lines, wants_colour
+from realtime_trio.demo.lines import Lines, can_be_drawn_on, folded, wants_colour
 
 
 class Screen:
@@ -150,3 +150,27 @@ def test_colours_are_for_terminals_that_want_them(environ, wanted):
 
     assert wants_colour(Terminal(), environ) is wanted
     assert wants_colour(io.StringIO(), environ) is False
+
+
+@pytest.mark.parametrize(
+    ("width", "text"),
+    [
+        (None, "  usage          input 10 tokens (3 text, 7 audio), output 5 tokens"),
+        (80, "  usage          input 10 tokens (3 text, 7 audio), output 5 tokens"),
+        (45, "  usage          input 10 tokens (3 text, 7\n                 audio), output 5 tokens"),
+        (20, "  usage          input 10 tokens (3 text, 7 audio), output 5 tokens"),  # nothing would be left
+    ],
+)
+def test_long_lines_are_folded_between_words(width, text):
+    assert folded("  usage          input 10 tokens (3 text, 7 audio), output 5 tokens", width, 17) == text
+
+
+@pytest.mark.parametrize(("term", "drawn"), [("xterm", True), ("dumb", False), ("unknown", False), (None, True)])
+def test_a_dumb_terminal_cannot_be_drawn_on(term, drawn):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    environ = {"TERM": term} if term else {}
+    assert can_be_drawn_on(Terminal(), environ) is drawn
+    assert can_be_drawn_on(io.StringIO(), environ) is False
