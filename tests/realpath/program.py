@@ -68,6 +68,12 @@ class Program:
         """Give the lines of text that it has written so far."""
         return [one["text"] for one in self.all("line")]
 
+    async def stand_still(self, seconds: float) -> None:
+        """Let it stand still, as Ctrl-Z and `fg` do, or a laptop that sleeps."""
+        self._process.send_signal(signal.SIGSTOP)
+        await trio.sleep(seconds)
+        self._process.send_signal(signal.SIGCONT)
+
     async def finish(self) -> int:
         """Let it end by itself, as at the end of its input, and give its exit code."""
         assert self._process.stdin is not None

@@ -152,16 +152,19 @@ class PulseServer:
         done = await trio.run_process(["pactl", *words], env=self.environment, capture_stdout=True)
         return done.stdout.decode().strip()
 
-    async def add_echo(self, gain: float, *, delay_ms: int = 120) -> None:
-        """Let the microphone hear the loudspeaker, as loud as `gain` times what is played, until the server ends."""
-        await self.control(
-            "load-module",
-            "module-loopback",
-            *("source=speaker.monitor", "sink=miccable", "channels=1", "remix=no"),
-            *(f"latency_msec={delay_ms}", "adjust_time=0"),  # and no resampling to keep it exactly
-        )
+    async def add_echo(self, gain: float) -> None:
+        """Let the microphone hear the loudspeaker, as loud as `gain` times what is played, until the server ends.
+
+        The loudspeaker now plays into the microphone's cable, so both have one clock, as in a laptop. (module-loopback
+        has two, and on a busy machine that room falls silent for seconds, or its delay jumps.)
+        """
+        modules = (await self.control("list", "short", "modules")).splitlines()
+        (number,) = [line.split("\t")[0] for line in modules if "sink_name=speaker" in line]
+        await self.control("unload-module", number)
+        await self.control("load-module", "module-remap-sink", "sink_name=speaker", "master=miccable", "remix=no")
+        await self.control("set-default-sink", "speaker")
         streams = (await self.control("list", "short", "sink-inputs")).splitlines()
-        (number,) = [line.split("\t")[0] for line in streams if "module-loopback" in line]
+        (number,) = [line.split("\t")[0] for line in streams if "module-remap-sink" in line]
         await self.control("set-sink-input-volume", number, str(round(65536 * gain ** (1 / 3))))  # it is cubic
 
     async def play(self, wav: Path, *, sink: str = "miccable") -> None:

@@ -1,5 +1,6 @@
 """Sounds that tests know sample by sample, and where in a recording they are found."""
 
+import sys
 import wave
 from pathlib import Path
 
@@ -112,3 +113,8 @@ def without_gaps(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         stays[begin : end + 1] = True
     places = np.flatnonzero(stays)
     return samples[places], places
+
+
+def show(**measured: object) -> None:
+    """Show what was measured to whoever runs the tests with `-s` or `-rP`."""
+    sys.stdout.write(f"\n{measured}\n")

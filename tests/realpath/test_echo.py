@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from .program import open_talk
-from .signals import FADE, RATE, came_out, level_dbfs, read_wav, sound_begins, sound_ends, sounding
+from .signals import FADE, RATE, came_out, level_dbfs, read_wav, show, sound_begins, sound_ends, sounding
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ That is the whole story of the lighthouse, as it was told to me by the woman who
 """
 
 
-async def test_a_minute_of_its_own_loud_echo_does_not_interrupt_the_assistant(pulse, tmp_path, record_property):
+async def test_a_minute_of_its_own_loud_echo_does_not_interrupt_the_assistant(pulse, tmp_path):
     await pulse.add_echo(ECHO)
 
     async with (
@@ -48,7 +48,7 @@ async def test_a_minute_of_its_own_loud_echo_does_not_interrupt_the_assistant(pu
         await program.do("state")
         state = await program.next("state")
 
-    record_property("state", state)
+    show(state=state)
     assert not program.all("Interrupted")
     assert not program.all("input_audio_buffer.speech_started")
     assert not program.all("heard"), "it still speaks"

@@ -28,7 +28,7 @@ async def test_what_is_said_into_the_microphone_is_recorded_from_it_sample_by_sa
 
 async def test_the_room_gives_back_what_the_loudspeaker_plays_as_loud_as_it_was_asked(pulse, tmp_path):
     played = noise(2.0, seed=2)
-    await pulse.add_echo(0.5, delay_ms=120)
+    await pulse.add_echo(0.5)
 
     async with pulse.record() as speaker, pulse.record("mic") as microphone:
         await pulse.play(write_wav(tmp_path / "played.wav", played), sink="speaker")
