@@ -57,7 +57,8 @@ def make_echo(setting: Literal["auto", "half_duplex"] = "auto") -> EchoControl:
             canceller.
 
     Returns:
-        A new one, for one device. Whether it can cancel is in `half_duplex`: a caller owes it to the user to say so.
+        A new one, for one device. With `half_duplex` nothing cancels, which a caller owes it to the user to say;
+        `state().problem` has the words.
 
     Raises:
         ValueError: There is no such setting.
@@ -286,7 +287,7 @@ class HalfDuplex:
     half_duplex = True
 
     def __init__(self, reason: str = "") -> None:
-        self.reason = reason
+        self._reason = reason
         self.reset()
 
     def reset(self) -> None:
@@ -315,4 +316,4 @@ class HalfDuplex:
     def state(self) -> EchoState:
         """Tell whether the microphone hears the speaker; nothing is cancelled."""
         path = self._listening.path
-        return EchoState("half duplex", None, path.found, path.delay_ms, self.reason)
+        return EchoState("half duplex", None, path.found, path.delay_ms, self._reason)

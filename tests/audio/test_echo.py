@@ -324,8 +324,8 @@ def test_without_any_it_is_half_duplex_and_says_why(without):
     assert isinstance(echo, EchoControl)
     assert echo.half_duplex
     assert echo.state().backend == "half duplex"
-    assert "pywebrtc-audio: " in echo.reason
-    assert "livekit: " in echo.reason
+    assert "pywebrtc-audio: " in echo.state().problem
+    assert "livekit: " in echo.state().problem
 
 
 @pytest.mark.parametrize("failure", [OSError("wrong glibc"), RuntimeError(), SystemError("ABI")])
@@ -336,14 +336,14 @@ def test_a_package_that_breaks_in_its_own_way_is_passed_over(without, monkeypatc
     monkeypatch.setitem(sys.modules, "pywebrtc_audio", types.SimpleNamespace(AudioProcessor=broken))
     without("livekit")
 
-    assert str(failure) in make_echo().reason
+    assert str(failure) in make_echo().state().problem
 
 
 def test_half_duplex_can_be_asked_for():
     echo = make_echo("half_duplex")
 
     assert echo.half_duplex
-    assert echo.reason == ""
+    assert echo.state().problem == ""
 
 
 def test_an_unknown_setting_is_refused():
