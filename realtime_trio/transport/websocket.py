@@ -12,11 +12,11 @@ from typing import Final
 import trio
 import trio_websocket
 import wsproto.utilities
+from wsproto.frame_protocol import FrameProtocol
 
 from realtime_trio.errors import ConnectionClosed, RemoteProtocolError, SessionExpired, redact
 from realtime_trio.nursery import Services
 
-from .frames import client_text_frame
 from .link import Link
 
 __all__ = ["ENDS", "LOST", "RECEIVE_BYTES", "ReaderNursery", "WebSocket", "nothing"]
@@ -100,6 +100,7 @@ class WebSocket:
         self._close_timeout = close_timeout
         self._redact = redact
         self._closed = False
+        self._frames = FrameProtocol(client=True, extensions=[])
         self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
 
     @property
@@ -123,7 +124,8 @@ class WebSocket:
             raise self._end()
         try:
             if self._connection.is_client:
-                await self._link.send_all(client_text_frame(message))
+                # wsproto's frame, past trio-websocket's lock, which lets every other task run first: `link` has its own
+                await self._link.send_all(self._frames.send_data(message, fin=True))
             else:
                 await self._connection.send_message(message)
         except ENDS:

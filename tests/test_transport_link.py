@@ -1,47 +1,9 @@
-"""Frames that we write ourselves, read by wsproto; and that nothing else gets between their pieces."""
+"""The bytes below a WebSocket: nothing gets between the pieces of what is sent."""
 
-import pytest
 import trio
 import trio.testing
-from hypothesis import given
-from hypothesis import strategies as st
-from wsproto.frame_protocol import FrameDecoder
 
-from realtime_trio.transport.frames import client_text_frame
 from realtime_trio.transport.link import Link
-
-
-def read_as_a_server(data):
-    """Decode one frame as wsproto does for a server, which refuses what is not masked."""
-    decoder = FrameDecoder(client=False)
-    decoder.receive_bytes(data)
-    payload = b""
-    while (frame := decoder.process_buffer()) is not None:
-        payload += frame.payload
-        if frame.message_finished:
-            return frame.opcode.name, payload.decode()
-    raise AssertionError("the frame is not whole")
-
-
-@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 125, 126, 127, 65_535, 65_536, 200_001])
-def test_every_length_is_read_back(size):
-    message = ("{" + "a" * size)[:size]
-
-    assert ("TEXT", message) == read_as_a_server(client_text_frame(message))
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_every_text_is_read_back(message):
-    assert ("TEXT", message) == read_as_a_server(client_text_frame(message))
-
-
-def test_the_mask_is_a_fresh_one_each_time():
-    assert 20 == len({client_text_frame("hello") for _ in range(20)})
-
-
-def test_a_lone_surrogate_is_refused():
-    with pytest.raises(UnicodeEncodeError):
-        client_text_frame("\ud800")
 
 
 class Gated(trio.abc.Stream):
