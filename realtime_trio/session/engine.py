@@ -77,6 +77,7 @@ class Engine:
         self.not_understood = Counter[str]()
         self._created = trio.Event()
         self._dropped_ms = 0
+        self._dropped_appends = 0
         self._ended = False
         capture = Capture(
             self._append,
@@ -228,8 +229,9 @@ class Engine:
 
     def _on_block(self, now: float) -> None:
         self.turns.check_heard(now)
-        dropped_ms = round(self.connection.statistics().dropped_audio * 1000)
-        if dropped_ms > self._dropped_ms:
+        if self.connection.dropped_appends > self._dropped_appends:
+            self._dropped_appends = self.connection.dropped_appends
+            dropped_ms = round(self.connection.statistics().dropped_audio * 1000)
             self.subscribers.publish(AudioDropped(dropped_ms - self._dropped_ms))
             self._dropped_ms = dropped_ms
 
