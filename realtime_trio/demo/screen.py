@@ -32,6 +32,7 @@ _PHASES: dict[Phase, tuple[str, str]] = {
     "speaking": ("speaking", "bold green"),
     "paused": ("paused: was that meant?", "bold yellow"),
     "interrupted": ("interrupted", "bold magenta"),
+    "ready": ("ready: space to talk", "bold cyan"),
     "muted": ("muted", "bold red"),
     "device lost": ("device lost", "bold white on red"),
 }

@@ -74,22 +74,28 @@ def summary(
     Yields:
         Lines, without line ends.
     """
-    for row in _summary(record, recording, seconds, sound):
+    room = None if width is None else max(width - _INDENT, 0)
+    for row in _summary(record, recording, seconds, sound, room):
         yield folded(row, width, _INDENT)
 
 
 def _summary(
-    record: Record, recording: str | os.PathLike[str], seconds: float, sound: Iterable[tuple[str, str]]
+    record: Record,
+    recording: str | os.PathLike[str],
+    seconds: float,
+    sound: Iterable[tuple[str, str]],
+    room: int | None,
 ) -> Iterator[str]:
     spoken = sum(not turn.typed for turn in record.turns)
     yield "Summary"
     yield _row("turns", f"{len(record.turns)} of the user ({spoken} spoken, {len(record.turns) - spoken} typed)")
     answers = [response for response in record.responses if response.text]
-    yield _row("", f"{len(answers)} of the assistant, in {len(record.responses)} responses")
+    responses = f"{len(record.responses)} response{'' if len(record.responses) == 1 else 's'}"
+    yield _row("", f"{len(answers)} of the assistant, in {responses}")
     yield from _rows("tool calls", _tools(record.tools))
     yield from _rows("interruptions", [_interruption(one, record) for one in record.interruptions])
     yield _row("usage", _usage(response.usage for response in record.responses))
-    yield from _rows("latency", _latencies(record.turns))
+    yield from _rows("latency", _latencies(record.turns, room))
     yield _row("", "(from the end of what the user said or typed to the first sound at the speaker)")
     for name, text in sound:
         yield _row(name, text)
@@ -128,16 +134,18 @@ def _interruption(interruption: Interruption, record: Record) -> str:
     return f"heard {heard:.2f} s of {generated:.2f} s generated{confirmed}"
 
 
-def _latencies(turns: Iterable[Turn]) -> Iterator[str]:
-    """Make a table of it, where there is anything to be put in."""
+def _latencies(turns: Iterable[Turn], room: int | None) -> Iterator[str]:
+    """Make a table of it, where there is anything to be put in; what was said is shortened to the room there is."""
     turns = list(turns)
     if not turns:
         return
     yield "turn  total = detection + server + network + buffer, in ms"
     for number, turn in enumerate(turns, 1):
-        yield f"{number:>4}  {_times_of(turn)}  {turn.said or '(no words)'}" + (
-            " (spoken over)" if turn.barge_in else ""
-        )
+        figures = f"{number:>4}  {_times_of(turn)}  "
+        said = f"{turn.said or '(no words)'}{' (spoken over)' if turn.barge_in else ''}"
+        if room is not None and len(figures + said) > room:
+            said = said[: max(room - len(figures) - 3, 0)].rstrip() + "..."
+        yield figures + said
 
 
 def _times_of(turn: Turn) -> str:

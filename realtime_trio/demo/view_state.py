@@ -19,8 +19,11 @@ __all__ = ["CUT", "Board", "Entry", "Meter", "Microphone", "Phase", "ViewState",
 CUT = "//"
 """Stands where speech was cut; what follows was not heard."""
 
-Phase: TypeAlias = Literal["listening", "thinking", "speaking", "paused", "interrupted", "muted", "device lost"]
-"""What the talk is doing, in one word. `"paused"`: the assistant waits to know whether the user means to interrupt."""
+Phase: TypeAlias = Literal[
+    "listening", "thinking", "speaking", "paused", "interrupted", "ready", "muted", "device lost"
+]
+"""What the talk is doing, in one word. `"paused"`: the assistant waits to know whether the user means to interrupt;
+`"ready"`: it listens when a key is pressed."""
 
 Microphone: TypeAlias = Literal["open", "muted", "closed", "held back", "lost"]
 """What becomes of the microphone's sound. `"closed"` until a key is pressed; `"held back"` by the echo gate, or by half
@@ -97,6 +100,7 @@ def phase_of(
     assistant_speaks: bool,
     expected: bool,
     muted: bool,
+    closed: bool,
     since_cut: float,
 ) -> Phase:
     """Name what is going on, by what matters most to somebody who looks at the screen.
@@ -108,19 +112,20 @@ def phase_of(
         assistant_speaks: Whether the assistant is to be heard.
         expected: Whether an answer is on its way.
         muted: Whether the microphone is muted.
+        closed: Whether it opens by key only, and no key is pressed.
         since_cut: Seconds since speech was cut; infinite when it never was.
     """
-    if lost:
-        return "device lost"
-    if paused:
-        return "paused"
-    if assistant_speaks:
-        return "speaking"
-    if since_cut < _SHOWN_AFTER_CUT:
-        return "interrupted"
-    if expected and not user_speaks:
-        return "thinking"
-    return "muted" if muted and not user_speaks else "listening"
+    rules: tuple[tuple[bool, Phase], ...] = (
+        (lost, "device lost"),
+        (paused, "paused"),
+        (assistant_speaks, "speaking"),
+        (since_cut < _SHOWN_AFTER_CUT, "interrupted"),
+        (user_speaks, "listening"),
+        (expected, "thinking"),
+        (muted, "muted"),
+        (closed, "ready"),
+    )
+    return next((phase for holds, phase in rules if holds), "listening")
 
 
 @attrs.define

@@ -73,6 +73,7 @@ class Watch:
                 assistant_speaks=assistant_speaks,
                 expected=follower.expected,
                 muted=sound.muted,
+                closed=self._push_to_talk and not sound.pressed,
                 since_cut=now - follower.cut_at,
             ),
             user_speaks=user_speaks,

@@ -291,3 +291,13 @@ async def test_a_reply_that_cannot_be_had_is_told_once(watched, autojump_clock):
     assert watched.record.problems == ["no answer within 30 s"]
     with trio.fail_after(1):
         await watched.follower.quiet(0.3)
+
+
+def test_the_table_of_latencies_stays_a_table_in_a_narrow_terminal():
+    turn = Turn(said="what is the weather in Paris today", responses=[times(Response("a"), ended=1.0, sounded=1.5)])
+
+    lines = list(summary(Record(turns=[turn]), recording="talk.wav", seconds=1, width=80))
+
+    (row,) = [line for line in lines if "what is" in line]
+    assert len(row) <= 80
+    assert row.endswith("...")

@@ -273,14 +273,14 @@ async def test_both_sides_are_recorded(seats, autojump_clock, tmp_path):
 
 async def test_space_begins_and_ends_a_turn(seats, autojump_clock):
     async with seats(says="what is two plus two", push_to_talk=True) as seat:
-        await seat.until_seen(microphone="closed", push_to_talk=True)
+        await seat.until_seen(phase="ready", microphone="closed", push_to_talk=True)
         await seat.say()  # to nobody
         seat.press("talk")
         await seat.until_seen(user_speaks=True, microphone="open")
         await seat.say()
         seat.press("talk")
         await seat.until_seen(phase="speaking")
-        await seat.until_seen(phase="listening")
+        await seat.until_seen(phase="ready")
         seat.press("quit")
 
     (turn,) = seat.record.turns

@@ -17,6 +17,7 @@ NOTHING = {
     "assistant_speaks": False,
     "expected": False,
     "muted": False,
+    "closed": False,
     "since_cut": math.inf,
 }
 
@@ -28,6 +29,9 @@ NOTHING = {
         ({"expected": True}, "thinking"),
         ({"expected": True, "user_speaks": True}, "listening"),
         ({"expected": True, "assistant_speaks": True}, "speaking"),
+        ({"closed": True}, "ready"),
+        ({"closed": True, "expected": True}, "thinking"),
+        ({"closed": True, "muted": True}, "muted"),
         ({"muted": True}, "muted"),
         ({"muted": True, "assistant_speaks": True}, "speaking"),
         ({"muted": True, "expected": True}, "thinking"),
