@@ -156,6 +156,17 @@ def test_times_without_jitter_out_of_measurements_full_of_it() -> None:
     assert all(abs(begin - (5 + n / 50)) < 0.02 for n, begin in enumerate(begins) if n > 200)
 
 
+def test_time_does_not_run_backwards() -> None:
+    clock = SmoothClock(24_000)
+    for n in range(100):
+        clock.begin_of(480, n / 50)
+
+    begins = [clock.begin_of(480, n / 50 - 1) for n in range(100, 110)]
+
+    assert begins == sorted(begins)
+    assert begins[0] > 1.98
+
+
 def test_a_clock_that_runs_faster_is_followed() -> None:
     clock = SmoothClock(24_000)
 

@@ -2,6 +2,7 @@
 
 import struct
 import threading
+from collections import deque
 
 import attrs
 import pytest
@@ -133,6 +134,28 @@ def test_what_does_not_fit_is_refused_whole() -> None:
     with pytest.raises(ValueError, match="room for 400"):
         ring.write(bytes(802))
     assert ring.held == 600
+
+
+def test_a_cut_that_comes_while_the_callback_looks_for_one() -> None:
+    """What is written after it waits for the next block; it is not taken for sound of the generation before."""
+    ring = make_ring()
+    ring.write(numbered(0, 100))
+
+    class Interleaved(deque):
+        def __bool__(self) -> bool:
+            found = len(self) > 0
+            if not found and ring.held == 100:  # just now, in the other thread
+                self.append((1, 100))
+                ring.write(numbered(5000, 50))
+            return found
+
+    ring._cuts = Interleaved(ring._cuts)
+    first, second = bytearray(960), bytearray(960)
+
+    assert ring.take(first, BLOCK) == [(-1, 0, None)]
+    assert (bytes(first[:202]), ring.generation, ring.frames) == (numbered(0, 100) + bytes(2), 0, 100)
+    assert ring.take(second, BLOCK) == [(0, 100, None)]
+    assert (bytes(second[:102]), ring.generation, ring.frames) == (numbered(5000, 50) + bytes(2), 1, 50)
 
 
 @pytest.mark.slow

@@ -147,6 +147,20 @@ def test_a_new_device_goes_on_with_the_sample_that_the_old_one_did_not_take(form
     assert position.samples == pytest.approx(1440, abs=1)
 
 
+@pytest.mark.parametrize("format", FORMATS, ids=str)
+def test_nothing_of_what_was_cut_is_left_in_the_converter(format: Format) -> None:
+    handover = Handover(CAPACITY)
+    device = Device(handover, format)
+    handover.write(sine(500))
+    handover.cut(1)
+    handover.write(bytes(2 * 2000))
+
+    out = bytearray(device.frames * format.frame_bytes)
+    device.ring.take(out, device.frames)
+
+    assert not any(out)
+
+
 def test_without_hardware_a_cut_falls_where_the_sound_had_come() -> None:
     handover = Handover(CAPACITY)
     device = Device(handover, Format())

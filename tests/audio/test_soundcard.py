@@ -117,6 +117,22 @@ async def test_a_cut_is_told_with_the_next_block_and_when_it_is_heard(autojump_c
     assert block.played[480 + 200 :] == bytes(960 - 680)
 
 
+async def test_a_block_before_the_cut_does_not_tell_it(autojump_clock):
+    """A loop that is late by two blocks gets them as they were: the cut comes with its own."""
+    sd = FakeSoundDevice()
+
+    async with make_card(sd).open() as stream:
+        (opened,) = sd.opened
+        stream.write(numbered(0, 2000))
+        opened.tick()
+        stream.cut(1)
+        opened.tick()
+        before, after = [await stream.receive_block() for _ in range(2)]
+
+    assert (before.cut, before.position.generation) == (None, 0)
+    assert (after.cut.generation, after.position.generation) == (0, 1)
+
+
 async def test_cuts_that_come_together_are_told_one_by_one(autojump_clock):
     sd = FakeSoundDevice()
 
@@ -136,6 +152,7 @@ async def test_a_loop_that_comes_late_gets_what_waits_and_every_cut(autojump_clo
 
     async with card.open() as stream:
         (opened,) = sd.opened
+        stream.write(numbered(0, 2000))
         first = await next_block(stream, opened)
         stream.cut(1)
         for _ in range(150):
@@ -145,6 +162,7 @@ async def test_a_loop_that_comes_late_gets_what_waits_and_every_cut(autojump_clo
 
     assert card.statistics().overruns == 50
     assert [block.cut is not None for block in blocks] == [True] + [False] * 99
+    assert blocks[0].cut.until == pytest.approx(first.position.until + 0.01, abs=0.002), "when it was, not when told"
     assert blocks[0].captured_at - first.captured_at == pytest.approx(51 * 0.02, abs=0.002)
     steps = np.diff([block.captured_at for block in blocks])
     assert np.abs(steps - 0.02).max() < 0.0011
