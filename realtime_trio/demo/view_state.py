@@ -124,8 +124,9 @@ def phase_of(
         (expected, "thinking"),
         (muted, "muted"),
         (closed, "ready"),
+        (True, "listening"),
     )
-    return next((phase for holds, phase in rules if holds), "listening")
+    return next(phase for holds, phase in rules if holds)
 
 
 @attrs.define

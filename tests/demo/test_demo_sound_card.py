@@ -38,14 +38,14 @@ class ToneVoice:
 
 
 class Hears:
-    """A recogniser to which everybody says the same."""
+    """A recogniser that knows beforehand what will be said: one thing after the other, the last again and again."""
 
-    def __init__(self, text):
-        self._text = text
+    def __init__(self, *texts):
+        self._texts = list(texts)
 
     async def recognise(self, pcm):
         await trio.lowlevel.checkpoint()
-        return Transcript(self._text)
+        return Transcript(self._texts.pop(0) if len(self._texts) > 1 else self._texts[0])
 
 
 def syllables(seconds):
@@ -116,14 +116,14 @@ def seats(monkeypatch, tmp_path):
     """Open a talk whose server, clock, keys and screen are in memory."""
 
     @asynccontextmanager
-    async def open_seat(*, says="count to twenty", keyboard=True, full_screen=True, **options):
+    async def open_seat(*, says=("count to twenty",), keyboard=True, full_screen=True, **options):
         shown = []
         press, keys = trio.open_memory_channel(10)
 
         @asynccontextmanager
         async def server(*, recogniser):
             assert recogniser is None
-            async with open_server(listen=False, recogniser=Hears(says), voice=ToneVoice()) as opened:
+            async with open_server(listen=False, recogniser=Hears(*says), voice=ToneVoice()) as opened:
                 monkeypatch.setattr(stage_module, "open_session", lambda *, url, **rest: open_session(
                     connect=opened.connect, **rest
                 ))  # fmt: skip
@@ -173,7 +173,7 @@ def channels(path):
 
 
 async def test_a_turn_is_seen_from_listening_to_the_answer(seats, autojump_clock):
-    async with seats(says="what is two plus two") as seat:
+    async with seats(says=("what is two plus two",)) as seat:
         await seat.until_seen(phase="listening")
         await seat.say()
         await seat.until_seen(phase="speaking")
@@ -244,6 +244,24 @@ async def test_quitting_stops_what_is_being_said_and_tells_how_far_it_came(seats
     assert seat.talk.stage.lines.entries()[-2].cut
 
 
+async def test_a_doubtful_interruption_is_seen_as_one(seats, autojump_clock):
+    """The assistant pauses, takes it for no interruption, and goes on."""
+    async with seats(says=("count to twenty", "uh-huh"), interruption="confirm") as seat:
+        await seat.say()
+        await seat.until_seen(phase="speaking")
+        await trio.sleep(1.0)
+        await seat.say(0.3)
+        await seat.until_seen(phase="speaking", user_speaks=False)
+        await trio.sleep(1.0)
+        phases = seat.phases
+        entries = seat.views[-1].entries
+        seat.press("quit")
+
+    assert phases[-3:] == ["speaking", "paused", "speaking"]
+    assert entries[-1].who == "resumed"
+    assert not any(entry.cut for entry in entries)
+
+
 async def test_who_is_muted_is_neither_heard_nor_recorded(seats, autojump_clock, tmp_path):
     async with seats() as seat:
         seat.press("mute")
@@ -261,7 +279,7 @@ async def test_who_is_muted_is_neither_heard_nor_recorded(seats, autojump_clock,
 
 
 async def test_both_sides_are_recorded(seats, autojump_clock, tmp_path):
-    async with seats(says="what is two plus two") as seat:
+    async with seats(says=("what is two plus two",)) as seat:
         await seat.say()
         await seat.until_seen(phase="speaking")
         await seat.until_seen(phase="listening")
@@ -272,7 +290,7 @@ async def test_both_sides_are_recorded(seats, autojump_clock, tmp_path):
 
 
 async def test_space_begins_and_ends_a_turn(seats, autojump_clock):
-    async with seats(says="what is two plus two", push_to_talk=True) as seat:
+    async with seats(says=("what is two plus two",), push_to_talk=True) as seat:
         await seat.until_seen(phase="ready", microphone="closed", push_to_talk=True)
         await seat.say()  # to nobody
         seat.press("talk")
@@ -331,7 +349,7 @@ async def test_a_lost_device_is_seen_with_its_cure_and_is_no_failure(seats, auto
 
 
 async def test_without_a_screen_it_is_lines(seats, autojump_clock):
-    async with seats(says="what is two plus two", full_screen=False) as seat:
+    async with seats(says=("what is two plus two",), full_screen=False) as seat:
         await seat.say()
         await seat.until(lambda: "2 plus 2 is 4." in seat.text)
         seat.press("mute")
