@@ -5,7 +5,8 @@ interruptions) is the protocol's business; whether a pause is the end of what so
 
 How it decides. Each frame has a level in dB below full scale. The floor is the lowest smoothed level of the last
 2.5 s, so it falls at once and rises when a noise has lasted that long; speech has dips that keep it down. A frame is
-loud when it stands out of the floor by a margin and is not below an absolute level; both grow with `threshold`.
+loud when it stands out of the floor by a margin and is not below an absolute level; both grow with `threshold`. In a
+loud room the margin is smaller: its noise stands out of itself by less than that, and nobody speaks 12 dB above it.
 
 A turn starts when, within 130 ms, two thirds of the frames are loud and the first and the last of those are more than
 100 ms apart: a click or a cough below 100 ms is no turn, wherever it falls on the frames, and a voice is noticed after
@@ -47,6 +48,8 @@ _SMOOTHING = 0.18  # of each frame in the smoothed level: 50 ms
 _ROOM_SMOOTHING = 0.01  # of each frame in what is taken for the room between turns: 1 s
 _FIRST_FLOOR_DB = -50.0  # what a room is taken for until it was heard: a recording may begin in the middle of a word
 _LOWEST_FLOOR_DB = -75.0
+_QUIET_ROOM_DB, _LOUD_ROOM_DB = -50.0, -42.0  # from the one to the other the margin shrinks ...
+_LOUD_ROOM_MARGIN = 0.42  # ... by this: from 12 to 7 dB at the default threshold
 _MUTED_DB = -85.0  # below one step of dither: not a room, a gate
 _FULL_SCALE = 32768.0
 
@@ -90,7 +93,7 @@ class _NoiseFloor:
 
 @attrs.define(eq=False)
 class EnergyTurnDetector:
-    """A `TurnDetector` that goes by loudness. It needs speech about 10 dB above the noise; a loud door is speech to it.
+    """A `TurnDetector` that goes by loudness. It needs speech about 10 dB above the noise.
 
     Args:
         threshold: 0 (whatever is louder than the room is speech) to 1 (24 dB above it). 0.5 asks for 12 dB.
@@ -158,7 +161,8 @@ class EnergyTurnDetector:
 
     def _frame(self, level: float) -> SpeechStarted | SpeechStopped | None:
         self._floor.learn(level)
-        margin = 24 * self._threshold
+        loud_room = min(1.0, max(0.0, (self._floor.level - _QUIET_ROOM_DB) / (_LOUD_ROOM_DB - _QUIET_ROOM_DB)))
+        margin = 24 * self._threshold * (1 - _LOUD_ROOM_MARGIN * loud_room)
         quietest = -70 + 40 * self._threshold
         kindness = _KINDNESS_DB if self.speaking else 0.0
         loud = level > max(self._floor.level + margin, quietest) - kindness

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from realtime_trio.server import SpeechStarted, SpeechStopped, ToolCall, Transcript
-from realtime_trio.server.outbox import Recognise, StartResponse, StopResponse
+from realtime_trio.server.outbox import Overhear, Recognise, StartResponse, StopResponse
 from realtime_trio.server.shapes import CLIENT_EVENTS
 
 JSON = st.recursive(
@@ -64,6 +64,7 @@ SESSION = st.fixed_dictionaries(
                     {},
                     optional={
                         "format": st.sampled_from([{"type": "audio/pcm", "rate": 24000}, {"type": "audio/pcmu"}]),
+                        "noise_reduction": st.sampled_from([None, {"type": "near_field"}, {"strength": 0.5}]),
                         "transcription": st.sampled_from([None, {"model": "whisper-1"}, {}]),
                         "turn_detection": st.sampled_from(
                             [
@@ -71,6 +72,7 @@ SESSION = st.fixed_dictionaries(
                                 {"type": "server_vad"},
                                 {"type": "server_vad", "idle_timeout_ms": 5000, "interrupt_response": False},
                                 {"type": "semantic_vad", "create_response": False},
+                                {"type": "semantic_vad", "eagerness": "high"},
                             ]
                         ),
                     },
@@ -131,6 +133,8 @@ STEP = st.one_of(
     st.tuples(st.just("call"), st.text(max_size=3)),
     st.tuples(st.just("end"), st.booleans()),
     st.tuples(st.just("heard"), st.none() | st.text(max_size=5)),
+    st.tuples(st.just("overheard"), st.none() | st.sampled_from(["stop", "and", ""])),
+    st.tuples(st.just("quiet"), st.sampled_from([100, 3000])),
     st.tuples(st.just("time"), st.sampled_from([0.1, 6.0, 5000.0])),
 )
 
@@ -172,16 +176,23 @@ def check_promises(log: list[dict[str, Any]]) -> set[str]:
 
 def play(bench: Any, what: str, value: Any) -> None:
     """Do one step."""
+    if what in {"client", "raw"}:
+        bench.protocol.receive(json.dumps(value), bench.now)
+    elif what in {"text", "sound", "call", "end"}:
+        play_brain(bench, what, value)
+    elif what in {"speech", "quiet", "heard", "overheard"}:
+        play_user(bench, what, value)
+    else:
+        bench.now += value
+        bench.protocol.tick(bench.now)
+
+
+def play_brain(bench: Any, what: str, value: Any) -> None:
+    """Let the newest response say something, or end."""
+    protocol = bench.protocol
     responses = [effect.response_id for effect in bench.of_kind(StartResponse)]
     newest = responses[-1] if responses else "resp_0"
-    protocol = bench.protocol
-    if what in {"client", "raw"}:
-        protocol.receive(json.dumps(value), bench.now)
-    elif what == "speech":
-        event = SpeechStarted(bench.detector.position) if value else SpeechStopped(bench.detector.position)
-        if value != bench.detector.speaking:
-            bench.append(20, event)
-    elif what == "text":
+    if what == "text":
         begun = [effect for effect in bench.of_kind(StartResponse) if effect.response_id == newest]
         spoken = begun and begun[0].modality == "audio"
         (protocol.response_transcript if spoken else protocol.response_text)(newest, value, bench.now)
@@ -189,14 +200,25 @@ def play(bench: Any, what: str, value: Any) -> None:
         protocol.response_audio(newest, bytes(2 * value), bench.now)
     elif what == "call":
         protocol.response_call(newest, ToolCall(value, {"a": value}), bench.now)
-    elif what == "end":
+    else:
         protocol.response_finished(newest, bench.now) if value else protocol.response_failed(newest, "x", bench.now)
+
+
+def play_user(bench: Any, what: str, value: Any) -> None:
+    """Let the user speak or be quiet, or the recogniser answer."""
+    transcript = Transcript(value) if isinstance(value, str) else None
+    if what == "speech":
+        event = SpeechStarted(bench.detector.position) if value else SpeechStopped(bench.detector.position)
+        if value != bench.detector.speaking:
+            bench.append(20, event)
+    elif what == "quiet":
+        bench.append(value)
     elif what == "heard":
         for effect in bench.of_kind(Recognise)[-1:]:
-            protocol.heard(effect.item_id, None if value is None else Transcript(value))
+            bench.protocol.heard(effect.item_id, transcript)
     else:
-        bench.now += value
-        protocol.tick(bench.now)
+        for effect in bench.of_kind(Overhear)[-1:]:
+            bench.protocol.overheard(effect.pause, transcript, bench.now)
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])

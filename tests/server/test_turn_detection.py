@@ -73,6 +73,27 @@ def test_a_persons_recording_is_one_turn_in_a_noisy_room(toronto):
     assert seconds(events) == pytest.approx([0.78, 6.58], abs=0.2)
 
 
+def test_a_persons_recording_is_one_turn_in_a_loud_room(toronto):
+    """White noise 10 dB below the voice, in a room that was heard before."""
+    level = np.frombuffer(toronto, "<i2").std() / 10**0.5
+    detector = EnergyTurnDetector()
+    detector.feed(noise(4, level, seed=2))
+    events = detector.feed(mixed(toronto + silence(2), noise(8, level)))
+
+    assert [type(event) for event in events] == [SpeechStarted, SpeechStopped]
+    assert seconds(events) == pytest.approx([4 - 0.2, 4 + 5.58], abs=0.2)
+
+
+@pytest.mark.parametrize("db", [-50, -40, -35, -30, -25])
+def test_a_room_that_breathes_is_no_speech(db):
+    """A noise that swells and sinks by 3 dB: at most one turn, while the room is not known yet."""
+    time = np.arange(30 * SECOND) / SECOND
+    breathing = np.frombuffer(noise(30, 1000), "<i2") / 1000 * 10 ** (1.5 * np.sin(2 * np.pi * time / 7) / 20)
+    sound = (breathing * 32768 * 10 ** (db / 20)).astype("<i2").tobytes()
+
+    assert len(EnergyTurnDetector().feed(sound)) <= 2
+
+
 @pytest.mark.parametrize("voice", ["alloy", "cedar", "shimmer"])
 def test_each_babbled_sentence_is_one_turn(voice):
     texts = ["What time is it?", "Well, count to twenty, please: now.", "Stop!"]
