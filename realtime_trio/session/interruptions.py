@@ -1,6 +1,6 @@
 """Carrying out an interruption: cut the sound, leave the turns, then tell the server what was heard.
 
-What is cut, cancelled, truncated or deleted is decided in `core.interruption`; when to interrupt, in `turns.py`.
+What is cut, cancelled, truncated or deleted is decided in `core.interrupter`; when to interrupt, in `turns.py`.
 """
 
 from collections.abc import Callable, Collection, Generator, Mapping
@@ -9,7 +9,8 @@ from typing import Any
 import attrs
 
 from realtime_trio import events
-from realtime_trio.core.interruption import Delete, Interrupter, Interruption, InterruptionPlan
+from realtime_trio.core.interrupter import Interrupter
+from realtime_trio.core.interruption import Delete, Interruption, InterruptionPlan
 from realtime_trio.core.playout import PartKey
 
 from .notices import Interrupted, Notice

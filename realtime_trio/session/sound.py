@@ -1,6 +1,6 @@
 """The audio device of a session: the two tasks that move sound between it and the session, and how far each came.
 
-What was heard is counted in `core.playout`; what an interruption does is decided in `core.interruption` and carried
+What was heard is counted in `core.playout`; what an interruption does is decided in `core.interrupter` and carried
 out in `turns.py`. What of the microphone is sent stands in `capture.py`. Here samples move, and the device's reports
 reach those who count.
 """

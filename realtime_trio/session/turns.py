@@ -1,7 +1,7 @@
 """The turns of a conversation: live responses, and what interrupts them.
 
 Theory of operation. Decisions are made in `core` (`arbiter`: who may speak and when; `playout`: what was heard;
-`interruption`: what the server is to be told; `barge_in`: whether speech interrupts). Here they are carried out, for
+`interrupter`: what the server is to be told; `barge_in`: whether speech interrupts). Here they are carried out, for
 the one owner that each response has: a `Response` in `live`, from its `response.created` until it was heard or its
 interruption is settled. What is asked for is `requests.py`'s. After every event and at every deadline, `act` does what
 the arbiter says.

@@ -16,7 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from realtime_trio import events
 from realtime_trio.audio import ring as ring_module
 from realtime_trio.audio.playout import Played, Playout
-from realtime_trio.core.interruption import Delete, Interrupter, Truncate
+from realtime_trio.core.interrupter import Interrupter
+from realtime_trio.core.interruption import Delete, Truncate
 from realtime_trio.core.playout import SAMPLE_RATE, SAMPLES_PER_MS, PartKey, PlayoutLedger
 
 BLOCK = 240  # 10 ms: as long as a fade

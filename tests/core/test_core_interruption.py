@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from realtime_trio.core.arbiter import METADATA_KEY, Arbiter, Ask, CancelResponse, OwedAgain, Settled
-from realtime_trio.core.interruption import Delete, Interrupter, Truncate, is_benign
+from realtime_trio.core.interrupter import Interrupter
+from realtime_trio.core.interruption import Delete, Truncate, is_benign
 from realtime_trio.core.playout import SAMPLE_RATE, SAMPLES_PER_MS, PartKey, PlayoutLedger
 from realtime_trio.events import (
     UNSET,
