@@ -347,7 +347,8 @@ class HardwareStream:
                 await self._news.wait()
         while self._hardware_block() is not None:
             pass  # for the counts only
-        await trio.sleep_until(min(self._handover.until or 0, now + _FADE + _SPEAKER))
+        heard = (self._handover.until or 0) + self._block_seconds  # what a driver says of itself is an estimate
+        await trio.sleep_until(min(heard, now + _FADE + _SPEAKER))
 
     def _with_hardware(self) -> "_Counts":
         """Add up what this hardware and those before it went through."""
