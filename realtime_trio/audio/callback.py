@@ -248,9 +248,12 @@ class Callback:
         """Set in Trio's thread: from now on silence, and nothing is counted."""
         self.finished = False
         """PortAudio will not call again."""
+        self.behind = 0.0
+        """Seconds by which the last captured block came later after its capture than the quickest did."""
         self._clock = clock
         self._wake = wake
         self._most_waiting = most_waiting
+        self._quickest: float | None = None
 
     def duplex(self, indata: Any, outdata: Any, frames: int, time: StreamTime, status: Any) -> None:
         """Do one block of a duplex stream."""
@@ -294,7 +297,10 @@ class Callback:
     def _pass_on(self, captured: bytes, outdata: Any, frames: int, time: StreamTime, status: Any) -> None:
         now = self._clock()
         number = self.passed
-        ago = _known(time.currentTime, time.inputBufferAdcTime) if captured else None
+        ago = None
+        if captured:
+            ago = _known(time.currentTime, time.inputBufferAdcTime)
+            self._watch_delay(time.currentTime - time.inputBufferAdcTime)
         ring = self.ring
         if outdata is None or ring is None:
             block = FinishedBlock(number, now, captured, ago)
@@ -312,6 +318,11 @@ class Callback:
             self._forget_oldest()
         self.blocks.append(block)
         self.passed += 1
+
+    def _watch_delay(self, delay: float) -> None:
+        if self._quickest is None or delay < self._quickest:
+            self._quickest = delay
+        self.behind = delay - self._quickest
 
     def _forget_oldest(self) -> None:
         try:

@@ -5,7 +5,8 @@ who waits for what, and what happens when the hardware goes away while a session
 
 Theory of operation. One task watches the hardware. When that has ended, or was not called for half a second, it is
 given up: what it has finished is handed out, then silence on Trio's clock, while the same task opens it again, and
-again. The first block of what was opened ends the silence.
+again. The first block of what was opened ends the silence. So it is when the microphone falls behind, because the
+program or the machine stood still: the system keeps what was captured meanwhile, and nothing else would ever catch up.
 """
 
 import contextlib
@@ -34,6 +35,9 @@ _OPEN = 5.0  # seconds that PortAudio gets to open a device
 _LOOK = 0.25  # seconds between two looks at whether the callback is still called
 _LOOKS = 2  # so many in a row without a call: it is not called any more
 _BURST = 10.0  # seconds of sound between two looks that only a device without a clock (ALSA's `null`) can give
+_BEHIND = 0.25  # seconds by which the microphone may be later than it was at its best ...
+_BEHIND_LOOKS = 4  # in fewer than so many looks in a row
+_NONSENSE = 3600.0  # no system keeps an hour; a driver says it that does not know
 _FIRST_CALL = 3.0  # seconds that a device may take until its first call; Bluetooth takes its time
 _BACK_OFF = (0.5, 1.0, 2.0)  # seconds between attempts to open it again; the last holds
 _CONSIDERATE = (10.0, 20.0, 40.0, 60.0)  # the same, between looking for new devices at the cost of other open streams
@@ -278,6 +282,7 @@ class HardwareStream:
         passed = hardware.passed
         first_call = trio.current_time() + _FIRST_CALL
         looks = 0
+        looks_behind = 0
         while True:
             with trio.move_on_after(_LOOK):
                 await self._gone.wait()
@@ -290,6 +295,10 @@ class HardwareStream:
             looks = 0 if moved else looks + 1
             if looks >= _LOOKS and (all(passed) or trio.current_time() >= first_call):
                 return f"no sound any more from {self._names()}: {self._hope()}", hardware
+            behind = hardware.input.behind
+            looks_behind = looks_behind + 1 if _BEHIND < behind < _NONSENSE else 0
+            if looks_behind >= _BEHIND_LOOKS:
+                return f"sound was {behind:.1f} s late, because something stood still: it begins anew", hardware
             if max(passed) - max(before) > _BURST / self._block_seconds:
                 return f"sound came much too fast from {self._names()}: it is no real device, choose another", hardware
 

@@ -138,6 +138,8 @@ class FakeStream:
     hang: Callable[[], None] = lambda: None
     now: float = 100.0
     """PortAudio's time."""
+    delay: float = 0.03
+    """How old a block is, in seconds, when the callback gets it."""
 
     def __attrs_post_init__(self) -> None:
         assert self.latency == "low"
@@ -172,7 +174,7 @@ class FakeStream:
         out = bytearray(b"\x55" * (2 * channels[1] * self.blocksize))
         self.now += self.blocksize / self.samplerate
         times = SimpleNamespace(
-            currentTime=self.now, inputBufferAdcTime=self.now - 0.03, outputBufferDacTime=self.now + 0.06
+            currentTime=self.now, inputBufferAdcTime=self.now - self.delay, outputBufferDacTime=self.now + 0.06
         )
         buffers = {"duplex": (given, out), "input": (given,), "output": (out,)}[self.kind]
         self.callback(*buffers, self.blocksize, times, None)

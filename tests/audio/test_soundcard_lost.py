@@ -6,6 +6,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from realtime_trio.device import DeviceChange
+from realtime_trio.nursery import open_services
 
 from .fake_sounddevice import (
     HEADSET,
@@ -171,6 +172,40 @@ async def test_a_device_without_a_clock_is_told_from_a_real_one(autojump_clock):
         gone = await changed(stream)
 
     assert "much too fast" in gone.change.words
+
+
+@pytest.mark.parametrize("card", [{}, {"duplex": False}], ids=["duplex", "two streams"])
+async def test_a_microphone_that_has_fallen_behind_is_opened_again(autojump_clock, card):
+    """The program stood still for 2 s, and the system has kept what was captured meanwhile."""
+    sd = FakeSoundDevice(LAPTOP)
+
+    async with make_card(sd, **card).open() as stream, open_services() as services:
+        services.start_soon(run_hardware, sd)
+        for _ in range(100):
+            assert (await stream.receive_block()).change is None
+        behind = list(sd.live)
+        for live in behind:
+            live.delay = 2.03
+        gone, back = await changed(stream), await changed(stream)
+        assert not any(one.open for one in behind)
+        for _ in range(500):
+            assert (await stream.receive_block()).change is None
+
+    assert gone.change.words.startswith("sound was 2.0 s late")
+    assert back.change.available
+
+
+@pytest.mark.parametrize(
+    "delays", [[0.2, 0.03], [0.5, 0.5, 0.03], [10_000]], ids=["a little", "not for long", "absurd"]
+)
+async def test_a_microphone_that_is_late_now_and_then_is_left_alone(autojump_clock, delays):
+    sd = FakeSoundDevice(LAPTOP)
+
+    async with make_card(sd).open() as stream, open_services() as services:
+        services.start_soon(run_hardware, sd)
+        for number in range(500):
+            sd.live[0].delay = delays[number // 15 % len(delays)] if number else 0.03
+            assert (await stream.receive_block()).change is None
 
 
 async def test_a_device_that_goes_as_soon_as_it_is_opened_is_not_opened_all_the_time(autojump_clock):

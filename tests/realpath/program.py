@@ -153,7 +153,7 @@ async def open_program(
             services.start_soon(program.listen)
             try:
                 yield program
-            except AssertionError as error:
+            except Exception as error:
                 error.add_note(program.history())
                 raise
     finally:

@@ -93,7 +93,8 @@ async def report_one(response) -> None:
 async def obey(session: Session, card: SoundCard) -> None:
     """Do what is read from stdin, until its end."""
     received = b""
-    while data := await trio.to_thread.run_sync(partial(sys.stdin.buffer.read1, 4096), abandon_on_cancel=True):
+    source = trio.lowlevel.FdStream(0)
+    while data := await source.receive_some():
         *lines, received = (received + data).split(b"\n")
         for line in lines:
             match json.loads(line):
