@@ -1,5 +1,6 @@
 """The bytes below a WebSocket: nothing gets between the pieces of what is sent."""
 
+import pytest
 import trio
 import trio.testing
 
@@ -58,3 +59,31 @@ async def test_who_is_cancelled_while_another_sends_has_torn_nothing():
     assert scope.cancelled_caught
     assert not torn
     assert b"a" * 20 == bytes(stream.sent)
+
+
+@pytest.mark.parametrize("watch", ["sending", "listening"])
+async def test_a_process_that_stood_still_does_not_blame_the_link(mock_clock, watch):
+    """A timer that is far too late says nothing of the peer: it gets its whole time again; then it is dead."""
+    stream = Gated()
+    link = Link(stream, send_timeout=5)
+    async with trio.open_nursery() as nursery:
+        over = []
+
+        async def wait():
+            await (link.watch_sending() if watch == "sending" else link.silent_for(5))
+            over.append(trio.current_time())
+
+        nursery.start_soon(link.send_all if watch == "sending" else link.receive_some, *([b"a"] * (watch == "sending")))
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        mock_clock.jump(60)  # nothing ran in between
+        await trio.testing.wait_all_tasks_blocked()
+        assert not over
+        mock_clock.jump(4.9)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not over
+        mock_clock.jump(0.2)
+        await trio.testing.wait_all_tasks_blocked()
+        assert over
+        nursery.cancel_scope.cancel()

@@ -12,6 +12,7 @@ __all__ = ["Link"]
 # Sends go out in pieces of this size, and each has the whole send_timeout: large enough to cost nothing, small enough
 # that a link of 4 KiB/s, which is far too slow for talking, still counts as progress.
 _PIECE: Final = 16 * 1024
+_STOOD_STILL: Final = 1.0  # seconds that a timer is late by, which no busy loop is
 # An answer to the handshake that is not 101 is read for its words, but not for ever.
 _MOST_HANDSHAKE_BYTES: Final = 256 * 1024
 
@@ -126,12 +127,14 @@ class Link(trio.abc.Stream):
         Cancellation:
             Safe.
         """
+        start = trio.current_time()
         while True:
             now = trio.current_time()
-            begin = now if self._sending_since is None else self._sending_since
+            begin = now if self._sending_since is None else max(start, self._sending_since)
             if now - begin >= self._send_timeout:
                 break
-            await trio.sleep_until(begin + self._send_timeout)
+            if await _stood_still_until(begin + self._send_timeout):
+                start = trio.current_time()
         self.torn = True
         await self.give_up("stalled")
 
@@ -149,4 +152,14 @@ class Link(trio.abc.Stream):
             begin = now if self._listening_since is None else max(start, self._listening_since)
             if now - begin >= seconds:
                 return
-            await trio.sleep_until(begin + seconds)
+            if await _stood_still_until(begin + seconds):
+                start = trio.current_time()
+
+
+async def _stood_still_until(due: float) -> bool:
+    """Sleep; tell whether the whole process stood still meanwhile (Ctrl-Z, a laptop's sleep).
+
+    Then it is not the link that made no progress, and its time begins anew.
+    """
+    await trio.sleep_until(due)
+    return trio.current_time() - due > _STOOD_STILL
