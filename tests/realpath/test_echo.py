@@ -14,6 +14,7 @@ TORONTO = Path(__file__).parents[1] / "data" / "toronto.wav"
 ECHO = 0.5  # then the assistant is as loud in the microphone as the person of the recording
 LONG = 60  # seconds
 BLOCK = RATE // 50
+ATTEMPTS = 3
 # more than a minute, with any voice
 TALE = """
 The lighthouse on the northern cape was built in eighteen ninety one. Every evening the keeper climbed two hundred and
@@ -35,28 +36,43 @@ That is the whole story of the lighthouse, as it was told to me by the woman who
 async def test_a_minute_of_its_own_loud_echo_does_not_interrupt_the_assistant(pulse, tmp_path):
     await pulse.add_echo(ECHO)
 
+    for attempt in range(1, ATTEMPTS + 1):
+        state, events = await speak_for_long(pulse, tmp_path)
+        show(state=state, events=events)
+        if not events or not state["underruns"] or attempt == ATTEMPTS:
+            break  # with underruns, the machine was too busy to play a minute of sound: the room's echo came in pieces
+
+    assert not events, f"{state}"
+    assert state["path"], "there is an echo"
+    assert state["return_loss_db"] > 20
+
+
+async def speak_for_long(pulse, folder):
+    """Have the assistant speak for `LONG`; give the program's state then, and by what it interrupted itself."""
     async with (
         pulse.record() as speaker,
         pulse.record("mic") as microphone,
-        open_talk(pulse.environment, tmp_path, answers=[TALE]) as program,
+        open_talk(pulse.environment, folder, answers=[TALE]) as program,
     ):
         await program.next("ready")
         await program.do("ask", text="Tell me a story.")
         await speaker.sound()
         begin = sound_begins(speaker.samples)
-        await speaker.until(lambda samples: len(samples) > begin + LONG * RATE, "it was not recorded", limit=3 * LONG)
+        await speaker.until(
+            lambda samples: len(samples) > begin + LONG * RATE or bool(program.all("Interrupted")),
+            "it was not recorded",
+            limit=3 * LONG,
+        )
         await program.do("state")
         state = await program.next("state")
+        if program.all("Interrupted"):
+            return state, program.all("Interrupted")
 
-    show(state=state)
-    assert not program.all("Interrupted")
-    assert not program.all("input_audio_buffer.speech_started")
-    assert not program.all("heard"), "it still speaks"
-    assert state["path"], "there is an echo"
-    assert state["return_loss_db"] > 20
-    played, echo = (recording.samples[begin : begin + LONG * RATE] for recording in (speaker, microphone))
-    assert np.count_nonzero(sounding(played[-3 * RATE :])) > RATE / 4, "all the while"
-    assert level_dbfs(echo) == pytest.approx(level_dbfs(played) + 20 * np.log10(ECHO), abs=1), "with a loud echo"
+        assert not program.all("heard"), "it still speaks"
+        played, echo = (recording.samples[begin : begin + LONG * RATE] for recording in (speaker, microphone))
+        assert np.count_nonzero(sounding(played[-3 * RATE :])) > RATE / 4, "all the while"
+        assert level_dbfs(echo) == pytest.approx(level_dbfs(played) + 20 * np.log10(ECHO), abs=1), "with a loud echo"
+        return state, program.all("input_audio_buffer.speech_started")
 
 
 async def test_without_a_canceller_it_interrupts_itself_in_the_same_room(pulse, tmp_path):
