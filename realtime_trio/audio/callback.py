@@ -104,6 +104,7 @@ class HandoverRing:
         self._fade = fade
         self._pause = pause
         self._memory = memoryview(bytearray(capacity * frame_bytes))
+        fade_out(bytes(fade * frame_bytes))  # makes the ramp, here and not in the callback's thread
         # written in Trio's thread
         self._written = 0
         self._cuts: deque[tuple[int, int]] = deque()  # the new generation, `_written` at that moment

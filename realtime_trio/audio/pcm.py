@@ -7,6 +7,8 @@ after it would be noise.
 """
 
 import math
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -105,9 +107,13 @@ def fade_out(pcm: bytes) -> bytes:
     Raises:
         ValueError: It ends within a sample.
     """
-    length = samples_in(pcm)
-    ramp = 0.5 + 0.5 * np.cos(np.pi * np.arange(1, length + 1) / max(length, 1))
+    ramp = _ramp(samples_in(pcm))
     return np.rint(np.frombuffer(pcm, dtype=_INT16) * ramp).astype(_INT16).tobytes()
+
+
+@lru_cache(maxsize=1024)  # a cut in PortAudio's thread finds it ready made
+def _ramp(length: int) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    return 0.5 + 0.5 * np.cos(np.pi * np.arange(1, length + 1) / max(length, 1))
 
 
 def level_dbfs(pcm: bytes) -> float:
