@@ -4,6 +4,7 @@ What happens while it is open stands in `realtime_trio.audio.hardware_stream`, w
 `realtime_trio.audio.portaudio`.
 """
 
+import string
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Literal
@@ -21,6 +22,8 @@ from .pcm import samples_from_ms
 from .portaudio import PortAudio, portaudio
 
 __all__ = ["SoundCard"]
+
+_NO_NAME = string.whitespace + ","  # what is left out where names are compared
 
 
 class SoundCard:
@@ -44,7 +47,8 @@ class SoundCard:
         duplex: Try one stream for both first. False for devices that take it, and are bad at it.
 
     Raises:
-        ConfigurationError: `block_ms` or `ring_ms` is out of range.
+        ConfigurationError: An argument is of a type or has a value that it cannot have: the words name it, and say what
+            it may be. Whether there is such a device shows when it is opened.
     """
 
     def __init__(
@@ -57,10 +61,9 @@ class SoundCard:
         ring_ms: float = 300,
         duplex: bool = True,
     ) -> None:
-        if block_ms not in {10, 20}:
-            raise ConfigurationError(f"block_ms is 10 or 20, not {block_ms}")
-        if not 200 <= ring_ms <= 500:  # noqa: PLR2004  as described
-            raise ConfigurationError(f"ring_ms is 200 to 500, not {ring_ms}")
+        for argument, value in (("device", device), ("input", input), ("output", output)):
+            _check_device(argument, value)
+        _check_stream(block_ms, ring_ms, duplex)
         self._wanted = Wanted(
             input=device if input is None else input,
             output=device if output is None else output,
@@ -111,3 +114,26 @@ class SoundCard:
                     await stream.aclose()
         finally:
             self._open = False
+
+
+def _check_device(argument: str, value: object) -> None:
+    """Refuse what can be no device's index, nor a part of its name: an empty name would fit all of them."""
+    if isinstance(value, str):
+        names = bool(value.strip(_NO_NAME))
+    else:
+        names = value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+    if not names:
+        raise ConfigurationError(
+            f"{argument} is the number of a device (0 or more), a part of its name, or None for the default one, "
+            f"not {value!r}: `python -m realtime_trio.demo --list-devices` shows numbers and names"
+        )
+
+
+def _check_stream(block_ms: object, ring_ms: object, duplex: object) -> None:
+    """Refuse what no device is opened with. A bool is an int too, and out of both ranges."""
+    if not isinstance(block_ms, int) or block_ms not in {10, 20}:
+        raise ConfigurationError(f"block_ms is 10 or 20 (milliseconds), not {block_ms!r}")
+    if not isinstance(ring_ms, int | float) or not 200 <= ring_ms <= 500:  # noqa: PLR2004  as described
+        raise ConfigurationError(f"ring_ms is a number of milliseconds from 200 to 500, not {ring_ms!r}")
+    if not isinstance(duplex, bool):
+        raise ConfigurationError(f"duplex is True or False, not {duplex!r}")

@@ -1,5 +1,6 @@
 """The sound card over PortAudio as a test plays it: blocks, cuts, times, and who may receive them."""
 
+import math
 import struct
 import time
 
@@ -23,11 +24,54 @@ BLOCK = 480
 
 def test_it_is_what_it_says():
     assert isinstance(SoundCard(), AudioDevice)
-    with pytest.raises(ConfigurationError, match="block_ms is 10 or 20, not 30"):
-        SoundCard(block_ms=30)
-    with pytest.raises(ConfigurationError, match="ring_ms is 200 to 500, not 100"):
-        SoundCard(ring_ms=100)
     assert SoundCard().statistics().blocks == 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "values", "words"),
+    [
+        ("block_ms", (15, 30, 0, -10, 20.0, "20", None, True, [20]), "block_ms is 10 or 20 (milliseconds), not "),
+        (
+            "ring_ms",
+            (100, 199.9, 501, -300, math.nan, math.inf, 10**400, "300", "x", None, True, 300j, b""),
+            "ring_ms is a number of milliseconds from 200 to 500, not ",
+        ),
+        ("duplex", (None, "no", 0, 1), "duplex is True or False, not "),
+        *(
+            (
+                argument,
+                ("", " ", " , ", -1, True, False, 1.5, b"usb", ("usb", "webcam"), object()),
+                f"{argument} is the number of a device (0 or more), a part of its name, or None for the default one",
+            )
+            for argument in ("device", "input", "output")
+        ),
+    ],
+    ids=lambda case: case if isinstance(case, str) and case.isidentifier() else "",
+)
+def test_a_bad_argument_is_named_with_what_it_may_be(argument, values, words):
+    for value in values:
+        with pytest.raises(ConfigurationError) as raised:
+            SoundCard(**{argument: value})
+        assert str(raised.value).startswith(words), value
+        assert f"not {value!r}" in str(raised.value)
+
+
+@pytest.mark.parametrize("argument", ["device", "input", "output"])
+def test_who_names_no_device_learns_where_names_are(argument):
+    with pytest.raises(ConfigurationError, match=r"python -m realtime_trio\.demo --list-devices"):
+        SoundCard(**{argument: ""})
+
+
+@given(
+    st.one_of(st.none(), st.integers(0), st.from_regex(r"\w+", fullmatch=True)),
+    st.sampled_from([10, 20]),
+    st.one_of(st.integers(200, 500), st.floats(200, 500)),
+    st.booleans(),
+)
+def test_what_the_arguments_may_be_is_taken(device, block_ms, ring_ms, duplex):
+    card = SoundCard(device, input=device, output=device, block_ms=block_ms, ring_ms=ring_ms, duplex=duplex)
+
+    assert card.statistics().blocks == 0
 
 
 @pytest.mark.parametrize("block_ms", [10, 20])
