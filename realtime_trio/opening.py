@@ -185,13 +185,15 @@ def _fittings(echo: object) -> Fittings:
 
     return Fittings(
         make_echo=None if echo == "off" else make_echo,
-        half_duplex_is_wanted=echo != "auto",
+        echo_is_chosen=echo not in ("auto", "off"),
         make_codec=make_codec,
     )
 
 
 def _check(audio: object, ack_timeout: object, tool_errors: object, audio_limit: object) -> None:
     """Refuse at the border what would be a riddle inside."""
+    if isinstance(audio, type):
+        raise ConfigurationError(f"audio is a device, not a class: {audio.__name__}()")
     if audio is not None and not isinstance(audio, AudioDevice):
         raise ConfigurationError(f"audio is a device (it has open()), not {type(audio).__name__}")
     for name, value in (("ack_timeout", ack_timeout), ("audio_limit", audio_limit)):

@@ -197,8 +197,12 @@ class Arbiter:
         self._replies.stop(response_id)
 
     def take_floor(self, now: float) -> None:
-        """Give the floor to the user (push-to-talk pressed), until an event frees it or for 60 s."""
+        """Give the floor to the user (push-to-talk pressed), until the key is released."""
         self.floor.take(now, by_key=True)
+
+    def release_key(self, now: float) -> None:
+        """Note that the key was released: the floor is the user's until the turn is committed, or for 60 s."""
+        self.floor.take(now)
 
     def free_floor(self) -> None:
         """Take the floor from the user for a reason that no event tells (capture lost)."""

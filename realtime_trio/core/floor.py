@@ -65,14 +65,16 @@ class Floor:
 
         Args:
             now: The time.
-            by_key: The user pressed a key to speak; then a configuration without turn detection changes nothing.
+            by_key: The user holds a key down to speak. Then it is theirs until it is taken again or freed: no event
+                of the server's knows better, least of all the answers to what the key itself has sent.
         """
-        self._taken_until = now + FLOOR_SECONDS
+        self._taken_until = math.inf if by_key else now + FLOOR_SECONDS
         self._by_key = by_key
 
     def free(self) -> None:
         """Take the floor from the user."""
         self._taken_until = -math.inf
+        self._by_key = False
 
     def keep_promise(self) -> None:
         """Note that the promised response came, or that it cannot come any more."""
@@ -92,7 +94,7 @@ class Floor:
                 self.free()
                 if self.turn_detection and self.create_response:
                     self._promised_until = now + PROMISE_SECONDS
-            case InputAudioBufferCommitted() | InputAudioBufferCleared():
+            case InputAudioBufferCommitted() | InputAudioBufferCleared() if not self._by_key:
                 self.free()
             case SessionCreated(session=session) | SessionUpdated(session=session):
                 self._configure(session)
@@ -112,7 +114,8 @@ class Floor:
             flags = detection if isinstance(detection, ServerVad | SemanticVad) else None
             self.create_response = self.turn_detection and (flags is None or flags.create_response is not False)
             self.interrupt_response = self.turn_detection and (flags is None or flags.interrupt_response is not False)
-        if not self.turn_detection and not self._by_key:
-            self.free()  # nobody will tell when the speech ends
+        if self.turn_detection == self._by_key:
+            # turn detection is off, so nobody will tell when the speech ends; or it is on, and no key counts any more
+            self.free()
         if not self.create_response:
             self.keep_promise()

@@ -10,6 +10,7 @@ than the time that passed, so as many silent blocks are left out later. Muted so
 nobody cannot be sent by unmuting.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterator
 
@@ -42,6 +43,7 @@ class Uplink:
             `switch`.
         muted: Whether the user does not want to be heard; set it with `mute`.
         pressed: Whether a manual turn is under way.
+        close_at: When the key went up: what was captured from then on is not part of the manual turn.
         preroll_samples: How much held-back sound goes first when sound passes again.
     """
 
@@ -49,6 +51,7 @@ class Uplink:
     preroll_samples: int = 7_200
     muted: bool = attrs.field(default=False, init=False)
     pressed: bool = attrs.field(default=False, init=False)
+    close_at: float = attrs.field(default=math.inf, init=False)
     _held: deque[Sent] = attrs.field(factory=deque, init=False)  # the newest that were not sent
     _held_samples: int = attrs.field(default=0, init=False)
     _ahead: int = attrs.field(default=0, init=False)  # samples by which the input is longer than the time that passed
@@ -71,9 +74,10 @@ class Uplink:
         if self.muted:
             self._forget()
             return self._silence(block)
-        if self.pressed:
+        spoken = self.pressed and captured_at < self.close_at
+        if spoken:
             self._spoken += len(pcm) // _WIDTH
-        if self.pressed if not self.continuous else is_open:
+        if spoken or (self.continuous and is_open):
             return [*self._preroll(), block]
         if keep:
             self._hold(block)
@@ -98,17 +102,17 @@ class Uplink:
         Returns:
             The pre-roll, to be sent after the server's buffer was cleared.
         """
-        self.pressed, self._spoken = True, 0
+        self.pressed, self.close_at, self._spoken = True, math.inf, 0
         return list(self._preroll())
 
-    def release(self) -> int:
-        """End a manual turn.
-
-        Returns:
-            How many samples were captured in it, without the pre-roll; none while muted.
-        """
-        self.pressed = False
+    @property
+    def spoken(self) -> int:
+        """Samples that were captured in the manual turn so far, without the pre-roll; none while muted."""
         return self._spoken
+
+    def release(self) -> None:
+        """End a manual turn."""
+        self.pressed = False
 
     def _preroll(self) -> Iterator[Sent]:
         if self.continuous:

@@ -78,8 +78,6 @@ class BargeIns:
                 self._forget()
             case events.ConversationItemAdded(item=item) | events.ConversationItemCreated(item=item):
                 self._drop_noise(getattr(item, "id", None))
-            case events.SessionCreated(session=events.RealtimeSession() as session):
-                self._configure(session)
             case events.SessionUpdated(session=events.RealtimeSession() as session):
                 self._configure(session)
             case _ if doubt := self._doubts.get(getattr(event, "item_id", "")):
@@ -106,6 +104,18 @@ class BargeIns:
         self.sound.pause()
         self.sound.capture.on_loud = self._loud
         self.publish(Paused(event.item_id, "words" if self._transcribed else "duration"))
+
+    def relent(self) -> None:
+        """Doubt no longer: nothing is being said any more, so whatever the user says is a turn like any other."""
+        if not self._doubts or self.is_speaking():
+            return
+        items = [item_id for item_id in self._doubts if item_id in self._committed]
+        self._doubts.clear()
+        self._committed.clear()
+        self._end_doubt()
+        for item_id in items:
+            self._spoken.discard(item_id)
+            self.owe(item_id)
 
     def _loud(self, ms: float) -> None:
         for doubt in self._doubts.values():

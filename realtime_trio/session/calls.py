@@ -92,6 +92,35 @@ class Calls:
                 await _settled(call)
             self._close(call)
 
+    def follow(self, kind: Kind, event_id: str) -> Call:
+        """Wait, from now on, for the answer to something that was just sent, beside others of its kind.
+
+        Args:
+            kind: What was asked.
+            event_id: The client event.
+
+        Returns:
+            The call, for `outcome`.
+        """
+        call = Call(kind, event_id=event_id, until=trio.current_time() + self.timeout)
+        self._open.append(call)
+        return call
+
+    async def outcome(self, call: Call) -> Any:
+        """Wait for the answer to a call that was sent; raises as `make` does.
+
+        Cancellation:
+            Safe; the answer that then still comes is not taken for that of a later call.
+        """
+        with trio.move_on_at(call.until):
+            return await call.answer.wait()
+        if call.kind in _ONE_IN_FLIGHT:
+            call.until += self.timeout  # its answer may yet come, and is not to be taken for that of the next call
+        else:
+            self._close(call)
+        about = f" of item {call.item_id!r}" if call.item_id else ""
+        raise NotAcknowledged(f"the server did not answer the {call.kind}{about} within {self.timeout:g} s")
+
     async def _make(self, call: Call, send: Callable[[], Awaitable[str]]) -> Any:
         now = trio.current_time()
         self._open = [one for one in self._open if one.until > now]  # cancelled ones that were never answered
@@ -102,14 +131,7 @@ class Calls:
             self._close(call)  # never sent
             raise
         call.until = trio.current_time() + self.timeout
-        with trio.move_on_after(self.timeout):
-            return await call.answer.wait()
-        if call.kind in _ONE_IN_FLIGHT:
-            call.until += self.timeout  # its answer may yet come, and is not to be taken for that of the next call
-        else:
-            self._close(call)
-        about = f" of item {call.item_id!r}" if call.item_id else ""
-        raise NotAcknowledged(f"the server did not answer the {call.kind}{about} within {self.timeout:g} s")
+        return await self.outcome(call)
 
     def _close(self, call: Call) -> None:
         if call in self._open:

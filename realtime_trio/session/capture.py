@@ -5,6 +5,7 @@ receives blocks from the device is in `sound.py`.
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable
 
 import attrs
@@ -14,6 +15,7 @@ from realtime_trio.core.gate import LevelGate
 from realtime_trio.core.levels import level_dbfs
 from realtime_trio.core.uplink import Sent, Uplink
 from realtime_trio.device import SAMPLE_RATE, AudioBlock, EchoControl, EchoState
+from realtime_trio.errors import AudioError
 
 from .fittings import WireCodec
 from .notices import EchoNotCancelled, Notice
@@ -26,6 +28,10 @@ _NO_CANCELLER = (
     "so the microphone is closed while the assistant speaks, and nobody can interrupt by speaking. Try "
     "pip install pywebrtc-audio (or livekit), or pass echo='off' if you wear a headset"
 )
+_NOTHING_PLAYED = (
+    "echo= has no effect: this device does not say what it plays. If its microphone can hear its speaker, it must fill "
+    "AudioBlock.played (BridgeDevice(echoes=True) does)"
+)
 _SAMPLE_BYTES = 2
 
 
@@ -37,26 +43,30 @@ class Capture:
         append: Takes sound for the input buffer, without waiting.
         publish: Takes notices.
         make_echo: Makes the echo control when the first block needs it; None to leave the echo in.
-        half_duplex_is_wanted: Whether the user asked for it, so that it need not be said.
+        echo_is_chosen: Whether the user asked for this very control: then half duplex need not be announced, but a
+            device for which it can do nothing must be.
         ledger: When what was sent was spoken.
         uplink: What of it is sent.
         gate: What of it is loud enough while something is played.
         codec: Speaks the session's input format; None for PCM16 at 24 kHz.
         on_loud: Called with the milliseconds of each block that is as loud as a voice; None while nobody asks.
         capturing: Whether blocks are taken at all.
+        captured_until: When the last sample was captured that was taken.
     """
 
     append: Callable[[bytes], object]
     publish: Callable[[Notice], None]
     make_echo: Callable[[], EchoControl] | None = None
-    half_duplex_is_wanted: bool = False
+    echo_is_chosen: bool = False
     ledger: CaptureLedger = attrs.field(factory=CaptureLedger)
     uplink: Uplink = attrs.field(factory=Uplink)
     gate: LevelGate = attrs.field(factory=LevelGate)
     codec: WireCodec | None = None
     on_loud: Callable[[float], object] | None = None
     capturing: bool = True
+    captured_until: float = -math.inf
     _echo: EchoControl | None = attrs.field(default=None, init=False)
+    _announced: bool = attrs.field(default=False, init=False)
     _is_open: bool = attrs.field(default=True, init=False)
     _last: bytes = attrs.field(default=b"", init=False, repr=False)
 
@@ -79,6 +89,7 @@ class Capture:
         """Send what is to be sent of a captured block."""
         if not (block.captured and self.capturing):
             return
+        _check(block.captured)
         pcm, keep, level = block.captured, True, None
         ms = len(pcm) * 1000 / (_SAMPLE_BYTES * SAMPLE_RATE)
         self._is_open = True
@@ -89,10 +100,18 @@ class Capture:
                 self._is_open = keep = not clean.playing
             else:
                 self._is_open = self.gate.feed(level, clean.playing, ms)
+        elif not block.played and self.echo_is_chosen:
+            self._announce(_NOTHING_PLAYED)
         self._last = pcm
-        if self.on_loud is not None and (level_dbfs(pcm) if level is None else level) > self.gate.threshold_dbfs:
+        is_heard = self.on_loud is not None and not self.uplink.muted
+        if (
+            self.on_loud is not None
+            and is_heard
+            and (level_dbfs(pcm) if level is None else level) > self.gate.threshold_dbfs
+        ):
             self.on_loud(ms)
         self._send(self.uplink.feed(pcm, block.captured_at, is_open=self._is_open, keep=keep))
+        self.captured_until = block.captured_at + ms / 1000
 
     def begin_anew(self) -> None:
         """The hardware is another, or was opened again."""
@@ -103,11 +122,16 @@ class Capture:
         """Begin a manual turn: what was said just before the key was pressed goes first."""
         self._send(self.uplink.press())
 
-    def release(self) -> float:
-        """End a manual turn. Gives its length in milliseconds."""
+    @property
+    def spoken_ms(self) -> float:
+        """Milliseconds of the manual turn so far, without its pre-roll."""
+        return self.uplink.spoken * 1000 / SAMPLE_RATE
+
+    def release(self) -> None:
+        """End a manual turn."""
         if self.codec is not None:
             self._append(self.codec.finish())
-        return self.uplink.release() * 1000 / SAMPLE_RATE
+        self.uplink.release()
 
     def _send(self, pieces: Iterable[Sent]) -> None:
         for piece in pieces:
@@ -121,8 +145,21 @@ class Capture:
     def _control(self) -> EchoControl | None:
         if self._echo is None and self.make_echo is not None:
             self._echo = self.make_echo()
-            if self._echo.half_duplex and not self.half_duplex_is_wanted:
-                words = f"{self._echo.state().problem or 'no echo canceller works here'}, {_NO_CANCELLER}"
-                _log.warning(words)
-                self.publish(EchoNotCancelled(words))
+            if self._echo.half_duplex and not self.echo_is_chosen:
+                self._announce(f"{self._echo.state().problem or 'no echo canceller works here'}, {_NO_CANCELLER}")
         return self._echo
+
+    def _announce(self, words: str) -> None:
+        """Say once, to the program and in the log, that the echo stays in, or that nobody can interrupt."""
+        if not self._announced:
+            self._announced = True
+            _log.warning(words)
+            self.publish(EchoNotCancelled(words))
+
+
+def _check(captured: object) -> None:
+    """Refuse what a device of the user's may give by mistake: the server would take it for noise, without a word."""
+    if not isinstance(captured, bytes):
+        raise AudioError(f"the device captured {type(captured).__name__}: AudioBlock.captured is bytes of PCM16")
+    if len(captured) % _SAMPLE_BYTES:
+        raise AudioError(f"the device captured half a sample: {len(captured)} bytes are not a whole number of them")

@@ -8,7 +8,7 @@ ends is in `lifetime.py`; what a program can call is in `session.py`.
 
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -30,6 +30,7 @@ from .exchanges import Request
 from .fittings import Fittings
 from .lifetime import Lifetime
 from .notices import AudioDropped, DeviceChanged, NotAnEvent
+from .push_to_talk import PushToTalk
 from .sound import Sound
 from .subscribers import Subscribers
 from .subscription import again
@@ -83,7 +84,7 @@ class Engine:
             self._append,
             self.subscribers.publish,
             make_echo=fittings.make_echo,
-            half_duplex_is_wanted=fittings.half_duplex_is_wanted,
+            echo_is_chosen=fittings.echo_is_chosen,
         )
         self.sound = Sound(
             device, capture, on_block=self._on_block, on_change=self._on_change, make_codec=fittings.make_codec
@@ -108,6 +109,7 @@ class Engine:
             interruption=interruption,
             round_trip=lambda: connection.round_trip,
         )
+        self.push_to_talk = PushToTalk(capture, self.turns, self.calls, self._send, self.lifetime.start_soon)
         self.lifetime.on_end(self._end)
 
     def check_open(self) -> None:
@@ -140,9 +142,7 @@ class Engine:
         Cancellation:
             The block first; then the sound fades out, and the services leave.
         """
-        finish: Callable[[], Awaitable[object]] = (
-            self.drained if drain and self.sound.device is not None else trio.lowlevel.checkpoint
-        )
+        finish = self._finish if drain and self.sound.device is not None else trio.lowlevel.checkpoint
         async with self.lifetime.running(drain=finish, goodbye=self._goodbye):
             self.lifetime.start_soon(self._read)
             await self._configure(settings)
@@ -154,10 +154,17 @@ class Engine:
                 await ready.wait()
             yield
 
+    async def _finish(self) -> None:
+        self.push_to_talk.abandon()  # nobody is going to release the key
+        await self.drained()
+
     async def drained(self) -> None:
-        """Wait until nothing is being generated and all sound was heard; raise why if the session is over before."""
-        await self.turns.idle()
-        await self.sound.drained()
+        """Wait until nothing is owed or being generated and all sound was heard; raise why if it is over before."""
+        while not self._ended:
+            await self.turns.idle()
+            await self.sound.drained()
+            if self.turns.is_idle:  # what was being said may have been interrupted meanwhile, and answered
+                break
         if self._ended:
             self.check_open()
 
@@ -205,6 +212,8 @@ class Engine:
     def _configured(self, session: events.RealtimeSession) -> None:
         self.config = session
         self.sound.configure(session)
+        if self.sound.capture.uplink.continuous:
+            self.push_to_talk.abandon()  # no key counts any more
 
     def _on_change(self, change: DeviceChange) -> None:
         if not change.available:
@@ -229,6 +238,7 @@ class Engine:
 
     def _on_block(self, now: float) -> None:
         self.turns.check_heard(now)
+        self.push_to_talk.on_block()
         if self.connection.dropped_appends > self._dropped_appends:
             self._dropped_appends = self.connection.dropped_appends
             dropped_ms = round(self.connection.statistics().dropped_audio * 1000)
@@ -240,6 +250,7 @@ class Engine:
         self.sound.release()
         self.calls.end(reason or trio.ClosedResourceError("the session is closed"))
         self.turns.end(reason)
+        self.push_to_talk.end(reason or trio.ClosedResourceError("the session is closed"))
         self.subscribers.end(reason)
 
     async def _goodbye(self) -> None:

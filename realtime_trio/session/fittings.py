@@ -47,10 +47,10 @@ class Fittings:
 
     Attributes:
         make_echo: Makes what takes the echo out; None to leave it in.
-        half_duplex_is_wanted: Whether the user asked for a microphone that is closed while something is played.
+        echo_is_chosen: Whether the user asked for this very control, instead of leaving it to us.
         make_codec: Makes what speaks a format of the wire other than PCM16, by its name.
     """
 
     make_echo: Callable[[], EchoControl] | None = None
-    half_duplex_is_wanted: bool = False
+    echo_is_chosen: bool = False
     make_codec: Callable[[str], WireCodec] | None = None

@@ -36,6 +36,7 @@ class Lifetime:
     _body: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _services: trio.CancelScope = attrs.field(factory=lambda: trio.CancelScope(shield=True), init=False)
     _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
+    _late: Exception | None = attrs.field(default=None, init=False)  # of the user's code, while everything ends
     _witnesses: list[Callable[[Exception], None]] = attrs.field(factory=list, init=False)
 
     def on_end(self, witness: Callable[[Exception], None]) -> None:
@@ -80,6 +81,7 @@ class Lifetime:
             self.end(error)
         except Exception as error:  # noqa: BLE001 a border: whatever it was reaches the one who can act
             if foreign:
+                self._late = self._late or (error if self.over else None)
                 self.end(error)
                 return
             mistake = InternalError(f"{getattr(service, '__name__', service)} crashed: {error!r}; please report this")
@@ -143,9 +145,13 @@ class Lifetime:
             if failure is not None:
                 if self.reason is not None and not isinstance(failure, trio.Cancelled):
                     failure.add_note(f"the session had ended as well: {self.reason!r}")
+                if self._late is not None and not isinstance(failure, trio.Cancelled):
+                    failure.add_note(f"something went wrong at the end, too: {self._late!r}")
                 raise failure
             if self.reason is not None:
                 raise self.reason
+            if self._late is not None:
+                raise self._late
         finally:
             del failure  # it holds this frame, which would hold it: a cycle
 

@@ -75,10 +75,13 @@ class DeviceChanged:
 
 @attrs.frozen
 class EchoNotCancelled:
-    """There is no echo canceller: the microphone is closed while something is played, so nobody can interrupt.
+    """The echo is not taken out as it should be.
+
+    There is no canceller, so the microphone is closed while something is played and nobody can interrupt; or the device
+    does not say what it plays, so that the `echo` that was asked for can do nothing.
 
     Attributes:
-        words: What can be done.
+        words: Which it is, and what can be done.
     """
 
     words: str

@@ -226,10 +226,13 @@ class Session(AcknowledgedCalls):
             LocalProtocolError: There is no device, or turn detection is on; nothing was done.
         """
         self._check_push_to_talk()
-        self._engine.turns.press()
+        self._engine.push_to_talk.press()
 
     async def release(self) -> str | None:
         """Stop speaking: what was said since `press` becomes a user item, and an answer is asked for.
+
+        What the microphone gives late but was said before still belongs to it; that takes as long as the microphone's
+        latency, half a second at most.
 
         Returns:
             The item's id; None when the key was not pressed, or for less than 100 ms. Such a tap has stopped what was
@@ -244,15 +247,14 @@ class Session(AcknowledgedCalls):
             The key is released; what was sent becomes an item, and is not answered.
         """
         self._check_push_to_talk()
-        if not self._engine.turns.release():
+        turn = self._engine.push_to_talk.release()
+        if turn is None:
             await trio.lowlevel.checkpoint()
             return None
-        request = Request()
-        self._engine.turns.owe(request, ())  # before the floor is free again: what else is owed shares the answer
         try:
-            return await self.commit_audio()
-        except BaseException:
-            self._engine.turns.forget(request)
+            return await turn.item_id.wait()
+        except trio.Cancelled:
+            self._engine.push_to_talk.forget(turn)
             raise
 
     def sound(self) -> SoundState:

@@ -36,7 +36,6 @@ from .tool_calls import ToolCalls
 
 __all__ = ["Turns"]
 
-_LEAST_TURN_MS = 100  # the server takes no less
 _USERS = ("speech_started", "pressed")  # reasons by which the user takes the floor
 
 
@@ -159,7 +158,7 @@ class Turns:
 
         A response of which nothing came for 30 s does not count: a server that lost it must not keep us here.
         """
-        while self._over is None and not self._is_idle:
+        while self._over is None and not self.is_idle:
             with trio.move_on_after(1):  # for that silence the arbiter has no deadline when nobody waits for the slot
                 await self._changed.wait()
             self.act(trio.current_time())
@@ -176,7 +175,8 @@ class Turns:
             self.act(now)
 
     @property
-    def _is_idle(self) -> bool:
+    def is_idle(self) -> bool:
+        """Whether no response of the conversation is being generated, asked for, or owed."""
         return self._arbiter.idle and self._arbiter.active is None
 
     @property
@@ -193,7 +193,7 @@ class Turns:
         """Do what is to be done at this time."""
         self._requests.act(now)
         self._retire()
-        if self._is_idle or self._deadline < self._alarm:  # after each piece of sound it would cost as much as that
+        if self.is_idle or self._deadline < self._alarm:  # after each piece of sound it would cost as much as that
             self._wake()
 
     def _abandon(self, response_id: str, now: float) -> None:
@@ -324,27 +324,13 @@ class Turns:
         server_cancels = reason == "speech_started" and self._arbiter.floor.interrupt_response
         return self._interrupt(reason, server_cancels=server_cancels)
 
-    def press(self) -> None:
-        """The user wants to speak, by a key: stop what is being said, and listen from just before now on."""
-        if self.sound.capture.uplink.pressed:
-            return
-        self._arbiter.take_floor(trio.current_time())
-        self.interrupt("pressed")
-        self.send(events.InputAudioBufferClear())
-        self.sound.capture.press()
+    def take_floor(self, now: float) -> None:
+        """The user wants to speak, by a key; until `release_key` the floor is theirs."""
+        self._arbiter.take_floor(now)
 
-    def release(self) -> bool:
-        """The user has spoken. Tells whether there is anything to commit; a mere tap is dropped."""
-        if not self.sound.capture.uplink.pressed:
-            return False
-        if self.sound.capture.release() >= _LEAST_TURN_MS:
-            now = trio.current_time()
-            self._arbiter.take_floor(now)  # until the turn is committed
-            self._stopwatch.released(now)
-            return True
-        self.send(events.InputAudioBufferClear())
-        self.release_floor()
-        return False
+    def release_key(self, now: float) -> None:
+        """The user has spoken, by a key; the floor is theirs until the turn is committed."""
+        self._arbiter.release_key(now)
 
     def release_floor(self) -> None:
         """Nobody will tell that the user has stopped speaking: the key was only tapped, or the microphone is gone."""
@@ -369,6 +355,8 @@ class Turns:
                 self._arbiter.interrupted(response_id)
             else:
                 self._arbiter.stop(response_id)
+        if reason != "speech_started":  # that is the verdict itself
+            self.barge_ins.relent()
         self.act(now)
         return pending
 

@@ -304,7 +304,8 @@ def test_a_promise_ends_when_turn_detection_stops_answering(detection):
 def test_the_floor_is_the_users_for_60_s_at_most():
     """A server that never says that speech stopped does not silence us for ever."""
     arbiter = Arbiter()
-    arbiter.take_floor(10.0)
+    arbiter.take_floor(5.0)
+    arbiter.release_key(10.0)
     arbiter.owe("q")
 
     assert arbiter.deadline == 70.0
@@ -322,9 +323,32 @@ def test_a_pressed_key_outlasts_an_update_of_the_session():
 
     assert arbiter.poll(2.0) == []
 
+    arbiter.release_key(2.5)
     arbiter.handle(committed(), 3.0)
 
     assert arbiter.poll(3.0) == [Ask("q")]
+
+
+def test_while_the_key_is_down_no_event_frees_the_floor():
+    """What the key itself sends is answered by `cleared`; the last turn's `committed` may come late; nobody speaks."""
+    arbiter = Arbiter()
+    arbiter.handle(session(None), 0.0)
+    arbiter.take_floor(1.0)
+    arbiter.owe("q")
+    for now, event in ((1.1, InputAudioBufferCleared(event_id="e")), (1.2, committed())):
+        arbiter.handle(event, now)
+        assert arbiter.poll(now) == []
+    assert arbiter.poll(1000.0) == []
+    assert arbiter.deadline == math.inf
+
+
+def test_a_key_counts_no_more_when_turn_detection_is_turned_on():
+    arbiter = Arbiter()
+    arbiter.handle(session(None), 0.0)
+    arbiter.take_floor(1.0)
+    arbiter.owe("q")
+    arbiter.handle(session(ServerVad()), 2.0)
+    assert arbiter.poll(2.0) == [Ask("q")]
 
 
 def test_the_floor_can_be_freed_by_hand():

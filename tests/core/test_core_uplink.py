@@ -67,10 +67,22 @@ def test_between_manual_turns_nothing_is_sent():
     assert [uplink.feed(block(n), at(n)) for n in range(5)] == [[]] * 5
     assert numbers(uplink.press()) == [3, 4]
     assert numbers(uplink.feed(block(5), at(5), is_open=False)) == [5]  # the key says that it is meant
-    assert uplink.release() == BLOCK
+    uplink.release()
+    assert uplink.spoken == BLOCK
     assert uplink.feed(block(6), at(6)) == []
     assert numbers(uplink.press()) == [6]  # nothing is sent twice
-    assert uplink.release() == 0
+    assert uplink.spoken == 0
+
+
+def test_what_was_captured_before_the_key_went_up_belongs_to_the_turn():
+    """A microphone gives its sound late."""
+    uplink = Uplink(continuous=False)
+    uplink.press()
+    uplink.close_at = at(2) + 0.001
+    assert [numbers(uplink.feed(block(n), at(n))) for n in range(5)] == [[0], [1], [2], [], []]
+    assert uplink.spoken == 3 * BLOCK
+    uplink.release()
+    assert numbers(uplink.press()) == [3, 4]
 
 
 def test_what_was_held_back_before_a_switch_is_never_sent():
@@ -89,7 +101,7 @@ def test_a_manual_turn_that_is_muted_has_no_length():
     uplink.mute(muted=True)
     uplink.press()
     assert uplink.feed(block(0), at(0)) == []
-    assert uplink.release() == 0
+    assert uplink.spoken == 0
 
 
 @given(st.lists(st.sampled_from(["open", "closed", "mute", "unmute"]), max_size=120))

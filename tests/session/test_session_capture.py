@@ -3,13 +3,14 @@
 import base64
 import logging
 import sys
+from contextlib import asynccontextmanager
 
 import attrs
 import pytest
 import trio
 
-from realtime_trio import events
-from realtime_trio.device import CleanBlock, EchoState
+from realtime_trio import AudioError, ConfigurationError, events, open_session
+from realtime_trio.device import AudioBlock, CleanBlock, EchoState, Position
 from realtime_trio.session import DeviceChanged, EchoNotCancelled
 from realtime_trio.testing import FakeDevice
 
@@ -126,9 +127,10 @@ async def test_what_was_asked_for_is_not_announced(autojump_clock, open_echoing,
 
 
 async def test_a_device_that_hears_nothing_of_itself_is_left_alone(autojump_clock, open_voice, tone):
-    """A file or a telephone has no echo: nothing is made, nothing gated."""
+    """A file or a telephone has no echo: nothing is made, nothing gated. Who asked for it is told."""
     control = Control(half_duplex=True, playing=True)
     async with open_voice(echo=control, turn_detection="server_vad", drain=False) as talk:
+        assert "played" in (await talk.session.events(EchoNotCancelled).receive()).words
         talk.device.speak(base64.b64decode(tone(500, 700)))
         await trio.sleep(1)
         assert appended(talk).count((700).to_bytes(2, "little")) / 24 == 500
@@ -214,7 +216,7 @@ async def test_manual_turns_in_g711_end_with_all_that_was_said(autojump_clock, o
         async with trio.open_nursery() as nursery:
             nursery.start_soon(talk.session.release)
             await talk.peer.expect("input_audio_buffer.commit")
-            assert len(appended(talk)) / 8 == pytest.approx(1300, abs=20)
+            assert len(appended(talk)) / 8 == pytest.approx(1320, abs=20)
             await talk.peer.send("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
             await talk.created(await talk.peer.expect("response.create"), "resp_1")
             await talk.done("resp_1")
@@ -231,3 +233,47 @@ async def test_turning_turn_detection_off_and_on(autojump_clock, open_voice, ton
         await talk.session.update(turn_detection=events.ServerVad())
         await trio.sleep(1)
         assert (len(appended(talk)) - before) / 48 == pytest.approx(1000, abs=40)
+
+
+@pytest.mark.parametrize("captured", [b"123", "text", None])
+async def test_a_device_that_gives_no_samples_is_named(autojump_clock, open_talk, captured):
+    """The server would take it for noise, without a word."""
+
+    class Odd(FakeDevice):
+        async def receive_block(self):
+            return AudioBlock(captured or bytearray(4), 0.0, Position(0, 0, 0.0))
+
+        @asynccontextmanager
+        async def open(self):
+            yield self
+
+    with pytest.raises(AudioError, match=r"AudioBlock\.captured|half a sample"):
+        async with open_talk(audio=Odd(), drain=False):
+            await trio.sleep(1)
+
+
+async def test_a_class_is_no_device(open_talk):
+    with pytest.raises(ConfigurationError, match=r"FakeDevice\(\)"):
+        async with open_session(audio=FakeDevice):
+            pass
+
+
+async def test_what_goes_wrong_in_closing_a_device_is_raised(autojump_clock, open_talk):
+    """A recording that could not be finished is not lost in silence; another exception keeps its place."""
+
+    class Unclosable(FakeDevice):
+        @asynccontextmanager
+        async def open(self):
+            try:
+                async with FakeDevice().open() as stream:
+                    yield stream
+            finally:
+                raise OSError("the recording could not be finished")
+
+    with pytest.raises(OSError, match="recording"):
+        async with open_talk(audio=Unclosable(), drain=False):
+            await trio.sleep(1)
+    with pytest.raises(KeyError) as caught:
+        async with open_talk(audio=Unclosable(), drain=False):
+            raise KeyError("mine")
+    assert any("recording" in note for note in caught.value.__notes__)

@@ -231,22 +231,48 @@ async def test_a_doubt_is_forgotten_when_the_buffer_is_cleared(autojump_clock, o
 
 
 async def test_the_program_interrupts_while_in_doubt(autojump_clock, open_voice, tone, played_ms):
-    """The doubt does not matter any more, and the next answer is heard."""
+    """Nothing is being said any more: what the user says is a turn like any other, and its answer is heard at once."""
     async with open_voice(interruption="confirm", drain=False) as talk:
+        notices = talk.session.events(Paused, Resumed, Interrupted)
         await speak(talk, tone)
         await start(talk)
         await trio.sleep(0.1)
         before = played_ms(talk.device)
         talk.session.interrupt()
         await talk.peer.expect("conversation.item.truncate", item_id="item_a")
-        await stop(talk, 700)
-        await talk.peer.expect("conversation.item.delete", item_id="item_u")
-        await talk.created(None, "resp_2")
+        assert not talk.session.sound().paused
+        await stop(talk, 700)  # short: a noise, if the assistant were speaking
+        await talk.created(await talk.peer.expect("response.create"), "resp_2")
         await talk.audio("resp_2", tone(1000), "item_b")
         await talk.audio_done("resp_2", "item_b")
         await talk.done("resp_2")
         await trio.sleep(2)
         assert played_ms(talk.device) == pytest.approx(before + 1000, abs=1)
+        assert isinstance(await notices.receive(), Paused)
+        assert isinstance(await notices.receive(), Interrupted)
+        with trio.move_on_after(1) as nothing_more:
+            await notices.receive()
+        assert nothing_more.cancelled_caught
+
+
+async def test_what_is_said_while_muted_interrupts_nothing(autojump_clock, open_voice, tone):
+    """The doubt goes by what the server may hear."""
+    async with open_voice(interruption="confirm", drain=False) as talk:
+        await speak(talk, tone)
+        await start(talk)
+        talk.session.mute()
+        talk.device.speak(base64.b64decode(tone(3000, 8000)))
+        await trio.sleep(0.7)
+        await stop(talk, 1000)
+        await talk.peer.expect("conversation.item.delete", item_id="item_u")
+
+
+@pytest.mark.parametrize("transcription", [None, "whisper-1"])
+async def test_it_says_that_it_goes_by_duration_only_when_it_does(autojump_clock, open_voice, caplog, transcription):
+    with caplog.at_level(logging.WARNING, "realtime_trio.session"):
+        async with open_voice(interruption="confirm", transcription=transcription, drain=False):
+            await trio.sleep(0.1)
+    assert ("duration" in caplog.text) == (transcription is None)
 
 
 async def test_without_a_device_the_server_decides_what_is_long(autojump_clock, open_talk):

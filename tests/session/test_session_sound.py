@@ -351,3 +351,27 @@ async def test_latency_is_from_the_end_of_speech_to_the_first_sound(autojump_clo
 
         # speech ended at 1.4 s; the sound came at 2.4 s and takes a block and 30 ms to the speaker
         assert response.latency_ms == pytest.approx(1040, abs=25)
+
+
+async def test_a_normal_end_waits_for_what_becomes_owed_meanwhile(autojump_clock, open_voice, tone, played_ms):
+    """What another task asks for while the last answer is heard is answered, and heard, too."""
+    async with trio.open_nursery() as nursery:
+        async with open_voice() as talk:
+
+            async def ask_late():
+                await trio.sleep(1)
+                nursery.start_soon(talk.session.send_text, "And then?")
+                await talk.acknowledge()
+                request = await talk.peer.expect("response.create")
+                await trio.sleep(3)  # longer than the first answer lasts
+                await talk.created(request, "resp_2")
+                await talk.audio("resp_2", tone(1000, 3000), "item_b")
+                await talk.audio_done("resp_2", "item_b")
+                await talk.done("resp_2")
+
+            await talk.created(None, "resp_1")
+            await talk.audio("resp_1", tone(2000))
+            await talk.audio_done("resp_1")
+            await talk.done("resp_1")
+            nursery.start_soon(ask_late)
+        assert played_ms(talk.device) == 3000
