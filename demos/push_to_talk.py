@@ -1,7 +1,4 @@
-"""Push-to-talk: Enter begins what you say, also over an answer, and Enter ends it. Ctrl-D ends the talk.
-
-python demos/push_to_talk.py
-"""
+"""Push-to-talk: Enter begins what you say, also over an answer, and Enter ends it: python demos/push_to_talk.py."""
 
 import os
 import sys
@@ -42,7 +39,7 @@ async def main() -> None:
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(show, session)
-        print("Press Enter, speak, and press Enter again. Ctrl-D ends it.")
+        print("Press Enter, speak, and press Enter again. Ctrl-D or Ctrl-C ends it.")
         while await trio.to_thread.run_sync(os.read, 0, 1024, abandon_on_cancel=True):
             session.press()  # whatever is being said stops
             await trio.to_thread.run_sync(os.read, 0, 1024, abandon_on_cancel=True)
@@ -53,6 +50,9 @@ async def main() -> None:
 
 if __name__ == "__main__":
     try:
-        trio.run(main)
+        try:
+            trio.run(main)
+        except* KeyboardInterrupt:  # it comes out of a nursery, in a group
+            pass
     except DeviceUnavailable as error:
         sys.exit(f"{error}. What there is: python -m realtime_trio.demo --list-devices")

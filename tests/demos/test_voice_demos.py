@@ -83,6 +83,22 @@ def test_push_to_talk(tmp_path):
     assert (errors, process.returncode) == ("", 0)
 
 
+@pytest.mark.parametrize("pressed", [False, True], ids=["waiting", "speaking"])
+def test_ctrl_c_ends_push_to_talk_without_a_word(tmp_path, pressed):
+    with started(tmp_path, WITH_A_PERSON, "push_to_talk", TORONTO) as process:
+        read_until(process, "Press Enter")
+        if pressed:
+            process.stdin.write("\n")
+            process.stdin.flush()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1)  # it goes on until it is told
+        process.send_signal(signal.SIGINT)
+        process.wait(LIMIT)  # while its input is open
+        errors = process.stderr.read()
+
+    assert (errors, process.returncode) == ("", 0)
+
+
 @pytest.mark.parametrize("name", ["hands_free", "push_to_talk"])
 def test_where_there_is_no_sound_it_says_what_to_do(tmp_path, name):
     with started(tmp_path, WITHOUT_PORTAUDIO, name) as process:
