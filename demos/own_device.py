@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 import trio
 
-from realtime_trio import open_server, open_session
+from realtime_trio import DeviceUnavailable, open_server, open_session
 from realtime_trio.audio import Playout
 from realtime_trio.device import AudioBlock
 
@@ -31,26 +31,27 @@ class Phone(Playout):
         """Let 20 ms pass: what the caller said in, what the session wrote out."""
         await trio.sleep_until(self.due + 0.02)
         self.due += 0.02
-        captured = bytes(960)  # silence, if the caller's datagram has not come in time
-        with suppress(BlockingIOError):
-            captured = self.line.recv(960)
-        played = self.take(self.due)
-        self.line.send(played.pcm)
+        played, captured = self.take(self.due), bytes(960)
+        try:
+            with suppress(BlockingIOError):  # silence, if the caller's datagram has not come in time
+                self.line.send(played.pcm)
+                captured = self.line.recv(960)
+        except OSError as error:
+            raise DeviceUnavailable(f"the caller has hung up ({error}): wait for the next call") from error
         return AudioBlock(captured, self.due - 0.02, played.position, played.cut)
 
 
-async def listen(caller: trio.socket.SocketType) -> None:
-    while not any(await caller.recv(960)):  # silence
-        pass
-    print("caller:    I hear you!")
-
-
 async def main() -> None:
+    async def listen() -> None:
+        while not any(await caller.recv(960)):  # silence
+            pass
+        print("caller:    I hear you!")
+
     print("Talking to an offline server (rules, not the real model) over a telephone line.")
     with trio.socket.socket(type=socket.SOCK_DGRAM) as caller:
         await caller.bind(("127.0.0.1", 0))
         async with open_server() as server, trio.open_nursery() as nursery:
-            nursery.start_soon(listen, caller)
+            nursery.start_soon(listen)
             async with open_session(url=server.url, audio=Phone(caller.getsockname())) as session:
                 print("assistant:", (await session.ask("What is twelve times three?")).text)
 

@@ -1,11 +1,15 @@
 """Every program in demos/ runs against the offline server, as a person would start it, and says what it promises."""
 
+import runpy
+import socket
 import subprocess
 import sys
 import wave
 from pathlib import Path
 
 import pytest
+
+from realtime_trio import DeviceUnavailable
 
 DEMOS = Path(__file__).parents[2] / "demos"
 TORONTO = Path(__file__).parents[1] / "data" / "toronto.wav"
@@ -128,6 +132,18 @@ def test_a_brain_of_ones_own(tmp_path):
 
 def test_a_device_of_ones_own(tmp_path):
     assert run(tmp_path, "own_device")[1:] == ["caller:    I hear you!", "assistant: 12 times 3 is 36."]
+
+
+async def test_a_caller_who_hangs_up_ends_the_session_of_ones_own_device_in_words(autojump_clock):
+    phone = runpy.run_path(str(DEMOS / "own_device.py"))["Phone"]
+    with socket.socket(type=socket.SOCK_DGRAM) as caller:
+        caller.bind(("127.0.0.1", 0))
+        async with phone(caller.getsockname()).open() as stream:
+            assert (await stream.receive_block()).captured == bytes(960)
+            caller.close()
+            with pytest.raises(DeviceUnavailable, match="the caller has hung up"):
+                for _ in range(3):  # the system tells it in answer to what was sent
+                    await stream.receive_block()
 
 
 def test_voice_from_a_file(tmp_path):

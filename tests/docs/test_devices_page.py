@@ -1,4 +1,4 @@
-"""The device in docs/devices.md is complete and does what the page says: its own text is what runs here."""
+"""The programs in docs/devices.md are complete and do what the page says: its own text is what runs here."""
 
 import re
 import socket
@@ -10,19 +10,28 @@ import pytest
 import trio
 
 import realtime_trio.audio
+from realtime_trio import ConnectionClosed, DeviceUnavailable, open_server, open_session
+from realtime_trio.audio import BridgeDevice
 from realtime_trio.audio.pcm import fade_out
 from realtime_trio.device import AudioDevice, AudioStream
 
+LIMIT = 60  # seconds
 PAGE = (Path(__file__).parents[2] / "docs" / "devices.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
 (DEVICE,) = (block for block in BLOCKS if "class Phone:" in block)
+(BRIDGE,) = (block for block in BLOCKS if "async def from_browser(" in block)
+
+
+def run_text(block):
+    """Run a program of the page, and give what it defines."""
+    names = {}
+    exec(compile(block, "docs/devices.md", "exec"), names)  # noqa: S102 - our own documentation
+    return names
 
 
 def phone(line):
     """Make the page's own device from its text."""
-    names = {}
-    exec(compile(DEVICE, "docs/devices.md", "exec"), names)  # noqa: S102 - our own documentation
-    return names["Phone"](line)
+    return run_text(DEVICE)["Phone"](line)
 
 
 @contextmanager
@@ -111,3 +120,105 @@ async def test_a_line_that_stalled_adds_no_delay(autojump_clock):
             captured = b"".join([(await stream.receive_block()).captured for _ in range(6)])
 
         assert captured == numbered(2400, 20 * 480) + bytes(960)
+
+
+async def test_who_hangs_up_ends_the_session_in_words(autojump_clock):
+    """The system tells it with what is sent or received next, so nobody's own error goes up."""
+    with telephone_line() as (near, far), pytest.raises(DeviceUnavailable, match=r"hung up .*: wait for the next call"):
+        async with phone(near).open() as stream:
+            await stream.receive_block()
+            far.close()
+            for _ in range(3):
+                await stream.receive_block()
+
+
+async def test_leaving_a_line_that_is_dead_raises_nothing(autojump_clock):
+    with telephone_line() as (near, far):
+        async with phone(near).open() as stream:
+            stream.write(numbered(1000))
+            await stream.receive_block()
+            stream.cut(1)
+            far.close()
+            near.send(b"")  # who sends next, which is the fade, hears that nobody is there
+
+
+async def test_a_line_that_takes_nothing_more_is_alive():
+    class FullLine:
+        def send(self, pcm):
+            raise BlockingIOError
+
+        recv = send
+
+    async with phone(FullLine()).open() as stream:
+        assert (await stream.receive_block()).captured == bytes(960)
+
+
+class Browser:
+    """The far end of a WebSocket, and the WebSocket itself: a silent person who hears everything."""
+
+    def __init__(self):
+        self.gone = False
+        self.heard = 0
+        self._hears = trio.Event()
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        await trio.sleep(0.02)
+        if self.gone:
+            raise StopAsyncIteration
+        return bytes(960)
+
+    async def send(self, pcm):
+        await trio.lowlevel.checkpoint()
+        self.heard += len(pcm)
+        self._hears.set()
+
+    async def hears(self):
+        await self._hears.wait()
+
+
+@pytest.fixture
+async def server(monkeypatch):
+    async with open_server(recogniser="none") as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        yield server
+
+
+async def test_the_bridge_ends_when_the_browser_leaves(server):
+    browser = Browser()
+    with trio.fail_after(LIMIT):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run_text(BRIDGE)["talk"], browser)
+            await browser.hears()
+            browser.gone = True
+
+
+async def test_the_bridge_ends_with_the_servers_words_when_the_server_goes(monkeypatch):
+    browser = Browser()
+    with trio.fail_after(LIMIT):
+        async with trio.open_nursery() as nursery:
+
+            async def talk():
+                with pytest.raises(ConnectionClosed):
+                    await run_text(BRIDGE)["talk"](browser)
+
+            async with open_server(recogniser="none") as server:
+                monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+                nursery.start_soon(talk)
+                await browser.hears()
+
+
+async def test_the_bridges_tasks_end_with_the_session_wherever_they_run(server):
+    """Also outside of its block, where nothing cancels them."""
+    page, browser, device = run_text(BRIDGE), Browser(), BridgeDevice()
+    with trio.fail_after(LIMIT):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(page["from_browser"], browser, device)
+            nursery.start_soon(page["to_browser"], browser, device)
+            async with open_session(audio=device):
+                await browser.hears()
+
+    assert browser.heard
+    assert not browser.gone
