@@ -10,7 +10,7 @@ import attrs
 
 from realtime_trio.errors import DeviceUnavailable
 
-__all__ = ["REFUSED_CHANNELS", "REFUSED_RATE", "DeviceInfo", "choose", "code_of", "explained"]
+__all__ = ["REFUSED_CHANNELS", "REFUSED_RATE", "DeviceInfo", "choose", "code_of", "explained", "names_of"]
 
 Kind = Literal["input", "output"]
 
@@ -95,6 +95,12 @@ def _again(devices: Sequence[DeviceInfo], before: DeviceInfo) -> list[DeviceInfo
     """Find the device that was there before. Where several are called the same, it is the nearest."""
     same = [device for device in devices if (device.name, device.host) == (before.name, before.host)]
     return sorted(same, key=lambda device: abs(device.index - before.index))[:1]
+
+
+def names_of(devices: Sequence[DeviceInfo]) -> str:
+    """Name devices that belong together, each once: "the sound device 'USB Headset'"."""
+    names = dict.fromkeys(repr(device.name) for device in devices)
+    return ("the sound device " if len(names) == 1 else "the sound devices ") + " and ".join(names)
 
 
 def _quoted(wanted: int | str) -> str:

@@ -3,10 +3,11 @@
 What runs in PortAudio's thread stands in `callback`, the counts in `handover`, how blocks are made in `blocks`. Here is
 who waits for what, and what happens when the hardware goes away while a session lives.
 
-Theory of operation. One task watches the hardware. When that has ended, or was not called for half a second, it is
-given up: what it has finished is handed out, then silence on Trio's clock, while the same task opens it again, and
-again. The first block of what was opened ends the silence. So it is when the microphone falls behind, because the
-program or the machine stood still: the system keeps what was captured meanwhile, and nothing else would ever catch up.
+Theory of operation. One task watches the hardware; `watchdog` judges it. When that has ended, or was not called for half
+a second, it is given up: what it has finished is handed out, then silence on Trio's clock, while the same task opens it
+again, and again. The first block of what was opened ends the silence. So it is when the microphone falls behind,
+because the program or the machine stood still: the system keeps what was captured meanwhile, and nothing else would
+ever catch up.
 """
 
 import contextlib
@@ -20,25 +21,19 @@ from realtime_trio.errors import DeviceUnavailable
 
 from .blocks import Assembler
 from .callback import Callback, HandoverRing
-from .choosing import DeviceInfo
+from .choosing import DeviceInfo, names_of
 from .clocked import DeviceStatistics
 from .handover import Handover
 from .hardware import Hardware, Wanted, open_hardware
 from .pairing import Pair
 from .pcm import SAMPLE_BYTES, samples_from_ms
 from .portaudio import PortAudio
+from .watchdog import LOOK, Watchdog
 
 __all__ = ["HardwareStream"]
 
 _WAITING_MS = 2_000  # blocks that wait to be received; when there are more, the oldest go
 _OPEN = 5.0  # seconds that PortAudio gets to open a device
-_LOOK = 0.25  # seconds between two looks at whether the callback is still called
-_LOOKS = 2  # so many in a row without a call: it is not called any more
-_BURST = 10.0  # seconds of sound between two looks that only a device without a clock (ALSA's `null`) can give
-_BEHIND = 0.25  # seconds by which the microphone may be later than it was at its best ...
-_BEHIND_LOOKS = 4  # in fewer than so many looks in a row
-_NONSENSE = 3600.0  # no system keeps an hour; a driver says it that does not know
-_FIRST_CALL = 3.0  # seconds that a device may take until its first call; Bluetooth takes its time
 _BACK_OFF = (0.5, 1.0, 2.0)  # seconds between attempts to open it again; the last holds
 _CONSIDERATE = (10.0, 20.0, 40.0, 60.0)  # the same, between looking for new devices at the cost of other open streams
 _FADE = 0.25  # seconds that the callback gets to see the last cut
@@ -191,7 +186,7 @@ class HardwareStream:
             return None
         if self._silent_at is not None:
             self._silent_at = None
-            self._changes.append(DeviceChange(available=True, words=f"sound is back: {self._names()}"))
+            self._changes.append(DeviceChange(available=True, words=f"sound is back: {names_of(self._devices)}"))
         self._captured_until = pair.captured_at + self._block_seconds
         return self._made(pair)
 
@@ -279,28 +274,12 @@ class HardwareStream:
         """Wait until the hardware is gone; say how, and which it was."""
         hardware = self._hardware
         assert hardware is not None  # noqa: S101  it was adopted
-        passed = hardware.passed
-        first_call = trio.current_time() + _FIRST_CALL
-        looks = 0
-        looks_behind = 0
+        watchdog = Watchdog(hardware, self._block_seconds, default=self._wanted.default, now=trio.current_time())
         while True:
-            with trio.move_on_after(_LOOK):
+            with trio.move_on_after(LOOK):
                 await self._gone.wait()
-            if hardware.interrupted:
-                return "PortAudio looks for devices that were plugged in; sound is back in a moment", hardware
-            if hardware.finished:
-                return f"lost {self._names()}: {self._hope()}", hardware
-            before, passed = passed, hardware.passed
-            moved = all(now > then for now, then in zip(passed, before, strict=True))
-            looks = 0 if moved else looks + 1
-            if looks >= _LOOKS and (all(passed) or trio.current_time() >= first_call):
-                return f"no sound any more from {self._names()}: {self._hope()}", hardware
-            behind = hardware.input.behind
-            looks_behind = looks_behind + 1 if _BEHIND < behind < _NONSENSE else 0
-            if looks_behind >= _BEHIND_LOOKS:
-                return f"sound was {behind:.1f} s late, because something stood still: it begins anew", hardware
-            if max(passed) - max(before) > _BURST / self._block_seconds:
-                return f"sound came much too fast from {self._names()}: it is no real device, choose another", hardware
+            if words := watchdog.look(trio.current_time()):
+                return words, hardware
 
     async def _give_up(self, words: str) -> None:
         """Take what the hardware has finished, and begin the silence."""
@@ -370,12 +349,3 @@ class HardwareStream:
             overruns=before.overruns + sum(callback.overruns for callback in hardware.callbacks),
             lost=before.lost,
         )
-
-    def _names(self) -> str:
-        names = dict.fromkeys(repr(device.name) for device in self._devices)
-        return ("the sound device " if len(names) == 1 else "the sound devices ") + " and ".join(names)
-
-    def _hope(self) -> str:
-        if self._wanted.default:
-            return "it goes on with whatever the default device is by then"
-        return "plug it in again, and it goes on"

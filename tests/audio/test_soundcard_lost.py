@@ -174,6 +174,22 @@ async def test_a_device_without_a_clock_is_told_from_a_real_one(autojump_clock):
     assert "much too fast" in gone.change.words
 
 
+async def test_a_loop_that_was_blocked_for_longer_than_a_burst_keeps_its_device(autojump_clock):
+    """PortAudio was not blocked, and did in eleven seconds what it does in eleven seconds."""
+    sd = FakeSoundDevice(LAPTOP)
+
+    async with make_card(sd).open() as stream:
+        (opened,) = sd.opened
+        for _ in range(20):
+            assert (await next_block(stream, opened)).change is None
+        for _ in range(550):
+            opened.tick()
+        autojump_clock.jump(11)
+        for _ in range(50):
+            assert (await next_block(stream, opened)).change is None
+        assert opened.open
+
+
 @pytest.mark.parametrize("card", [{}, {"duplex": False}], ids=["duplex", "two streams"])
 async def test_a_microphone_that_has_fallen_behind_is_opened_again(autojump_clock, card):
     """The program stood still for 2 s, and the system has kept what was captured meanwhile."""
