@@ -96,6 +96,17 @@ def test_what_was_held_back_before_a_switch_is_never_sent():
     assert numbers(uplink.feed(block(2), at(2))) == [2]
 
 
+def test_pre_roll_of_a_manual_turn_is_not_owed_to_turn_detection():
+    """Between manual turns the input stands still: there is no time that it could be ahead of."""
+    uplink = Uplink(continuous=False)
+    for n in range(10):
+        uplink.feed(block(n), at(n))
+    assert numbers(uplink.press()) == list(range(10))
+    uplink.release()
+    uplink.switch(continuous=True)
+    assert [numbers(uplink.feed(block(n), at(n), is_open=False)) for n in range(10, 15)] == [[-1]] * 5
+
+
 def test_a_manual_turn_that_is_muted_has_no_length():
     uplink = Uplink(continuous=False)
     uplink.mute(muted=True)

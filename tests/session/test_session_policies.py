@@ -33,6 +33,22 @@ async def transcribe(talk, words, item_id="item_u"):
     )
 
 
+async def hear(talk, piece, item_id="item_u"):
+    """A piece of a transcript."""
+    await talk.peer.send(
+        "conversation.item.input_audio_transcription.delta", item_id=item_id, content_index=0, delta=piece
+    )
+
+
+async def fail_to_transcribe(talk, item_id="item_u"):
+    await talk.peer.send(
+        "conversation.item.input_audio_transcription.failed",
+        item_id=item_id,
+        content_index=0,
+        error={"type": "transcription_error", "code": "audio_unintelligible", "message": "nothing was understood"},
+    )
+
+
 async def speak(talk, tone, ms=3000):
     """The assistant speaks for so long, and has begun a second ago."""
     await talk.created(None, "resp_1")
@@ -201,6 +217,102 @@ async def test_a_short_word_is_judged_by_its_transcript(autojump_clock, open_voi
         await talk.peer.expect_nothing(3)
 
 
+async def test_a_word_is_judged_as_soon_as_it_is_made_out(autojump_clock, open_voice, tone):
+    """Not when the whole transcript is there: a piece of it is enough."""
+    async with open_voice(interruption="confirm", transcription="whisper-1", drain=False) as talk:
+        await speak(talk, tone, 10_000)
+        await start(talk)
+        await stop(talk, 300 + 250 + 500)
+        for piece in ("oh ", "sto"):  # a backchannel, and what may still become one
+            await hear(talk, piece)
+            await talk.peer.expect_nothing(0.3)
+        await hear(talk, "p it")
+        await talk.peer.expect("conversation.item.truncate", item_id="item_a", within=0.1)
+        await talk.created(await talk.peer.expect("response.create"), "resp_2")
+        await talk.done("resp_2")
+
+
+@pytest.mark.parametrize("when", ["before the end", "after the end"])
+async def test_a_transcript_that_fails_is_not_waited_for(autojump_clock, open_voice, tone, when):
+    """It then goes by duration: what was short is a noise, at once instead of 1.5 s later."""
+    async with open_voice(interruption="confirm", transcription="whisper-1", drain=False) as talk:
+        await speak(talk, tone, 10_000)
+        await start(talk)
+        if when == "before the end":
+            await fail_to_transcribe(talk)
+            await stop(talk, 300 + 250 + 500)
+        else:
+            await stop(talk, 300 + 250 + 500)
+            await talk.peer.expect_nothing(0.5)
+            await fail_to_transcribe(talk)
+        await talk.peer.expect("conversation.item.delete", item_id="item_u", within=0.1)
+        assert not talk.session.sound().paused
+        await talk.peer.expect_nothing(3)
+
+
+@pytest.mark.parametrize("how", ["from the beginning", "by an update"])
+@pytest.mark.parametrize("spoken_ms", [350, 450])
+async def test_duration_is_reckoned_without_the_silence_and_padding_that_are_configured(
+    autojump_clock, open_voice, tone, how, spoken_ms
+):
+    """Whatever turn detection was told to wait for, and to put before the beginning."""
+    own = events.ServerVad(silence_duration_ms=800, prefix_padding_ms=100)
+    detection = own if how == "from the beginning" else "server_vad"
+    async with open_voice(interruption="confirm", turn_detection=detection, drain=False) as talk:
+        if how == "by an update":
+            talk.peer.answer_updates()
+            await talk.session.update(turn_detection=own)
+        await speak(talk, tone, 10_000)
+        await start(talk, start_ms=1000)
+        await trio.sleep(0.5)
+        await stop(talk, 1000 + 100 + spoken_ms + 800)
+        if spoken_ms > 400:
+            await talk.peer.expect("conversation.item.truncate", item_id="item_a")
+        else:
+            await talk.peer.expect("conversation.item.delete", item_id="item_u")
+
+
+async def test_speech_that_does_not_end_is_given_the_silence_that_is_configured(autojump_clock, open_voice, tone):
+    """Before that it may be over already."""
+    detection = events.ServerVad(silence_duration_ms=1200)
+    async with open_voice(interruption="confirm", turn_detection=detection, drain=False) as talk:
+        await speak(talk, tone, 10_000)
+        began = trio.current_time()
+        await start(talk)
+        await talk.peer.expect("conversation.item.truncate", item_id="item_a")
+        assert trio.current_time() - began == pytest.approx(1.6, abs=0.03)
+
+
+@pytest.mark.parametrize("is_real", [False, True])
+async def test_speech_while_an_answer_is_asked_for_and_not_begun(autojump_clock, open_voice, tone, played_ms, is_real):
+    """There is something to interrupt, so it is doubted; after a noise the answer is heard whole, and alone."""
+    async with open_voice(interruption="confirm", drain=False) as talk, trio.open_nursery() as nursery:
+        notices = talk.session.events(Paused, Resumed)
+        nursery.start_soon(talk.session.send_text, "Hello?")
+        await talk.acknowledge()
+        request = await talk.peer.expect("response.create")
+        await start(talk)
+        assert await notices.receive() == Paused("item_u", "duration")
+        await talk.created(request, "resp_1")
+        await talk.audio("resp_1", tone(1000))
+        await trio.sleep(0.5)
+        assert played_ms(talk.device) == 0
+        await stop(talk, 300 + (450 if is_real else 250) + 500)
+        if is_real:
+            await talk.peer.expect("response.cancel", response_id="resp_1")
+            await talk.peer.expect("conversation.item.delete", item_id="item_a")
+            await talk.done("resp_1", status="cancelled")
+            await talk.created(await talk.peer.expect("response.create"), "resp_2")
+            await talk.done("resp_2")
+        else:
+            await talk.peer.expect("conversation.item.delete", item_id="item_u")
+            assert await notices.receive() == Resumed("item_u")
+            await talk.audio_done("resp_1")
+            await talk.done("resp_1")
+        await talk.peer.expect_nothing(3)
+        assert played_ms(talk.device) == (0 if is_real else 1000)
+
+
 async def test_two_noises_in_a_row(autojump_clock, open_voice, tone, played_ms):
     """The sound goes on when the last one is known to be none; both items go."""
     async with open_voice(interruption="confirm", transcription="whisper-1", drain=False) as talk:
@@ -228,6 +340,30 @@ async def test_a_doubt_is_forgotten_when_the_buffer_is_cleared(autojump_clock, o
         await trio.sleep(4)
         await talk.peer.expect_nothing(1)
         assert played_ms(talk.device) == pytest.approx(3000, abs=1)
+
+
+@pytest.mark.parametrize(("words", "is_real"), [("mhm", False), ("Stop!", True)])
+async def test_a_doubt_that_is_an_item_already_survives_that_the_buffer_is_cleared(
+    autojump_clock, open_voice, tone, words, is_real
+):
+    """Of two, the one that was committed is still judged, and answered if it was meant."""
+    async with open_voice(interruption="confirm", transcription="whisper-1", drain=False) as talk:
+        await speak(talk, tone, 10_000)
+        await start(talk, "item_1")
+        await stop(talk, 300 + 250 + 500, "item_1")
+        await start(talk, "item_2", 1500)
+        await talk.peer.send("input_audio_buffer.cleared")
+        await talk.peer.expect_nothing(1)
+        assert talk.session.sound().paused
+        await transcribe(talk, words, "item_1")
+        if is_real:
+            await talk.peer.expect("conversation.item.truncate", item_id="item_a")
+            await talk.created(await talk.peer.expect("response.create"), "resp_2")
+            await talk.done("resp_2")
+        else:
+            await talk.peer.expect("conversation.item.delete", item_id="item_1")
+            assert not talk.session.sound().paused  # the second one is not waited for
+        await talk.peer.expect_nothing(3)
 
 
 async def test_the_program_interrupts_while_in_doubt(autojump_clock, open_voice, tone, played_ms):

@@ -1,6 +1,8 @@
 """Sound and interruption in a session, judged by what the device played and what the wire says."""
 
 import base64
+import math
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
@@ -9,6 +11,13 @@ from realtime_trio import AudioDropped, Interrupted, open_session
 from realtime_trio.testing import FakeDevice, open_scripted_peer
 
 SPEECH_STARTED = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 0, "item_id": "item_u"}
+
+
+def appended(talk) -> bytes:
+    """All sound that was sent so far."""
+    return b"".join(
+        base64.b64decode(event["audio"]) for event in talk.peer.received if event["type"] == "input_audio_buffer.append"
+    )
 
 
 async def test_barge_in_cuts_and_tells_the_server_what_came_out(autojump_clock, open_voice, tone, played_ms):
@@ -76,6 +85,21 @@ async def test_of_two_items_the_first_is_truncated_and_the_second_deleted(autoju
         await talk.peer.expect("conversation.item.delete", item_id="item_2")
         await talk.peer.expect("conversation.item.truncate", item_id="item_1", audio_end_ms=lambda ms: 100 < ms < 260)
         await talk.peer.expect_nothing(10)
+
+
+async def test_a_truncation_is_never_longer_than_what_was_sent(autojump_clock, open_voice, tone):
+    """Of a part of 500.5 ms, heard as far as it goes, 500 are claimed: the server refuses the 501st."""
+    async with open_voice(drain=False) as talk:
+        interruptions = talk.session.events(Interrupted)
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", base64.b64encode((1000).to_bytes(2, "little") * (24 * 500 + 12)).decode())
+        await trio.sleep(1)  # the next delta is late
+        assert talk.session.sound().queued_ms == 0
+        talk.session.interrupt()
+        await talk.peer.expect("response.cancel", response_id="resp_1")
+        await talk.peer.expect("conversation.item.truncate", item_id="item_a", audio_end_ms=500)
+        (part,) = (await interruptions.receive()).interruption.parts
+        assert (part.heard_ms, part.cut_ms, part.received_ms) == (500, 500, 500)
 
 
 async def test_what_was_heard_whole_is_left_alone(autojump_clock, open_voice, tone, played_ms):
@@ -306,6 +330,57 @@ async def test_an_exception_fades_the_sound_out(autojump_clock, tone):
     assert len([sample for sample in samples if 0 < abs(sample) < 8000]) <= 240
 
 
+class Watched(FakeDevice):
+    """Notes when it was closed, in Trio's time."""
+
+    closed_at = -math.inf
+
+    @asynccontextmanager
+    async def open(self):
+        async with super().open() as stream:
+            try:
+                yield stream
+            finally:
+                self.closed_at = trio.current_time()
+
+
+@pytest.mark.parametrize("speaks", [True, False])
+async def test_the_device_is_closed_when_the_fade_was_handed_over(autojump_clock, open_voice, tone, speaks):
+    """A sound card that is closed earlier clicks. Nothing is waited for when nothing is being said."""
+    device = Watched()
+    async with open_voice(device=device, drain=False) as talk:
+        await talk.created(None, "resp_1")
+        if speaks:
+            await talk.audio("resp_1", tone(5000, 8000))
+        await trio.sleep(1.005)  # 15 ms before the next block
+        cuts, left = len(device.cuts), trio.current_time()
+    assert len(device.cuts) - cuts == speaks
+    assert device.closed_at - left == pytest.approx(0.015 if speaks else 0, abs=0.001)
+
+
+async def test_a_fade_that_nobody_reports_is_not_waited_for_long(autojump_clock, open_talk, tone):
+    """A device that has stopped moving holds nobody up: a tenth of a second."""
+    device = Watched()  # nobody runs it
+    async with open_talk(audio=device, drain=False) as talk:
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(5000, 8000))
+        await trio.sleep(1)
+        left = trio.current_time()
+    assert device.closed_at - left == pytest.approx(0.1, abs=0.01)
+
+
+async def test_what_is_said_after_the_end_is_not_sent(autojump_clock, open_voice, tone):
+    """Whoever leaves a session is not listened to any more, not even while the sound fades out."""
+    async with open_voice(turn_detection="server_vad", drain=False) as talk:
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(5000))
+        await trio.sleep(1.005)
+        sent = appended(talk)
+        talk.device.speak(base64.b64decode(tone(1000, 700)))  # from the next block on
+    assert len(sent) / 48 == pytest.approx(1000, abs=20)
+    assert appended(talk) == sent
+
+
 async def test_a_response_without_end_is_interrupted_at_the_limit(autojump_clock, open_voice, tone):
     """Memory is bounded: the reason says so."""
     async with open_voice(drain=False, audio_limit=2) as talk:
@@ -327,10 +402,7 @@ async def test_the_microphone_is_appended_block_by_block(autojump_clock, open_vo
         await said.captured()
         await trio.sleep(0.1)
 
-    appended = b"".join(
-        base64.b64decode(event["audio"]) for event in talk.peer.received if event["type"] == "input_audio_buffer.append"
-    )
-    assert appended.strip(b"\0").count(b"\x88\x13") == 200 * 24
+    assert appended(talk).strip(b"\0").count(b"\x88\x13") == 200 * 24
 
 
 async def test_latency_is_from_the_end_of_speech_to_the_first_sound(autojump_clock, open_voice, tone):
