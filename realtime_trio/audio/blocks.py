@@ -108,6 +108,8 @@ class _Converted:
 class _Lockstep:
     """Pairs of a duplex stream that runs at another rate: both halves are always equally long. It is as `Pairing`."""
 
+    dropped = inserted = restarts = 0
+
     def __init__(self, block: int) -> None:
         self._size = block * SAMPLE_BYTES
         self._captured = bytearray()
@@ -166,6 +168,16 @@ class Assembler:
         self._ready: deque[Pair] = deque()
         self.played: deque[PlayedBlock] = deque()
         """What went out since this was last emptied, oldest first."""
+
+    @property
+    def corrections(self) -> int:
+        """Times that the clocks' difference was put right."""
+        return self._pairs.dropped + self._pairs.inserted
+
+    @property
+    def realignments(self) -> int:
+        """Times that two streams were aligned anew."""
+        return self._pairs.restarts
 
     def take(self, *, earliest: float | None = None) -> Pair | None:
         """Take the next pair, if it is complete. What went out meanwhile is in `played`.

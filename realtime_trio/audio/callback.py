@@ -10,6 +10,7 @@ and how many frames had been written when it was made. The callback looks first 
 a frame that was written after a cut is never taken for one before it.
 """
 
+import contextlib
 from collections import deque
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -245,6 +246,8 @@ class Callback:
         """Blocks that came too late for the hardware while something sounded."""
         self.failures = 0
         """Calls that went wrong here. It is a mistake of ours; the block was silence."""
+        self.failure = ""
+        """What the first of them was: the exception's words and place. Not the exception: its traceback holds sound."""
         self.retired = False
         """Set in Trio's thread: from now on silence, and nothing is counted."""
         self.finished = False
@@ -263,8 +266,8 @@ class Callback:
                 outdata[:] = bytes(len(outdata))
                 return
             self._pass_on(bytes(indata), outdata, frames, time, status)
-        except Exception:  # noqa: BLE001  an exception here would end the stream; the stall is noticed outside
-            self.failures += 1
+        except Exception as error:  # noqa: BLE001  an exception here would end the stream; `Watchdog` tells of it
+            self._fail(error)
             outdata[:] = bytes(len(outdata))
         self._wake()
 
@@ -274,8 +277,8 @@ class Callback:
             if self.retired:
                 return
             self._pass_on(bytes(indata), None, frames, time, status)
-        except Exception:  # noqa: BLE001  as above
-            self.failures += 1
+        except Exception as error:  # noqa: BLE001  as above
+            self._fail(error)
         self._wake()
 
     def output(self, outdata: Any, frames: int, time: StreamTime, status: Any) -> None:
@@ -285,8 +288,8 @@ class Callback:
                 outdata[:] = bytes(len(outdata))
                 return
             self._pass_on(b"", outdata, frames, time, status)
-        except Exception:  # noqa: BLE001  as above
-            self.failures += 1
+        except Exception as error:  # noqa: BLE001  as above
+            self._fail(error)
             outdata[:] = bytes(len(outdata))
         self._wake()
 
@@ -294,6 +297,10 @@ class Callback:
         """Note that PortAudio will not call again, for whatever reason."""
         self.finished = True
         self._wake()
+
+    def _fail(self, error: Exception) -> None:
+        self.failure = self.failure or _told(error)
+        self.failures += 1  # last: who sees the count finds the words
 
     def _pass_on(self, captured: bytes, outdata: Any, frames: int, time: StreamTime, status: Any) -> None:
         now = self._clock()
@@ -333,6 +340,21 @@ class Callback:
         self.overruns += 1
 
 
+def _told(error: Exception) -> str:
+    """Say what an exception says, without the sound that it may hold, and where it was raised."""
+    words = type(error).__name__
+    with contextlib.suppress(Exception):  # whatever it is, telling of it must not raise into PortAudio
+        if not any(isinstance(value, bytes | bytearray | memoryview) for value in error.args):
+            words += f": {str(error)[:_MOST_WORDS]}"
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    if place is not None:
+        words += f" ({place.tb_frame.f_globals.get('__name__')}, line {place.tb_lineno})"
+    return words
+
+
+_MOST_WORDS = 200  # characters
 _LONGEST = 2.0  # seconds; a driver that says more than that does not know
 
 

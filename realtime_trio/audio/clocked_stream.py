@@ -15,7 +15,7 @@ slow slows it down, and nothing is thrown away.
 import math
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import attrs
 import trio
@@ -64,6 +64,23 @@ class DeviceStatistics:
 
     lost: int = 0
     """Blocks that passed while there was no hardware."""
+
+    corrections: int = 0
+    """Times that 10 ms were left out of, or put into, the echo canceller's reference, because the microphone's clock
+    and the speaker's differ. With two streams a few in ten minutes are usual."""
+
+    realignments: int = 0
+    """Times that microphone and speaker had to be aligned anew, because one of two streams had stood still."""
+
+    failures: int = 0
+    """Blocks that are silence because this library failed in the sound system's thread. Please report any."""
+
+    streams: Literal["duplex", "separate"] | None = None
+    """Whether the hardware runs in one stream or in two, lately; None where there is no hardware."""
+
+    rates: tuple[int, int] | None = None
+    """Samples a second at which microphone and speaker run, lately; what is not 24,000 is converted. None where there
+    is no hardware."""
 
 
 class ClockedStream:

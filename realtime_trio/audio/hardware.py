@@ -72,6 +72,11 @@ class Hardware:
         return self.input.passed, self.output.passed
 
     @property
+    def failures(self) -> int:
+        """Calls of the callbacks that went wrong."""
+        return sum(callback.failures for callback in self.callbacks)
+
+    @property
     def callbacks(self) -> set[Callback]:
         """The one of a duplex stream, or the two of two streams."""
         return {self.input, self.output}

@@ -3,17 +3,16 @@
 What runs in PortAudio's thread stands in `callback`, the counts in `handover`, how blocks are made in `blocks`. Here is
 who waits for what, and what happens when the hardware goes away while a session lives.
 
-Theory of operation. One task watches the hardware; `watchdog` judges it. When that has ended, or was not called for half
-a second, it is given up: what it has finished is handed out, then silence on Trio's clock, while the same task opens it
-again, and again. The first block of what was opened ends the silence. So it is when the microphone falls behind,
-because the program or the machine stood still: the system keeps what was captured meanwhile, and nothing else would
-ever catch up.
+Theory of operation. One task watches the hardware; `watchdog` judges it. When that has ended, or was not called for
+half a second, it is given up: what it has finished is handed out, then silence on Trio's clock, while the same task
+opens it again, and again. The first block of what was opened ends the silence. So it is when the microphone falls
+behind, because the program or the machine stood still: the system keeps what was captured meanwhile, and nothing else
+would ever catch up.
 """
 
 import contextlib
 from collections import deque
 
-import attrs
 import trio
 
 from realtime_trio.device import SAMPLE_RATE, AudioBlock, DeviceChange, Position
@@ -23,6 +22,7 @@ from .blocks import Assembler
 from .callback import Callback, HandoverRing
 from .choosing import DeviceInfo, names_of
 from .clocked import DeviceStatistics
+from .counts import Counts
 from .handover import Handover
 from .hardware import Hardware, Wanted, open_hardware
 from .pairing import Pair
@@ -39,16 +39,6 @@ _CONSIDERATE = (10.0, 20.0, 40.0, 60.0)  # the same, between looking for new dev
 _FADE = 0.25  # seconds that the callback gets to see the last cut
 _SPEAKER = 0.3  # seconds that a fade gets to leave the speaker
 _CLOSE = 0.4  # seconds that PortAudio gets to close
-
-
-@attrs.define
-class _Counts:
-    """What hardware went through, but for the ring's underruns, which `Handover` knows."""
-
-    blocks: int = 0
-    late: int = 0
-    overruns: int = 0
-    lost: int = 0
 
 
 class HardwareStream:
@@ -79,8 +69,8 @@ class HardwareStream:
         self._gone = trio.Event()
         self._receiving = False
         self._closed = False
-        self._before = _Counts()  # what the hardware before this one went through
-        self._devices: tuple[DeviceInfo, ...] = ()  # what was open last
+        self._before = Counts()  # what the hardware before this one went through
+        self._last: Hardware | None = None  # what is open, or was last
         self._position = self._handover.whereabouts(self._captured_until)
 
     @property
@@ -119,8 +109,8 @@ class HardwareStream:
 
     def statistics(self) -> DeviceStatistics:
         """Tell what it went through since it was opened."""
-        counts = self._with_hardware()
-        return DeviceStatistics(counts.blocks, counts.late + self._handover.underruns, counts.overruns, counts.lost)
+        counts = self._before.with_hardware(self._hardware, self._assembler)
+        return counts.statistics(self._handover.underruns, self._last)
 
     async def open(self) -> None:
         """Open the hardware for the first time.
@@ -186,7 +176,7 @@ class HardwareStream:
             return None
         if self._silent_at is not None:
             self._silent_at = None
-            self._changes.append(DeviceChange(available=True, words=f"sound is back: {names_of(self._devices)}"))
+            self._changes.append(DeviceChange(available=True, words=f"sound is back: {names_of(self._last_devices)}"))
         self._captured_until = pair.captured_at + self._block_seconds
         return self._made(pair)
 
@@ -211,12 +201,9 @@ class HardwareStream:
         behind = int((now - at) / self._block_seconds) - self._most_waiting
         if behind > 0:  # nobody came for them
             at += behind * self._block_seconds
-            self._before.overruns += behind
-            self._before.blocks += behind
-            self._before.lost += behind
+            self._before.pass_without_hardware(behind, received=False)
         self._silent_at = self._captured_until = at + self._block_seconds
-        self._before.blocks += 1
-        self._before.lost += 1
+        self._before.pass_without_hardware()
         if self._hardware is None:
             self._cuts.extend(self._handover.cuts_without_hardware(now))
             self._position = self._handover.whereabouts(now)
@@ -240,18 +227,21 @@ class HardwareStream:
 
     async def _opened(self, anew: int | None) -> Hardware:
         return await self._owner.open(
-            lambda sd, devices: open_hardware(sd, devices, self._wanted, self._callback, self._devices),
+            lambda sd, devices: open_hardware(sd, devices, self._wanted, self._callback, self._last_devices),
             doing="open the sound card",
             within=_OPEN,
             anew=anew,
         )
+
+    @property
+    def _last_devices(self) -> tuple[DeviceInfo, ...]:
+        return () if self._last is None else self._last.devices
 
     def _callback(self, ring: HandoverRing | None) -> Callback:
         return Callback(ring, clock=self._clock, wake=self.wake, most_waiting=self._most_waiting)
 
     def _adopt(self, hardware: Hardware) -> None:
         """Go on with hardware that was just opened."""
-        self._devices = hardware.devices
         now = trio.current_time()
         self._cuts.extend(self._handover.cuts_without_hardware(now))
         self._position = self._handover.whereabouts(now)
@@ -266,7 +256,7 @@ class HardwareStream:
             hardware.formats,
             hardware.latencies,
         )
-        self._hardware = hardware
+        self._hardware = self._last = hardware
         self._gone = trio.Event()
         self._notify()
 
@@ -288,7 +278,7 @@ class HardwareStream:
         hardware.retire()
         while (block := self._hardware_block()) is not None:
             self._ready.append(block)
-        self._before = self._with_hardware()
+        self._before = self._before.with_hardware(hardware, self._assembler)
         now = trio.current_time()
         self._cuts.extend(self._handover.detach(now))
         self._position = self._handover.whereabouts(now)
@@ -337,15 +327,3 @@ class HardwareStream:
             pass  # for the counts only
         heard = (self._handover.until or 0) + self._block_seconds  # what a driver says of itself is an estimate
         await trio.sleep_until(min(heard, now + _FADE + _SPEAKER))
-
-    def _with_hardware(self) -> "_Counts":
-        """Add up what this hardware and those before it went through."""
-        before, hardware = self._before, self._hardware
-        if hardware is None:
-            return before
-        return _Counts(
-            blocks=before.blocks + hardware.input.passed,
-            late=before.late + hardware.output.late,
-            overruns=before.overruns + sum(callback.overruns for callback in hardware.callbacks),
-            lost=before.lost,
-        )

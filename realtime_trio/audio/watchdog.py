@@ -14,7 +14,7 @@ __all__ = ["LOOK", "Watchdog"]
 LOOK = 0.25
 """Seconds between two looks."""
 
-_LOOKS = 2  # so many in a row without a call: it is not called any more
+_LOOKS = 2  # so many in a row without a call: it is not called any more; or with more failures than blocks
 _BURST = 10.0  # seconds of sound beyond the time that went by, that only a device without a clock can give
 _BEHIND = 0.25  # seconds by which the microphone may be later than it was at its best ...
 _BEHIND_LOOKS = 4  # in fewer than so many looks in a row
@@ -39,7 +39,8 @@ class Watchdog:
         self._first_call = now + _FIRST_CALL
         self._looked_at = now
         self._passed = hardware.passed
-        self._still = self._behind = 0
+        self._failures = 0
+        self._failing = self._still = self._behind = 0
 
     def look(self, now: float) -> str | None:
         """Judge it, at most every `LOOK` seconds; at once when it has finished.
@@ -58,7 +59,15 @@ class Watchdog:
         elapsed, self._looked_at = now - self._looked_at, now
         before, self._passed = self._passed, hardware.passed
         done = [count - earlier for count, earlier in zip(self._passed, before, strict=True)]
-        return self._stalled(done, now) or self._late() or self._too_fast(done, elapsed)
+        return self._fails(done) or self._stalled(done, now) or self._late() or self._too_fast(done, elapsed)
+
+    def _fails(self, done: list[int]) -> str | None:
+        before, self._failures = self._failures, self._hardware.failures
+        self._failing = self._failing + 1 if self._failures - before > min(done) else 0
+        if self._failing >= _LOOKS:
+            failure = next(callback.failure for callback in self._hardware.callbacks if callback.failure)
+            return f"sound of {self._names} fails in this library with {failure}; please report this. It is tried again"
+        return None
 
     def _stalled(self, done: list[int], now: float) -> str | None:
         self._still = 0 if all(done) else self._still + 1

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 from realtime_trio import events
 from realtime_trio.audio import DeviceStatistics
-from realtime_trio.device import EchoState
+from realtime_trio.device import SAMPLE_RATE, EchoState
 from realtime_trio.session import Interruption
 
 from .lines import folded
@@ -51,7 +51,23 @@ def sound_rows(statistics: DeviceStatistics, echo: EchoState | None) -> Iterator
         f"{statistics.lost} without the device"
     )
     yield "sound", f"{statistics.blocks} blocks: {counts}"
+    if details := "; ".join(_details(statistics)):
+        yield "", details
     yield "echo", echo_words(echo)
+
+
+def _details(statistics: DeviceStatistics) -> Iterator[str]:
+    """Tell what is not as it is with most sound cards."""
+    if statistics.streams == "separate":
+        yield "microphone and speaker are two streams"
+    if statistics.rates is not None and set(statistics.rates) != {SAMPLE_RATE}:
+        yield f"converted from {statistics.rates[0]} Hz and to {statistics.rates[1]} Hz"
+    if statistics.corrections:
+        yield f"their clocks differ, corrected {_times(statistics.corrections)}"
+    if statistics.realignments:
+        yield f"aligned anew {_times(statistics.realignments)}"
+    if statistics.failures:
+        yield f"failed {_times(statistics.failures)} in the library: please report this"
 
 
 def summary(

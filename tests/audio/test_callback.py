@@ -274,11 +274,42 @@ def test_no_exception_reaches_portaudio() -> None:
     assert callback.passed == 0
     assert woken == [1]
 
+    words = callback.failure
+    assert words.startswith(
+        "AttributeError: 'NoTimes' object has no attribute 'currentTime' (realtime_trio.audio.callb"
+    )
+
     callback.input(bytes(960), BLOCK, NoTimes(), None)  # type: ignore[arg-type]
     silent = bytearray(b"\x55" * 960)
     callback.output(silent, BLOCK, NoTimes(), None)  # type: ignore[arg-type]
     assert callback.failures == 3
+    assert callback.failure == words, "the first is told"
     assert not any(silent)
+
+
+class Unspeakable(Exception):
+    """Cannot even be said."""
+
+    def __str__(self) -> str:
+        raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [(KeyError(b"sound"), "KeyError"), (ValueError("x" * 500), "ValueError: " + "x" * 200), (Unspeakable(), "Unspeak")],
+    ids=["sound", "long", "unspeakable"],
+)
+def test_the_words_of_a_failure_hold_no_sound_and_are_short(error: Exception, words: str) -> None:
+    def clock() -> float:
+        raise error
+
+    callback = Callback(make_ring(), clock=clock, wake=lambda: None, most_waiting=3)
+
+    assert tick(callback) == bytes(2 * BLOCK)
+
+    assert callback.failure.startswith(words)
+    assert "sound" not in callback.failure
+    assert len(callback.failure) < 300
 
 
 def test_retired_it_plays_silence_and_touches_nothing() -> None:

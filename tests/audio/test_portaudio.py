@@ -1,5 +1,6 @@
 """The one owner of PortAudio: it can be waited for and left; nothing that a driver does wrecks the program."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -348,7 +349,12 @@ def test_a_program_outlives_an_import_of_sounddevice(tmp_path, text, words):
     (tmp_path / "program.py").write_text(PROGRAM, encoding="utf-8")
 
     done = subprocess.run(
-        [sys.executable, tmp_path / "program.py"], capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, tmp_path / "program.py"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},  # also where PYTHONSAFEPATH is set, as nox does
     )
 
     assert words in done.stdout

@@ -13,6 +13,7 @@ from .fake_sounddevice import (
     changed,
     device,
     make_card,
+    next_block,
     takes,
     tone,
 )
@@ -25,8 +26,10 @@ async def test_a_device_of_another_format(rate, channels, duplex, autojump_clock
     sd = FakeSoundDevice(LAPTOP)
     sd.refuse = takes(rate, channels=channels, duplex=duplex)
     out, blocks = bytearray(), []
+    card = make_card(sd)
+    assert (card.statistics().streams, card.statistics().rates) == (None, None)
 
-    async with make_card(sd).open() as stream:
+    async with card.open() as stream:
         spoken = channels or 1
         assert [live.samplerate for live in sd.live] == [rate] * (1 if duplex else 2)
         written = 0
@@ -43,6 +46,8 @@ async def test_a_device_of_another_format(rate, channels, duplex, autojump_clock
         asked = {live.channels if live.kind != "duplex" else live.channels[0] for live in sd.live}
         assert asked == {spoken}
 
+    told = card.statistics()
+    assert (told.streams, told.rates) == ("duplex" if duplex else "separate", (rate, rate))
     assert 55 <= len(blocks) <= 60
     assert blocks[-1].position.samples == written == 6000
     played = np.frombuffer(bytes(out), dtype="<i2")[:: channels or 1].astype(float)
@@ -73,6 +78,34 @@ async def test_two_streams_of_which_one_is_lost(autojump_clock):
 
     assert gone.change.words.startswith("lost the sound devices 'USB Headset' and 'Built-in Audio': plug it in again")
     assert back.change.available
+
+
+async def test_clocks_that_differ_and_a_stream_that_stands_still_are_counted(autojump_clock):
+    """The speaker's clock is the faster by a tenth; then the microphone misses half a second."""
+    sd = FakeSoundDevice(LAPTOP, HEADSET)
+    card = make_card(sd, input="headset", output="built-in", duplex=False)
+    counted = []
+
+    async with card.open() as stream:
+        speaker, microphone = sd.live
+        for number in range(200):
+            speaker.tick()
+            if number % 10 == 9:
+                speaker.tick()
+            await next_block(stream, microphone)
+        counted.append(card.statistics())
+        for _ in range(25):
+            speaker.tick()
+        await next_block(stream, microphone)
+        counted.append(card.statistics())
+        sd.unplug("USB Headset")
+        await changed(stream)
+
+    counted.append(card.statistics())  # those of hardware that is gone count too
+    assert counted[0].corrections >= 2
+    assert [told.realignments for told in counted] == [0, 1, 1]
+    assert counted[0].corrections <= counted[1].corrections == counted[2].corrections
+    assert counted[2].streams == "separate"
 
 
 async def test_two_streams_when_they_are_asked_for(autojump_clock):

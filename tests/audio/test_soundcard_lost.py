@@ -145,18 +145,44 @@ async def test_a_device_may_take_its_time_before_its_first_call(autojump_clock):
         assert (await changed(stream)).change.words.startswith("no sound any more")
 
 
-async def test_a_callback_that_goes_wrong_every_time_is_a_loss(autojump_clock):
+async def test_a_callback_that_goes_wrong_every_time_is_a_loss_that_names_the_mistake(autojump_clock):
     sd = FakeSoundDevice(LAPTOP)
+    card = make_card(sd)
 
-    async with make_card(sd).open() as stream:
+    async with card.open() as stream:
         (opened,) = sd.opened
         await next_block(stream, opened)
         opened.callback.__self__._clock = lambda: 1 / 0
         with trio.move_on_after(2):
             await run_hardware(sd)
         assert opened.tick() == b""
-        assert not (await changed(stream)).change.available
-        assert (await changed(stream, sd)).change.available
+        gone = await changed(stream)
+        back = await changed(stream, sd)
+
+    assert gone.change.words.startswith(
+        "sound of the sound device 'Built-in Audio' fails in this library with ZeroDivisionError: division by zero ("
+    )
+    assert gone.change.words.endswith("); please report this. It is tried again")
+    assert back.change.available
+    assert 20 <= card.statistics().failures <= 40, "given up after half a second"
+
+
+async def test_a_callback_that_goes_wrong_now_and_then_is_counted_and_goes_on(autojump_clock):
+    sd = FakeSoundDevice(LAPTOP)
+    card = make_card(sd)
+
+    async with card.open() as stream:
+        (opened,) = sd.opened
+        callback = opened.callback.__self__
+        clock = callback._clock
+        for number in range(200):
+            if number % 10 == 0:
+                callback._clock = lambda: 1 / 0
+                opened.tick()
+                callback._clock = clock
+            assert (await next_block(stream, opened)).change is None
+
+    assert card.statistics().failures == 20
 
 
 async def test_a_device_without_a_clock_is_told_from_a_real_one(autojump_clock):

@@ -374,3 +374,18 @@ def test_the_sound_is_summed_up():
 
     assert rows["sound"] == "100 blocks: 2 times too late for the speaker, 3 blocks missed, 4 without the device"
     assert rows["echo"] == "30 dB taken out, 64 ms away; livekit"
+    assert list(rows) == ["sound", "echo"]
+
+
+def test_what_is_unusual_about_the_sound_card_is_told():
+    statistics = DeviceStatistics(
+        100, 0, 0, corrections=1, realignments=2, failures=3, streams="separate", rates=(44_100, 48_000)
+    )
+
+    assert dict(sound_rows(statistics, None))[""] == (
+        "microphone and speaker are two streams; converted from 44100 Hz and to 48000 Hz; "
+        "their clocks differ, corrected once; aligned anew 2 times; "
+        "failed 3 times in the library: please report this"
+    )
+    usual = DeviceStatistics(100, 0, 0, streams="duplex", rates=(24_000, 24_000))
+    assert "" not in dict(sound_rows(usual, None))
