@@ -14,7 +14,6 @@ _GAP = RATE * 3 // 1000  # silence that is longer may be a busy machine's
 _WINDOW = RATE // 25  # what is looked for to tell a place: short, so that it falls between two gaps
 _WINDOWS = 80  # where it is looked for, going back from the end
 _STEP = RATE // 200
-_ALIKE = 0.93  # half a sample of delay costs so much
 
 
 def noise(seconds: float, *, seed: int) -> np.ndarray:
@@ -83,11 +82,17 @@ def find(piece: np.ndarray, whole: np.ndarray) -> tuple[int, float]:
     return at, float(alike[at])
 
 
-def came_out(recorded: np.ndarray, said: np.ndarray) -> tuple[int, float]:
+def came_out(recorded: np.ndarray, said: np.ndarray, *, sure: float = 0.93) -> tuple[int, float]:
     """Find how much of a sound came out before it was cut.
 
     Silence counts for nothing on either side: a machine that is too busy for its sound plays some in between, which
     moves all that comes later but takes nothing away.
+
+    Args:
+        recorded: The recording, to its end.
+        said: The sound.
+        sure: How much alike they have to be somewhere. Half a sample of delay takes 0.06 from noise, and nothing from a
+            voice; but a voice is like itself in other places.
 
     Returns:
         How many samples of it, the fade at the cut included; and how much alike the two are just before that.
@@ -98,8 +103,9 @@ def came_out(recorded: np.ndarray, said: np.ndarray) -> tuple[int, float]:
     for end in range(len(heard) - FADE, _WINDOW, -_STEP)[:_WINDOWS]:
         at, alike = find(heard[end - _WINDOW : end], whole)
         if alike > best[1]:
-            best = (int(places[at + _WINDOW - 1]) + 1 + len(heard) - end, alike)
-        if alike > _ALIKE:
+            last = min(at + _WINDOW + len(heard) - end, len(places)) - 1
+            best = (int(places[last]) + 1, alike)
+        if alike > sure:
             break
     return best
 

@@ -104,14 +104,19 @@ async def test_a_person_who_speaks_over_it_stops_it(pulse, tmp_path):
         answered = await program.next("heard")
         await program.next("heard")
         await speaker.silence(0.5)
+        await program.do("state")
+        state = await program.next("state")
 
     assert len(program.all("Interrupted")) == 1
     assert answered["interrupted"]
     kept = read_wav(Path(truncated["wav"]))
     assert len(kept) * 1000 / RATE == pytest.approx(truncated["audio_end_ms"], abs=1)
     recorded = speaker.samples[: said_from + 4 * RATE]  # its answer to the person comes later than that
-    heard, alike = came_out(recorded, kept)
+    heard, alike = came_out(recorded, kept, sure=0.98)
     assert alike > 0.9, "what the server keeps was played"
     assert said_from < sound_ends(recorded) < said_from + 3 * RATE, "it stopped while the person spoke"
-    assert heard <= len(kept) + BLOCK
-    assert not np.any(sounding(kept[heard + BLOCK : -FADE])), "and to its end"
+    audible = sound_ends(kept[:-FADE])
+    show(told_less_heard_ms=(audible - heard) * 1000 / RATE, alike=alike, state=state)
+    # ALSA drops what it was given when it underruns; how much, nobody knows
+    slack = RATE // 4 if state["underruns"] else BLOCK + FADE
+    assert abs(audible - heard) <= slack, "and to its end"
