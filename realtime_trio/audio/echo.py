@@ -10,6 +10,7 @@ was played is residue, and is turned down. The energies before and after cancell
 echo return loss. Nothing here knows the time, or waits: it all counts samples.
 """
 
+import logging
 import math
 from collections import deque
 from collections.abc import Callable
@@ -23,6 +24,8 @@ from .echo_cancellers import FRAME_BYTES, FRAME_SAMPLES, Canceller, find
 from .echo_path import CAPTURED, CLEANED, PLAYED, EchoPath, Floats, History, is_residue
 from .pcm import level_dbfs, samples_in
 
+_log = logging.getLogger("realtime_trio.audio")
+
 __all__ = ["EchoCancellation", "HalfDuplex", "make_echo"]
 
 _AFTERGLOW_MS = 300.0  # what a room goes on to say after the last sound, at least
@@ -35,6 +38,7 @@ _JUDGED_EVERY_MS = 40.0  # less changes little in half a second, and this is wha
 _RESIDUE_GAIN = 10 ** (-30 / 20)
 _RAMP = FRAME_SAMPLES // 2  # a gain changes over 5 ms, so that it is not heard as a click
 
+_HALF_DUPLEX = "half duplex"
 _INT16 = np.dtype("<i2")
 
 
@@ -45,6 +49,7 @@ def _energy(dbfs: float) -> float:
 
 _AUDIBLE = _energy(-60)  # a quieter reference leaves nothing that could be heard
 _LOUD = _energy(-50)  # quieter residue is not taken for speech by anybody
+_FAINT = _energy(-75)  # a quieter microphone is off: what a canceller makes of that says nothing
 
 
 def make_echo(setting: Literal["auto", "half_duplex"] = "auto") -> EchoControl:
@@ -190,8 +195,9 @@ class _ReturnLoss:
         self._after += cleaned
         self._frames += 1
         if self._frames == _CHUNK_FRAMES:
-            least = _CHUNK_FRAMES * FRAME_SAMPLES / 12  # the noise of rounding: digital silence is no miracle
-            self._chunks.append(10 * math.log10(max(self._before, least) / max(self._after, least)))
+            if self._before > _CHUNK_FRAMES * _FAINT:
+                least = _CHUNK_FRAMES * FRAME_SAMPLES / 12  # the noise of rounding: digital silence is no miracle
+                self._chunks.append(10 * math.log10(self._before / max(self._after, least)))
             self._before = self._after = 0.0
             self._frames = 0
 
@@ -217,21 +223,33 @@ class EchoCancellation:
     Blocks may have any length; those of 10 or 20 ms come out without waiting (the canceller itself delays by some
     10 ms). One task uses it. It costs about 1 % of a core.
 
+    A canceller is native code of others, and may fail. What it raises goes no further: from then on nothing cancels,
+    `half_duplex` is true, `state().problem` has the words, and the log gets a warning. It gets another chance at the
+    next `reset`.
+
     Args:
         make_canceller: Makes what cancels; called now, and at every `reset`.
         backend: Its name, for people.
     """
-
-    half_duplex = False
 
     def __init__(self, make_canceller: Callable[[], Canceller], *, backend: str) -> None:
         self._make = make_canceller
         self._backend = backend
         self.reset()
 
+    @property
+    def half_duplex(self) -> bool:
+        """Whether the canceller has failed; False while it works."""
+        return self._canceller is None
+
     def reset(self) -> None:
         """Forget the room: the device was opened again. Not for interruptions, which change nothing in the room."""
-        self._canceller = self._make()
+        self._problem = ""
+        self._canceller: Canceller | None = None
+        try:
+            self._canceller = self._make()
+        except Exception as error:  # noqa: BLE001  native code can fail in any way
+            self._give_up(error)
         self._frames = _Frames()
         self._listening = _Listening()
         self._residue = _Residue(self._listening.history)
@@ -253,12 +271,13 @@ class EchoCancellation:
         near, far = self._frames.put(captured, _paired(captured, played))
         cleaned = b""
         if near:
-            cleaned = self._canceller.cancel(near, far)
+            cleaned = self._cancelled(near, far)
             energies = self._listening.add(near, far, cleaned)
             if self._listening.playing:
                 for before, after in zip(energies[CAPTURED].tolist(), energies[CLEANED].tolist(), strict=True):
                     self._loss.add(before, after)
-            cleaned = self._residue.suppress(cleaned, energies[CLEANED], playing=self._listening.playing)
+            if not self.half_duplex:
+                cleaned = self._residue.suppress(cleaned, energies[CLEANED], playing=self._listening.playing)
         pcm = self._frames.get(cleaned, len(captured))
         return CleanBlock(pcm, level_dbfs(pcm), self._listening.playing)
 
@@ -267,11 +286,31 @@ class EchoCancellation:
 
         Returns:
             The state. Its return loss is a lower bound: what the user says and the noise of the room count as echo
-            that is left. It is None where there is no echo.
+            that is left. It is None until there is an echo, and where there is none.
         """
         path = self._listening.path
-        loss = None if path.found is False else self._loss.db
-        return EchoState(self._backend, loss, path.found, path.delay_ms)
+        if self.half_duplex:
+            return EchoState(_HALF_DUPLEX, None, path.found, path.delay_ms, self._problem)
+        return EchoState(self._backend, self._loss.db if path.found else None, path.found, path.delay_ms)
+
+    def _cancelled(self, near: bytes, far: bytes) -> bytes:
+        if self._canceller is None:
+            return near
+        try:
+            cleaned = self._canceller.cancel(near, far)
+        except Exception as error:  # noqa: BLE001  native code can fail in any way, and the session goes on
+            self._give_up(error)
+            return near
+        if len(cleaned) != len(near):
+            self._give_up(ValueError(f"{len(cleaned)} bytes came out for {len(near)}"))
+            return near
+        return cleaned
+
+    def _give_up(self, error: Exception) -> None:
+        self._canceller = None
+        words = f"{type(error).__name__}: {error}".removesuffix(": ")
+        self._problem = f"{self._backend} failed while it ran: {words}"
+        _log.warning("%s; from now on the microphone is closed while something is played", self._problem)
 
 
 class HalfDuplex:
@@ -316,4 +355,4 @@ class HalfDuplex:
     def state(self) -> EchoState:
         """Tell whether the microphone hears the speaker; nothing is cancelled."""
         path = self._listening.path
-        return EchoState("half duplex", None, path.found, path.delay_ms, self._reason)
+        return EchoState(_HALF_DUPLEX, None, path.found, path.delay_ms, self._reason)

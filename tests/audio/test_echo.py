@@ -275,6 +275,106 @@ def test_silence_says_nothing_of_the_room():
     assert (echo.state().path, echo.state().return_loss_db, echo.state().delay_ms) == (None, None, None)
 
 
+@pytest.mark.parametrize("heard", [0.0, 0.3], ids=["a silent microphone", "headphones"])
+def test_without_an_echo_there_is_no_return_loss_from_the_first_second_on(echo, heard):
+    """A canceller leaves a little noise where it got digital silence; a user is no echo that was left."""
+    captured = other_voice(8) * heard
+
+    for block in range(0, len(captured), 480):
+        echo.process(pcm(captured[block : block + 480]), pcm(voice(8)[block : block + 480]))
+        assert echo.state().return_loss_db is None
+
+
+def test_a_microphone_that_is_switched_off_later_does_not_count_as_a_loss():
+    played = voice(4)
+    echo = EchoCancellation(PerfectCanceller, backend="perfect")
+    list(run(echo, echo_of(played), played))
+    before = echo.state().return_loss_db
+
+    list(run(echo, 0 * played, played))
+
+    assert before > 20
+    assert echo.state().return_loss_db == pytest.approx(before, abs=2)
+
+
+class BreaksDown(NoCanceller):
+    """Fails for good after five blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 5
+
+    def cancel(self, captured: bytes, played: bytes) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise RuntimeError("native error 7")
+        return super().cancel(captured, played)
+
+
+class GivesTooLittle(BreaksDown):
+    """Gives half of what it should after five blocks."""
+
+    def cancel(self, captured: bytes, played: bytes) -> bytes:
+        self.left -= 1
+        return captured if self.left >= 0 else captured[:480]
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (BreaksDown, "native 1 failed while it ran: RuntimeError: native error 7"),
+        (GivesTooLittle, "native 1 failed while it ran: ValueError: 480 bytes came out for 960"),
+    ],
+)
+def test_a_canceller_that_fails_in_mid_session_leaves_half_duplex(make, words, caplog):
+    """The session goes on, and can close the microphone; nothing that is said in silence is lost."""
+    echo = EchoCancellation(make, backend="native 1")
+    heard, played = np.arange(24_000) % 90, np.r_[voice(2)[24_000:36_000], np.zeros(12_000)]
+
+    blocks = list(run(echo, heard, played))
+
+    assert (joined(blocks) == heard).all()
+    assert isinstance(echo, EchoControl)
+    assert echo.half_duplex
+    assert blocks[10].playing
+    state = echo.state()
+    assert (state.backend, state.return_loss_db, state.problem) == ("half duplex", None, words)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{words}; from now on the microphone is closed while something is played"
+    ], "told once"
+
+
+def test_a_canceller_that_failed_gets_another_chance_when_the_device_is_opened_again():
+    echo = EchoCancellation(BreaksDown, backend="native")
+    list(run(echo, np.zeros(4_800), np.zeros(4_800)))
+    assert echo.half_duplex
+
+    echo.reset()
+
+    assert not echo.half_duplex
+    assert (echo.state().backend, echo.state().problem) == ("native", "")
+
+
+def test_a_canceller_that_cannot_be_made_again_leaves_half_duplex(caplog):
+    made = []
+
+    def make() -> NoCanceller:
+        if made:
+            raise MemoryError
+        made.append(NoCanceller())
+        return made[0]
+
+    echo = EchoCancellation(make, backend="native")
+    list(run(echo, np.zeros(4_800), np.zeros(4_800)))
+
+    echo.reset()
+    (block,) = run(echo, np.arange(480), np.zeros(480))
+
+    assert samples(block.pcm).tolist() == list(range(480))
+    assert echo.half_duplex
+    assert echo.state().problem == "native failed while it ran: MemoryError"
+
+
 def test_a_reopened_device_is_learnt_anew():
     echo = uncancelled()
     list(run(echo, echo_of(voice(4)), voice(4)))
