@@ -200,8 +200,8 @@ class Arbiter:
         """Give the floor to the user (push-to-talk pressed), until the key is released."""
         self.floor.take(now, by_key=True)
 
-    def release_key(self, now: float) -> None:
-        """Note that the key was released: the floor is the user's until the turn is committed, or for 60 s."""
+    def hold_floor(self, now: float) -> None:
+        """Keep the floor for the user, who has spoken, until the turn is committed, or for 60 s."""
         self.floor.take(now)
 
     def free_floor(self) -> None:
@@ -240,14 +240,12 @@ class Arbiter:
                 self._done(response)
             case Error(error=error):
                 self._refused(error, now)
-            case InputAudioBufferCommitted():
-                self._committed = self._count if self.floor.create_response else 0
+            case InputAudioBufferCommitted(item_id=item_id):
+                self.item_acknowledged(item_id)
+                self._committed = self._count if self.floor.detection.creates else 0
                 self._committed_at = now
-            case (
-                ConversationItemAdded(item=item) | ConversationItemCreated(item=item) | ConversationItemDone(item=item)
-            ):
-                item_id = getattr(item, "id", None)
-                if isinstance(item_id, str):
+            case ConversationItemAdded() | ConversationItemCreated() | ConversationItemDone():
+                if isinstance(item_id := getattr(event.item, "id", None), str):
                     self.item_acknowledged(item_id)
             case _:
                 if self._active is not None and getattr(event, "response_id", None) == self._active[0]:

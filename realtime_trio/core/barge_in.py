@@ -14,14 +14,18 @@ is a turn like any other, answered when the assistant has finished. `"confirm"` 
             --- ended earlier, transcribed as nothing or as a backchannel -----> noise
             --- ended earlier, no transcript 1.5 s later ----------------------> noise
 
-Turn detection reports the beginning of speech with padding before it, and its end after the silence that it waits for;
-both are taken off. After a noise its item is to be deleted and the sound goes on from the sample at which it paused.
+Turn detection reports the beginning of speech with padding before it, and its end after the silence that it waited for;
+both are taken off. Semantic VAD does not say how long it waited, so there only the microphone knows the length; a
+program without one goes by the words, and without those takes everything for real. After a noise its item is to be
+deleted and the sound goes on from the sample at which it paused.
 """
 
 import math
 from typing import Literal, TypeAlias
 
 import attrs
+
+from .detection import Detection
 
 __all__ = ["CONFIRM_MS", "Doubt", "InterruptionPolicy", "Verdict", "is_backchannel"]
 
@@ -55,22 +59,25 @@ class Doubt:
         item_id: The item that it will become.
         begun_at: When it was reported.
         start_ms: Where it begins on the input's timeline, padding included.
-        silence_ms: How much silence turn detection waits for at its end.
-        padding_ms: How much it puts before the beginning.
-        transcribed: Whether a transcript is to be expected.
+        detection: What turn detection says, and waits for; and whether a transcript is to be expected.
+        measured: Whether a microphone is listened to here (`loud`).
         verdict: What it was; None while it is open.
     """
 
     item_id: str
     begun_at: float
     start_ms: int
-    silence_ms: int = 500
-    padding_ms: int = 300
-    transcribed: bool = False
+    detection: Detection = attrs.field(factory=Detection)
+    measured: bool = True
     verdict: Verdict | None = None
     _loud_ms: float = attrs.field(default=0.0, init=False)
     _ended_at: float | None = attrs.field(default=None, init=False)
     _words: str = attrs.field(default="", init=False)
+    _wordless: bool = attrs.field(default=False, init=False)  # transcription failed
+
+    @property
+    def _awaits_words(self) -> bool:
+        return self.detection.transcribes and not self._wordless
 
     @property
     def deadline(self) -> float:
@@ -79,7 +86,7 @@ class Doubt:
             return math.inf
         if self._ended_at is not None:
             return self._ended_at + _TRANSCRIPT_SECONDS
-        return self.begun_at + (CONFIRM_MS + self.silence_ms) / 1000
+        return self.begun_at + (CONFIRM_MS + self.detection.most_silence_ms) / 1000
 
     def loud(self, ms: float) -> None:
         """Note that the microphone was as loud as a voice for so many milliseconds more, since it began."""
@@ -92,9 +99,14 @@ class Doubt:
         if self._ended_at is not None:
             return
         self._ended_at = now
-        if end_ms - self.start_ms - self.silence_ms - self.padding_ms > CONFIRM_MS:
+        silence_ms = self.detection.silence_ms
+        if silence_ms is None:
+            is_long = not (self.measured or self._awaits_words)
+        else:
+            is_long = end_ms - self.start_ms - silence_ms - self.detection.padding_ms > CONFIRM_MS
+        if is_long:
             self._decide("real")
-        elif not self.transcribed:
+        elif not self._awaits_words:
             self._decide("noise")
 
     def heard(self, words: str, *, complete: bool) -> None:
@@ -112,7 +124,7 @@ class Doubt:
 
     def failed(self) -> None:
         """Note that there will be no transcript."""
-        self.transcribed = False
+        self._wordless = True
         if self._ended_at is not None:
             self._decide("noise")
 

@@ -39,12 +39,32 @@ class CaptureLedger:
             del self._starts[:-_LIMIT], self._times[:-_LIMIT]
         self.sent += samples
 
+    def drop(self, samples: int, before_end: int) -> None:
+        """Note that a piece was given up before it was sent, so that the server's timeline does not have it.
+
+        Args:
+            samples: How long it was.
+            before_end: How much was appended after it.
+        """
+        end = max(0, self.sent - before_end)
+        begin = max(0, end - samples)
+        goes_on = self.time_of_sample(end)
+        kept = [(start, time) for start, time in zip(self._starts, self._times, strict=True) if start < begin]
+        if goes_on is not None and end < self.sent:
+            kept.append((begin, goes_on))
+        kept += [(s - (end - begin), t) for s, t in zip(self._starts, self._times, strict=True) if s > end]
+        self._starts, self._times = [start for start, _ in kept], [time for _, time in kept]
+        self.sent -= end - begin
+
     def _expected(self) -> float:
         return self._times[-1] + (self.sent - self._starts[-1]) / self.rate
 
     def time_of(self, ms: int) -> float | None:
         """Tell when the sample at `ms` of the input timeline was captured, None when that is not known."""
-        position = ms * self.rate // 1000
+        return self.time_of_sample(ms * self.rate // 1000)
+
+    def time_of_sample(self, position: int) -> float | None:
+        """Tell when a sample of the input timeline was captured, None when that is not known."""
         index = bisect.bisect_right(self._starts, position) - 1
         if index < 0 or position > self.sent:
             return None

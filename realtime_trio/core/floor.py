@@ -6,19 +6,17 @@ Who speaks when it is nobody's is decided in `core.arbiter`.
 import math
 
 from realtime_trio.events import (
-    UNSET,
     InputAudioBufferCleared,
     InputAudioBufferCommitted,
     InputAudioBufferSpeechStarted,
     InputAudioBufferSpeechStopped,
     InputAudioBufferTimeoutTriggered,
-    RealtimeSession,
-    SemanticVad,
     ServerEvent,
-    ServerVad,
     SessionCreated,
     SessionUpdated,
 )
+
+from .detection import Detection
 
 __all__ = ["FLOOR_SECONDS", "PROMISE_SECONDS", "Floor"]
 
@@ -33,23 +31,14 @@ class Floor:
     """The user's floor and the server's promise, as told by the events of the input audio buffer.
 
     Attributes:
-        turn_detection: Whether the effective configuration has turn detection.
-        create_response: Whether turn detection starts a response at the end of a turn.
-        interrupt_response: Whether turn detection cancels the response in progress when the user begins to speak.
+        detection: What the configuration in effect says about turns.
     """
 
     def __init__(self) -> None:
-        # what the API does until told otherwise
-        self.turn_detection = True
-        self.create_response = True
-        self.interrupt_response = True
+        self.detection = Detection()
         self._taken_until = -math.inf
         self._promised_until = -math.inf
         self._by_key = False
-
-    def is_users(self, now: float) -> bool:
-        """Whether the user has the floor."""
-        return now < self._taken_until
 
     def is_promised(self, now: float) -> bool:
         """Whether a response that the server starts by itself is expected."""
@@ -92,7 +81,7 @@ class Floor:
                 self.take(now)
             case InputAudioBufferSpeechStopped() | InputAudioBufferTimeoutTriggered():
                 self.free()
-                if self.turn_detection and self.create_response:
+                if self.detection.creates:
                     self._promised_until = now + PROMISE_SECONDS
             case InputAudioBufferCommitted() | InputAudioBufferCleared() if not self._by_key:
                 self.free()
@@ -102,20 +91,11 @@ class Floor:
                 pass
 
     def _configure(self, session: object) -> None:
-        if not isinstance(session, RealtimeSession):
-            # transcription and translation sessions never answer
-            self.turn_detection = self.create_response = self.interrupt_response = False
-        else:
-            audio_input = session.audio.input if session.audio else UNSET
-            detection = audio_input.turn_detection if audio_input else UNSET
-            if detection is UNSET:
-                return  # the server shows only a part of its configuration: what was known stays
-            self.turn_detection = detection is not None
-            flags = detection if isinstance(detection, ServerVad | SemanticVad) else None
-            self.create_response = self.turn_detection and (flags is None or flags.create_response is not False)
-            self.interrupt_response = self.turn_detection and (flags is None or flags.interrupt_response is not False)
-        if self.turn_detection == self._by_key:
+        before, self.detection = self.detection, self.detection.after(session)
+        if self.detection is before:
+            return  # the server shows only a part of its configuration, and nothing of this
+        if self.detection.is_on == self._by_key:
             # turn detection is off, so nobody will tell when the speech ends; or it is on, and no key counts any more
             self.free()
-        if not self.create_response:
+        if not self.detection.creates:
             self.keep_promise()

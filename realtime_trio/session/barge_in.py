@@ -13,15 +13,15 @@ import attrs
 
 from realtime_trio import events
 from realtime_trio.core.barge_in import Doubt, InterruptionPolicy
+from realtime_trio.core.detection import Detection
 
-from .notices import Notice, Paused, Resumed
+from .interruptions import PendingInterruption
+from .notices import Interrupted, Notice, Paused, Resumed
 from .sound import Sound
 
 __all__ = ["BargeIns"]
 
 _log = logging.getLogger("realtime_trio.session")
-
-_SILENCE_MS, _PADDING_MS = 500, 300  # of server VAD by default; semantic VAD does not say
 
 
 @attrs.define(eq=False)
@@ -33,6 +33,7 @@ class BargeIns:
         sound: What is paused.
         is_speaking: Tells whether there is anything to interrupt.
         interrupt: Interrupts what is being said.
+        hold_floor: Keeps the floor for the user until their turn is committed.
         owe: Asks for a reply to an item.
         delete: Deletes an item.
         publish: Takes notices.
@@ -41,7 +42,8 @@ class BargeIns:
     policy: InterruptionPolicy
     sound: Sound
     is_speaking: Callable[[], bool]
-    interrupt: Callable[[], object]
+    interrupt: Callable[[], PendingInterruption]
+    hold_floor: Callable[[float], object]
     owe: Callable[[str], object]
     delete: Callable[[str], object]
     publish: Callable[[Notice], None]
@@ -49,9 +51,7 @@ class BargeIns:
     _spoken: set[str] = attrs.field(factory=set, init=False)  # items that are being spoken
     _committed: set[str] = attrs.field(factory=set, init=False)  # of those in doubt
     _noises: set[str] = attrs.field(factory=set, init=False)  # to be deleted as soon as they exist
-    _silence_ms: int = attrs.field(default=_SILENCE_MS, init=False)
-    _padding_ms: int = attrs.field(default=_PADDING_MS, init=False)
-    _transcribed: bool = attrs.field(default=False, init=False)
+    _detection: Detection = attrs.field(factory=Detection, init=False)
     _said_so: bool = attrs.field(default=False, init=False)
 
     @property
@@ -70,16 +70,20 @@ class BargeIns:
         match event:
             case events.InputAudioBufferSpeechStarted():
                 self._start(event, now)
-            case events.InputAudioBufferSpeechStopped(item_id=item_id, audio_end_ms=end) if item_id in self._doubts:
-                self._doubts[item_id].ended(end, now)
+            case events.InputAudioBufferSpeechStopped(item_id=item_id, audio_end_ms=end) if item_id in self._spoken:
+                self.hold_floor(now)  # what is owed meanwhile shares the answer to this turn
+                if item_id in self._doubts:
+                    self._doubts[item_id].ended(end, now)
             case events.InputAudioBufferCommitted(item_id=item_id):
                 self._commit(item_id)
             case events.InputAudioBufferCleared():
                 self._forget()
             case events.ConversationItemAdded(item=item) | events.ConversationItemCreated(item=item):
                 self._drop_noise(getattr(item, "id", None))
-            case events.SessionUpdated(session=events.RealtimeSession() as session):
+            case events.SessionUpdated(session=session):
                 self._configure(session)
+            case events.InputAudioBufferTimeoutTriggered(item_id=item_id) if self.policy != "immediate":
+                self._spoken.add(item_id)  # silence is answered too: that is what the timeout is for
             case _ if doubt := self._doubts.get(getattr(event, "item_id", "")):
                 _transcribe(doubt, event)
             case _:
@@ -97,13 +101,12 @@ class BargeIns:
             event.item_id,
             begun_at=now,
             start_ms=event.audio_start_ms,
-            silence_ms=self._silence_ms,
-            padding_ms=self._padding_ms,
-            transcribed=self._transcribed,
+            detection=self._detection,
+            measured=self.sound.device is not None,
         )
         self.sound.pause()
         self.sound.capture.on_loud = self._loud
-        self.publish(Paused(event.item_id, "words" if self._transcribed else "duration"))
+        self.publish(Paused(event.item_id, "words" if self._detection.transcribes else "duration"))
 
     def relent(self) -> None:
         """Doubt no longer: nothing is being said any more, so whatever the user says is a turn like any other."""
@@ -134,6 +137,7 @@ class BargeIns:
         """The input buffer was cleared: what was being said in it becomes no item, so nothing interrupts."""
         for item_id in [item_id for item_id in self._doubts if item_id not in self._committed]:
             del self._doubts[item_id]
+            self.publish(Resumed(item_id))
         self._spoken.clear()
         if not self._doubts:
             self._end_doubt()
@@ -149,15 +153,15 @@ class BargeIns:
                 self._noises.add(doubt.item_id)
                 if doubt.item_id in self._committed:
                     self._drop_noise(doubt.item_id)
-                if not self._doubts:
-                    self.publish(Resumed(doubt.item_id))
+                self.publish(Resumed(doubt.item_id))
         if decided:
             self._committed.difference_update(doubt.item_id for doubt in decided)
             if not self._doubts:
                 self._end_doubt()
 
     def _take_for_real(self, item_id: str) -> None:
-        self.interrupt()
+        if (record := self.interrupt().record_of_nothing) is not None:
+            self.publish(Interrupted(record))  # what was paused for had not begun, or is over: who saw `Paused` is told
         if item_id in self._committed:
             self._spoken.discard(item_id)
             self.owe(item_id)
@@ -172,16 +176,9 @@ class BargeIns:
             self._spoken.discard(item_id)
             self.delete(item_id)
 
-    def _configure(self, session: events.RealtimeSession) -> None:
-        audio_input = session.audio.input if session.audio else None
-        if not audio_input:
-            return
-        detection = audio_input.turn_detection
-        server_vad = detection if isinstance(detection, events.ServerVad) else None
-        self._silence_ms = (server_vad and server_vad.silence_duration_ms) or _SILENCE_MS
-        self._padding_ms = (server_vad and server_vad.prefix_padding_ms) or _PADDING_MS
-        self._transcribed = bool(audio_input.transcription)
-        if self.policy == "confirm" and detection and not self._transcribed and not self._said_so:
+    def _configure(self, session: object) -> None:
+        self._detection = detection = self._detection.after(session)
+        if self.policy == "confirm" and detection.is_on and not detection.transcribes and not self._said_so:
             self._said_so = True
             _log.warning(
                 "interruption='confirm' without transcription goes by duration alone: sounds of up to 400 ms do not "

@@ -50,6 +50,7 @@ class Capture:
         gate: What of it is loud enough while something is played.
         codec: Speaks the session's input format; None for PCM16 at 24 kHz.
         on_loud: Called with the milliseconds of each block that is as loud as a voice; None while nobody asks.
+        learns: Whether the gate is to know the user's level, also where there is no echo to keep out.
         capturing: Whether blocks are taken at all.
         captured_until: When the last sample was captured that was taken.
     """
@@ -63,6 +64,7 @@ class Capture:
     gate: LevelGate = attrs.field(factory=LevelGate)
     codec: WireCodec | None = None
     on_loud: Callable[[float], object] | None = None
+    learns: bool = False
     capturing: bool = True
     captured_until: float = -math.inf
     _echo: EchoControl | None = attrs.field(default=None, init=False)
@@ -103,6 +105,9 @@ class Capture:
         elif not block.played and self.echo_is_chosen:
             self._announce(_NOTHING_PLAYED)
         self._last = pcm
+        if level is None and self.learns:
+            level = level_dbfs(pcm)
+            self.gate.feed(level, playing=False, ms=ms)
         is_heard = self.on_loud is not None and not self.uplink.muted
         if (
             self.on_loud is not None

@@ -20,7 +20,7 @@ from realtime_trio.core.arbiter import ALREADY_ACTIVE
 from realtime_trio.core.barge_in import InterruptionPolicy
 from realtime_trio.core.conversation import Conversation
 from realtime_trio.core.interruption import is_benign
-from realtime_trio.device import AudioDevice, DeviceChange
+from realtime_trio.device import SAMPLE_RATE, AudioDevice, DeviceChange
 from realtime_trio.errors import ConnectionClosed, LocalProtocolError, NotAcknowledged, RemoteProtocolError
 
 from .beside import Beside
@@ -79,12 +79,14 @@ class Engine:
         self._created = trio.Event()
         self._dropped_ms = 0
         self._dropped_appends = 0
+        self._dropped_samples = 0
         self._ended = False
         capture = Capture(
             self._append,
             self.subscribers.publish,
             make_echo=fittings.make_echo,
             echo_is_chosen=fittings.echo_is_chosen,
+            learns=interruption == "confirm",
         )
         self.sound = Sound(
             device, capture, on_block=self._on_block, on_change=self._on_change, make_codec=fittings.make_codec
@@ -230,8 +232,15 @@ class Engine:
             self.lifetime.end(ConnectionClosed(None, "stalled: too many events wait to be sent"))
             return ""
 
-    def _append(self, pcm: bytes) -> None:
-        self._send(events.InputAudioBufferAppend(audio=pcm))
+    def _append(self, audio: bytes) -> None:
+        self._send(events.InputAudioBufferAppend(audio=audio))
+        if self.connection.dropped_appends > self._dropped_appends:
+            # the uplink is too slow: the oldest audio that waited was given up, and the server's timeline has it not
+            link = self.connection.statistics()
+            self._dropped_appends = link.dropped_appends
+            missing = round(link.dropped_audio * SAMPLE_RATE) - self._dropped_samples
+            self._dropped_samples += missing
+            self.sound.capture.ledger.drop(missing, round(link.waiting_audio * SAMPLE_RATE))
 
     async def _deliver(self, item: events.Item) -> Any:
         return await self.call("create", events.ConversationItemCreate(item=item), str(getattr(item, "id", "")))
@@ -239,9 +248,8 @@ class Engine:
     def _on_block(self, now: float) -> None:
         self.turns.check_heard(now)
         self.push_to_talk.on_block()
-        if self.connection.dropped_appends > self._dropped_appends:
-            self._dropped_appends = self.connection.dropped_appends
-            dropped_ms = round(self.connection.statistics().dropped_audio * 1000)
+        dropped_ms = self._dropped_samples * 1000 // SAMPLE_RATE
+        if dropped_ms > self._dropped_ms:
             self.subscribers.publish(AudioDropped(dropped_ms - self._dropped_ms))
             self._dropped_ms = dropped_ms
 

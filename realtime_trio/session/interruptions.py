@@ -26,6 +26,8 @@ class PendingInterruption:
     """An interruption under way: it has its effect already; `await` it for the record of what was heard."""
 
     record: Promise[Interruption] = attrs.field(factory=Promise, repr=False)
+    record_of_nothing: Interruption | None = attrs.field(default=None, repr=False)
+    """The record, if there was nothing to interrupt."""
 
     def __await__(self) -> Generator[Any, Any, Interruption]:
         return self.record.wait().__await__()
@@ -83,7 +85,8 @@ class Interruptions:
         plan = self._interrupter.begin(reason, now=now, server_cancels=server_cancels, response_ids=response_ids)
         pending = PendingInterruption()
         if not plan:
-            pending.record.keep(Interruption(reason, (), ()))
+            pending.record_of_nothing = Interruption(reason, (), ())
+            pending.record.keep(pending.record_of_nothing)
             return (), pending
         self.sound.cut(plan.response_ids)
         for response_id in plan.response_ids:

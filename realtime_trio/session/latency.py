@@ -17,13 +17,13 @@ import attrs
 
 from realtime_trio import events
 from realtime_trio.core.arbiter import METADATA_KEY
+from realtime_trio.core.detection import Detection
 
 if TYPE_CHECKING:
     from .responses import Response
 
 __all__ = ["Latency", "Stages", "Stopwatch"]
 
-_SILENCE_MS = 500  # server VAD's default; other turn detection does not say how long it waits
 _STALE = 30.0  # seconds after which an answer is no answer to that speech any more
 _MOST_ASKED = 256
 
@@ -113,7 +113,7 @@ class Stopwatch:
 
     captured_at: Callable[[int], float | None]
     round_trip: Callable[[], float | None]
-    _silence_ms: int = attrs.field(default=_SILENCE_MS, init=False)
+    _detection: Detection = attrs.field(factory=Detection, init=False)
     _ended_at: float | None = attrs.field(default=None, init=False)
     _over_at: float | None = attrs.field(default=None, init=False)
     _stopped_item: str | None = attrs.field(default=None, init=False)
@@ -124,12 +124,12 @@ class Stopwatch:
         """Follow one server event."""
         match event:
             case events.SessionCreated(session=session) | events.SessionUpdated(session=session):
-                self._silence_ms = _silence_ms(session)
+                self._detection = self._detection.after(session)
             case events.InputAudioBufferSpeechStarted():
                 self._ended_at = self._over_at = None
             case events.InputAudioBufferSpeechStopped(audio_end_ms=end, item_id=item_id):
                 # the silence that turn detection waited for is not speech
-                self._ended_at = self.captured_at(max(0, end - self._silence_ms))
+                self._ended_at = self.captured_at(max(0, end - (self._detection.silence_ms or 0)))
                 self._over_at, self._stopped_item = now, item_id
             case events.InputAudioBufferTimeoutTriggered(item_id=item_id):
                 self._ended_at, self._stopped_item = None, item_id  # nobody spoke: what is committed is silence
@@ -165,12 +165,3 @@ class Stopwatch:
         if response.stages.audio_at is None:
             response.stages.audio_at = now
             response.stages.round_trip = self.round_trip()
-
-
-def _silence_ms(session: object) -> int:
-    """Tell how much silence the end of the user's speech includes, in the configuration in effect."""
-    audio = session.audio if isinstance(session, events.RealtimeSession) else None
-    detection = audio.input.turn_detection if audio and audio.input else None
-    if isinstance(detection, events.ServerVad):
-        return detection.silence_duration_ms or _SILENCE_MS
-    return _SILENCE_MS if detection is events.UNSET else 0

@@ -53,8 +53,10 @@ class Paused:
 class Resumed:
     """It was a noise, or only showed that somebody listens: the sound goes on from the sample at which it paused.
 
+    It waits on when there is another doubt (`Paused`) without its verdict.
+
     Attributes:
-        item_id: Its item, which is deleted.
+        item_id: Its item, which is deleted; there may be none, when the input buffer was cleared.
     """
 
     item_id: str

@@ -133,7 +133,8 @@ class PushToTalk:
             return
         self._turn = None
         self.capture.release()
-        self.turns.release_key(trio.current_time())
+        now = trio.current_time()
+        self.turns.release_key(min(turn.released_at, now), now)
         if turn.is_wanted:
             self.turns.owe(turn.request, ())  # before the floor is free: whatever else is owed shares the answer
         turn.commit = self.calls.follow("commit", self.send(events.InputAudioBufferCommit()))

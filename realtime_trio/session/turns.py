@@ -92,6 +92,7 @@ class Turns:
             self.sound,
             is_speaking=lambda: self._interruptions.is_speaking or self._arbiter.asked is not None,
             interrupt=lambda: self.interrupt("speech_started"),
+            hold_floor=self._arbiter.hold_floor,
             owe=lambda item_id: self.owe(Request(), [item_id]),
             delete=lambda item_id: self.send(events.ConversationItemDelete(item_id=item_id)),
             publish=self.publish,
@@ -321,16 +322,17 @@ class Turns:
     def interrupt(self, reason: str) -> PendingInterruption:
         """Stop what is being said for the conversation; with some reasons it is the user who takes the floor."""
         self._arbiter.recall(again=reason in _USERS)
-        server_cancels = reason == "speech_started" and self._arbiter.floor.interrupt_response
+        server_cancels = reason == "speech_started" and self._arbiter.floor.detection.interrupts
         return self._interrupt(reason, server_cancels=server_cancels)
 
     def take_floor(self, now: float) -> None:
         """The user wants to speak, by a key; until `release_key` the floor is theirs."""
         self._arbiter.take_floor(now)
 
-    def release_key(self, now: float) -> None:
-        """The user has spoken, by a key; the floor is theirs until the turn is committed."""
-        self._arbiter.release_key(now)
+    def release_key(self, released_at: float, now: float) -> None:
+        """The user has spoken, by a key that went up then; the floor is theirs until the turn is committed."""
+        self._stopwatch.released(released_at)
+        self._arbiter.hold_floor(now)
 
     def release_floor(self) -> None:
         """Nobody will tell that the user has stopped speaking: the key was only tapped, or the microphone is gone."""

@@ -305,7 +305,7 @@ def test_the_floor_is_the_users_for_60_s_at_most():
     """A server that never says that speech stopped does not silence us for ever."""
     arbiter = Arbiter()
     arbiter.take_floor(5.0)
-    arbiter.release_key(10.0)
+    arbiter.hold_floor(10.0)
     arbiter.owe("q")
 
     assert arbiter.deadline == 70.0
@@ -323,7 +323,7 @@ def test_a_pressed_key_outlasts_an_update_of_the_session():
 
     assert arbiter.poll(2.0) == []
 
-    arbiter.release_key(2.5)
+    arbiter.hold_floor(2.5)
     arbiter.handle(committed(), 3.0)
 
     assert arbiter.poll(3.0) == [Ask("q")]
@@ -781,7 +781,7 @@ def test_malformed_and_unknown_values_do_not_raise():
     arbiter.handle(SessionUpdated(event_id="e", session=RealtimeSession()), 0.0)
 
     assert arbiter.poll(0.0) == []
-    assert arbiter.floor.create_response
+    assert arbiter.floor.detection.creates
 
 
 def test_answers_are_bounded():

@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime_trio.core.barge_in import Doubt, is_backchannel
+from realtime_trio.core.detection import Detection
 
 
-def doubt(**fields) -> Doubt:
-    return Doubt("item_u", begun_at=10.0, start_ms=5000, **fields)
+def doubt(*, transcribed=False, measured=True, **fields) -> Doubt:
+    """A doubt under server VAD, or another turn detection."""
+    detection = Detection(transcribes=transcribed, **fields)
+    return Doubt("item_u", begun_at=10.0, start_ms=5000, detection=detection, measured=measured)
 
 
 def test_loud_for_long_is_real_before_the_end():
@@ -24,7 +27,7 @@ def test_loud_for_long_is_real_before_the_end():
 
 
 def test_still_going_on_after_the_silence_is_real():
-    one = doubt(silence_ms=500)
+    one = doubt(silence_ms=500, most_silence_ms=500)
     assert one.deadline == pytest.approx(10.9)
     one.pass_time(10.89)
     assert one.verdict is None
@@ -75,6 +78,19 @@ def test_a_failed_transcription_leaves_its_length():
     one.ended(6000, 11.0)
     one.failed()
     assert one.verdict == "noise"
+
+
+@pytest.mark.parametrize(
+    ("transcribed", "measured", "verdict"), [(False, True, "noise"), (False, False, "real"), (True, False, None)]
+)
+def test_semantic_vad_says_nothing_of_the_length(transcribed, measured, verdict):
+    """It may have waited for seconds; the microphone knows, else the words, else it is taken for real."""
+    one = doubt(transcribed=transcribed, measured=measured, silence_ms=None, most_silence_ms=8000)
+    one.pass_time(12.0)
+    assert one.verdict is None
+    one.ended(5000 + 300 + 250 + 6000, 16.5)
+    assert one.verdict == verdict
+    assert one.deadline > 17
 
 
 @pytest.mark.parametrize("words", ["mhm", "Mm-hmm.", "Right, right.", "...", "OK", "yes, I know"])

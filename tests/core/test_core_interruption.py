@@ -422,7 +422,7 @@ def test_asked_for_and_not_created_is_cancelled_when_it_is_created():
     assert arbiter.poll(0.0) == [Ask("q")]
 
     arbiter.handle(InputAudioBufferSpeechStarted(event_id="e", item_id="u", audio_start_ms=0), 0.1)
-    plan = talk.interrupt(server_cancels=arbiter.floor.interrupt_response)
+    plan = talk.interrupt(server_cancels=arbiter.floor.detection.interrupts)
 
     assert not plan
     assert arbiter.recall(again=True) == "q"

@@ -87,9 +87,14 @@ def levels(pcm) -> list[int]:
     return [sample for sample in memoryview(bytes(pcm)).cast("h") if sample]
 
 
-async def test_a_cough_costs_no_word(autojump_clock, open_conversation):
+@pytest.mark.parametrize("detection", ["server_vad", "semantic_vad", events.SemanticVad(eagerness="low")])
+async def test_a_cough_costs_no_word(autojump_clock, open_conversation, detection):
     """The sound pauses and goes on; the server does not have the cough any more; the answer is whole."""
-    async with open_conversation("tell me", "uh-huh", interruption="confirm") as (session, device, recorder):
+    async with open_conversation("tell me", "uh-huh", interruption="confirm", turn_detection=detection) as (
+        session,
+        device,
+        recorder,
+    ):
         notices = session.events(Paused, Resumed, Interrupted)
         response = await until_it_speaks(session, device)
         device.speak(voice(220))
@@ -177,6 +182,23 @@ async def test_push_to_talk(autojump_clock, open_conversation):
         with pytest.raises(LocalProtocolError):
             await session.update(turn_detection="server_vad")
             session.press()
+
+
+async def test_nobody_speaks_over_a_key_that_is_down(autojump_clock, open_conversation):
+    """The server acknowledges what the key sent; that frees nothing."""
+    async with open_conversation("tell me", turn_detection=None) as (session, device, recorder):
+        responses = session.responses()
+        device.speak(voice(10_000))
+        session.press()
+        await trio.sleep(1)
+        await session.send_text("And this?")
+        await trio.sleep(2)
+        assert not recorder.played.strip(b"\0")
+        await session.release()
+        await (await responses.receive()).heard()
+        with trio.move_on_after(5) as nothing_more:
+            await responses.receive()
+        assert nothing_more.cancelled_caught  # one answer for both
 
 
 async def test_muted_speech_is_no_turn(autojump_clock, open_conversation):
