@@ -93,10 +93,11 @@ def test_another_rate():
 
 
 def test_a_long_talk_without_gaps_is_remembered_from_its_beginning():
-    """It costs one anchor, not one for each block."""
-    ledger = fed(*(n * SECONDS for n in range(10_000)))
+    """It costs one anchor, not one for each block; also after a gap."""
+    ledger = fed(0.0, *(60 + n * SECONDS for n in range(10_000)))
     assert ledger.time_of(0) == 0
-    assert ledger.time_of(150_007) == pytest.approx(150.007)
+    assert ledger.time_of(20) == 60
+    assert ledger.time_of(150_027) == pytest.approx(210.007)
 
 
 def test_of_gaps_the_newest_4096_are_remembered():

@@ -292,10 +292,11 @@ async def test_speech_while_an_answer_is_asked_for_and_not_begun(autojump_clock,
         await talk.acknowledge()
         request = await talk.peer.expect("response.create")
         await start(talk)
-        assert await notices.receive() == Paused("item_u", "duration")
         await talk.created(request, "resp_1")
         await talk.audio("resp_1", tone(1000))
         await trio.sleep(0.5)
+        assert talk.session.sound().paused
+        assert await notices.receive() == Paused("item_u", "duration")
         assert played_ms(talk.device) == 0
         await stop(talk, 300 + (450 if is_real else 250) + 500)
         if is_real:
