@@ -135,6 +135,14 @@ def _listed(devices: Sequence[DeviceInfo]) -> str:
     return one + "; ".join(f"{device.index}: {_full(device)!r}" for device in devices)
 
 
+_CFFI = {"cffi", "_cffi_backend"}
+_NOT_FOUND = "PortAudio library not found"  # so says sounddevice
+_NOT_LOADED = "cannot load library"  # so says cffi
+_INSTALL = (
+    "`apt install libportaudio2` on Debian and Ubuntu, `dnf install portaudio` on Fedora, "
+    "`brew install portaudio` on macOS"
+)
+
 REFUSED_RATE = -9997
 REFUSED_CHANNELS = -9998
 _CODES = {
@@ -164,19 +172,31 @@ def explained(error: BaseException, doing: str) -> DeviceUnavailable:
     """
     if isinstance(error, DeviceUnavailable):
         return error
-    if isinstance(error, ImportError):
-        words = "the package sounddevice is not installed: `pip install sounddevice`"
-    elif isinstance(error, OSError):
-        words = (
-            "the PortAudio library is not installed: `apt install libportaudio2` on Debian and Ubuntu, "
-            "`dnf install portaudio` on Fedora, `brew install portaudio` on macOS"
-        )
-    else:
-        words = _CODES.get(code_of(error) or 0, "")
-        said = str(error.args[0]) if error.args else type(error).__name__
-        speaker = "PortAudio" if type(error).__name__ == "PortAudioError" else type(error).__name__
-        words = f"{words} ({said})" if words else f"{speaker} says {said!r}{_host_words(error)}"
+    words = _cure(error)
+    own = code_of(error) is not None  # PortAudio's own have a number behind the words
+    said = str(error.args[0] if own else error) or type(error).__name__
+    speaker = "PortAudio" if type(error).__name__ == "PortAudioError" else type(error).__name__
+    words = f"{words} ({said})" if words else f"{speaker} says {said!r}{_host_words(error)}"
     return DeviceUnavailable(f"cannot {doing}: {words}")
+
+
+def _cure(error: BaseException) -> str:
+    """Say what is wrong and what to do; nothing when that is not known."""
+    if isinstance(error, ImportError):
+        if error.name == "sounddevice" and isinstance(error, ModuleNotFoundError):
+            return "the package sounddevice is not installed: `pip install sounddevice`"
+        if error.name in _CFFI:
+            return (
+                "the package cffi that sounddevice needs is missing or is not whole: "
+                "`pip install --force-reinstall cffi`"
+            )
+        return "the package sounddevice cannot be imported: `pip install --force-reinstall sounddevice`"
+    if isinstance(error, OSError):
+        said = str(error)
+        if said.startswith(_NOT_FOUND):
+            return f"the PortAudio library is not installed: {_INSTALL}"
+        return f"the PortAudio library cannot be loaded: install it again, {_INSTALL}" if _NOT_LOADED in said else ""
+    return _CODES.get(code_of(error) or 0, "")
 
 
 def _host_words(error: BaseException) -> str:

@@ -93,8 +93,33 @@ class PortAudioError(Exception):
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ModuleNotFoundError("No module named 'sounddevice'"), "pip install sounddevice"),
-        (OSError("PortAudio library not found"), "apt install libportaudio2.*brew install portaudio"),
+        (
+            ModuleNotFoundError("No module named 'sounddevice'", name="sounddevice"),
+            r"sounddevice is not installed: `pip install sounddevice` \(No module named 'sounddevice'\)$",
+        ),
+        (
+            ModuleNotFoundError("No module named '_cffi_backend'", name="_cffi_backend"),
+            r": the package cffi .*: `pip install --force-reinstall cffi` \(No module named '_cffi_backend'\)$",
+        ),
+        (
+            ImportError("DLL load failed while importing _cffi_backend", name="_cffi_backend"),
+            r"`pip install --force-reinstall cffi` \(DLL load failed while importing _cffi_backend\)$",
+        ),
+        (
+            ModuleNotFoundError("No module named '_sounddevice'", name="_sounddevice"),
+            r"cannot be imported: `pip install --force-reinstall sounddevice` \(No module named '_sounddevice'\)$",
+        ),
+        (ImportError("odd"), r"cannot be imported: `pip install --force-reinstall sounddevice` \(odd\)$"),
+        (
+            OSError("PortAudio library not found"),
+            r"is not installed: `apt install libportaudio2.*brew install portaudio` on macOS \(PortAudio library not ",
+        ),
+        (
+            OSError("cannot load library 'libportaudio.so.2': libjack.so.0: cannot open shared object file"),
+            r"PortAudio library cannot be loaded: install it again, .*libportaudio2.* \(cannot load library .*libjack",
+        ),
+        (OSError(24, "Too many open files"), r"microphone: OSError says '\[Errno 24\] Too many open files'$"),
+        (PermissionError(13, "Permission denied"), r"PermissionError says '\[Errno 13\] Permission denied'$"),
         (PortAudioError("Error opening RawStream: Device unavailable", -9985), "busy: close the program.*RawStream"),
         (PortAudioError("Error opening: Invalid sample rate", -9997), "refuses the sample rates"),
         (PortAudioError("Error opening: Invalid number of channels", -9998), "refuses one channel and two"),

@@ -71,7 +71,10 @@ async def test_no_device_at_all_is_an_empty_list():
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (ModuleNotFoundError("No module named 'sounddevice'"), "cannot list the sound devices: .*pip install"),
+        (
+            ModuleNotFoundError("No module named 'sounddevice'", name="sounddevice"),
+            "cannot list the sound devices: .*pip install",
+        ),
         (OSError("PortAudio library not found"), "apt install libportaudio2"),
         (PortAudioError("Error initializing PortAudio", -9999, (-10000, 0, "")), "Error initializing PortAudio"),
         (RuntimeError("anything"), "anything"),
