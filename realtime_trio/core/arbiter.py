@@ -240,13 +240,13 @@ class Arbiter:
                 self._done(response)
             case Error(error=error):
                 self._refused(error, now)
-            case InputAudioBufferCommitted(item_id=item_id):
-                self.item_acknowledged(item_id)
+            case InputAudioBufferCommitted():
+                self.item_acknowledged(event.item_id)
                 self._committed = self._count if self.floor.detection.creates else 0
                 self._committed_at = now
             case ConversationItemAdded() | ConversationItemCreated() | ConversationItemDone():
-                if isinstance(item_id := getattr(event.item, "id", None), str):
-                    self.item_acknowledged(item_id)
+                if isinstance(added := getattr(event.item, "id", None), str):
+                    self.item_acknowledged(added)
             case _:
                 if self._active is not None and getattr(event, "response_id", None) == self._active[0]:
                     self._active = (self._active[0], now)
