@@ -110,23 +110,64 @@ def test_of_gaps_the_newest_4096_are_remembered():
     assert ledger.time_of(20 * 4999 + 3) == pytest.approx(4999.003)
 
 
+def test_what_was_given_up_before_it_was_sent_is_not_on_the_timeline():
+    """What comes after it moves up, with the times at which it was spoken."""
+    ledger = fed(*(1 + n * SECONDS for n in range(10)))
+    ledger.drop(2 * BLOCK, 5 * BLOCK)  # the fourth and the fifth
+    assert ledger.sent == 8 * BLOCK
+    assert ledger.time_of(59) == pytest.approx(1.059)
+    assert ledger.time_of(60) == pytest.approx(1.1)
+    assert ledger.time_of(160) == pytest.approx(1.2)
+    assert ledger.time_of(161) is None
+    ledger.append(BLOCK, 1.2)
+    assert ledger.time_of(180) == pytest.approx(1.22)
+
+
+def test_what_was_appended_last_may_be_given_up():
+    """What follows it is a gap, as far as the server knows."""
+    ledger = fed(*(1 + n * SECONDS for n in range(10)))
+    ledger.drop(2 * BLOCK, 0)
+    ledger.append(BLOCK, 1.2)
+    assert ledger.sent == 9 * BLOCK
+    assert ledger.time_of(159) == pytest.approx(1.159)
+    assert ledger.time_of(160) == pytest.approx(1.2)
+
+
+def test_all_of_it_may_be_given_up():
+    """More than there is counts as all."""
+    ledger = fed(1.0, 1.02)
+    ledger.drop(3 * BLOCK, 0)
+    assert ledger.sent == 0
+    assert ledger.time_of(0) is None
+    ledger.append(BLOCK, 5.0)
+    assert ledger.time_of(0) == 5.0
+
+
 LENGTHS = st.integers(1, 100)  # whole milliseconds, so that each block has a millisecond of its own
 PAUSES = st.sampled_from([0.0, 0.0, 0.0, 0.001, -0.001, 0.0049, -0.004, 0.006, -0.006, 0.3, -0.3, 60.0])
 
 
-@given(st.lists(st.tuples(LENGTHS, PAUSES), min_size=1, max_size=60))
+DROPS = st.none() | st.tuples(st.floats(0, 1), st.floats(0, 1))  # from where to where, of what there is
+
+
+@given(st.lists(st.tuples(LENGTHS, PAUSES, DROPS), min_size=1, max_size=60))
 def test_it_says_what_a_list_of_all_samples_says(blocks):
-    """To the jitter that is no gap, for every millisecond that was sent."""
+    """To the jitter that is no gap, for every millisecond that was sent, whatever was given up before."""
     ledger = CaptureLedger()
     times: list[float] = []  # of each millisecond
     at = 100.0
-    for length, pause in blocks:
+    for length, pause, drop in blocks:
         at += pause
         ledger.append(length * 24, at)
         times += [at + n / 1000 for n in range(length)]
         at += length / 1000
+        if drop is not None:
+            begin, end = sorted(round(place * len(times)) for place in drop)
+            ledger.drop((end - begin) * 24, (len(times) - end) * 24)
+            del times[begin:end]
     assert ledger.sent == len(times) * 24
     for ms, time in enumerate(times):
         assert abs(ledger.time_of(ms) - time) <= JITTER + 1e-6
-    assert abs(ledger.time_of(len(times)) - at) <= JITTER + 1e-6
+    if times:
+        assert abs(ledger.time_of(len(times)) - times[-1] - 0.001) <= JITTER + 1e-6
     assert ledger.time_of(len(times) + 1) is None

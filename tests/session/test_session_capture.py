@@ -156,6 +156,24 @@ async def test_a_device_that_hears_nothing_of_itself_is_left_alone(autojump_cloc
         assert control.captured == b""
 
 
+async def test_when_speech_ended_is_known_also_after_sound_was_dropped(autojump_clock, open_voice, tone):
+    """A slow uplink loses sound that waits to be sent: the server's milliseconds then count without it."""
+    async with open_voice(turn_detection="server_vad", drain=False) as talk:
+        responses = talk.session.responses()
+        await trio.sleep(1)
+        talk.peer.stall()
+        await trio.sleep(4)
+        talk.peer.resume()
+        said = talk.device.speak(base64.b64decode(tone(200, 700)))
+        spoken_until = await said.captured()
+        await trio.sleep(1)
+        assert talk.session.statistics().dropped_audio_ms > 1000
+        end = appended(talk).rindex((700).to_bytes(2, "little")) / 48  # on the server's timeline
+        await talk.peer.send("input_audio_buffer.speech_stopped", audio_end_ms=round(end) + 500, item_id="item_u")
+        await talk.created(None, "resp_1")
+        assert (await responses.receive()).speech_ended_at == pytest.approx(spoken_until, abs=0.002)
+
+
 async def test_hardware_that_goes_and_comes_back(autojump_clock, open_echoing, tone):
     """The session is told, lives on, frees the floor, and begins with a fresh echo control."""
     control = Control()

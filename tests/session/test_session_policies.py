@@ -272,6 +272,17 @@ async def test_duration_is_reckoned_without_the_silence_and_padding_that_are_con
             await talk.peer.expect("conversation.item.delete", item_id="item_u")
 
 
+async def test_no_padding_is_no_padding(autojump_clock, open_voice, tone):
+    """Zero is a setting like any other."""
+    detection = events.ServerVad(prefix_padding_ms=0)
+    async with open_voice(interruption="confirm", turn_detection=detection, drain=False) as talk:
+        await speak(talk, tone, 10_000)
+        await start(talk, start_ms=1000)
+        await trio.sleep(0.5)
+        await stop(talk, 1000 + 450 + 500)
+        await talk.peer.expect("conversation.item.truncate", item_id="item_a")
+
+
 async def test_speech_that_does_not_end_is_given_the_silence_that_is_configured(autojump_clock, open_voice, tone):
     """Before that it may be over already."""
     detection = events.ServerVad(silence_duration_ms=1200)
