@@ -5,19 +5,24 @@ begun anew to see what was plugged in, which ends every open stream. So one thre
 other, and everybody waits for it with a time limit. The thread is a daemon: a driver that hangs keeps nobody from
 leaving.
 
+The program may use sounddevice beside us, and open streams of its own at any time. Beginning anew would end those
+without a word, so it is looked first, each time, whether there is one; as long as there is, nothing is begun anew.
+
 sounddevice is imported in that thread, when it is first needed: the import itself starts PortAudio, and may raise
 anything, or hang. On Windows the thread that started PortAudio is also the one that may open streams.
 """
 
 import atexit
 import contextlib
+import gc
 import importlib
+import logging
 import math
 import queue
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import attrs
@@ -26,6 +31,8 @@ import trio
 from realtime_trio.errors import DeviceUnavailable
 
 from .choosing import DeviceInfo, explained
+
+_log = logging.getLogger("realtime_trio.audio")
 
 __all__ = ["DeviceInfo", "OpenStreams", "PortAudio", "list_devices", "portaudio"]
 
@@ -36,6 +43,11 @@ T = TypeVar("T")
 
 class OpenStreams(Protocol):
     """Streams of PortAudio's that belong together: one duplex stream, or an input and an output."""
+
+    @property
+    def streams(self) -> Sequence[Any]:
+        """The streams, as sounddevice gave them."""
+        ...
 
     def close(self) -> None:
         """Close them, quickly, whatever their state. In the owner's thread; calling it again does nothing."""
@@ -100,7 +112,7 @@ class PortAudio:
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._streams: list[OpenStreams] = []
-        self._shared = False  # somebody else has sounddevice, perhaps with open streams
+        self._warned = False
         self._looked_at = -math.inf  # when PortAudio last looked what devices there are
         self._exit: Callable[[], object] | None = None  # what sounddevice does at exit, while a driver hangs
         self.renewals = 0
@@ -177,7 +189,8 @@ class PortAudio:
             doing: What it is, for errors.
             within: Seconds to wait.
             anew: Begin PortAudio anew before, so that devices are seen that were plugged in since, if `renewals` is
-                still this number. All other streams of the process are closed by that, and told so.
+                still this number. All other streams that were opened here are closed by that, and told so. It is not
+                done while the program has a stream that it opened with sounddevice itself.
 
         Returns:
             What `build` returned. Give it to `close`.
@@ -190,7 +203,7 @@ class PortAudio:
         """
 
         def work(sd: Any) -> S:
-            if anew == self.renewals:
+            if anew == self.renewals and not self._kept_from_beginning_anew(sd):
                 self._begin_anew(sd)
             self._look(sd)
             streams = build(sd, devices_of(sd))
@@ -220,8 +233,37 @@ class PortAudio:
 
     def _look(self, sd: Any) -> None:
         """See what was plugged in meanwhile, if that costs nobody anything."""
-        if not self._streams and not self._shared and time.monotonic() - self._looked_at > _FRESH:
+        if not self._streams and time.monotonic() - self._looked_at > _FRESH and not self._strangers(sd):
             self._begin_anew(sd)
+
+    def _strangers(self, sd: Any) -> bool:
+        """Tell whether a stream is open, active or not, that was not opened here.
+
+        sounddevice keeps no list of its streams, but whoever has one open has the object: its callback would be gone
+        with it. If sounddevice should have changed so much that this cannot be known, it is taken for granted.
+        """
+        base = getattr(sd, "_StreamBase", None)
+        if base is None:
+            return True
+        ours = {id(stream) for streams in self._streams for stream in streams.streams}
+        found = _open_streams(base, ours)
+        if found and not any(hasattr(stream, "latency") for stream in found):
+            # None of them was ever opened: they are being opened now, or were refused, and an exception holds them.
+            del found
+            gc.collect()
+            found = _open_streams(base, ours)
+        return bool(found)
+
+    def _kept_from_beginning_anew(self, sd: Any) -> bool:
+        """Look for strangers; say once what they are in the way of."""
+        kept = self._strangers(sd)
+        if kept and not self._warned:
+            self._warned = True
+            _log.warning(
+                "A stream that this program opened with sounddevice itself is open: until it is closed, sound devices "
+                "that are plugged in are not seen, for PortAudio would have to end it"
+            )
+        return kept
 
     def _begin_anew(self, sd: Any) -> None:
         """Let PortAudio look for devices again. It forgets all streams, so they are closed properly before."""
@@ -240,7 +282,6 @@ class PortAudio:
 
     def _loaded(self) -> Any:
         if self._sd is None:
-            self._shared = "sounddevice" in sys.modules
             self._sd = self._load()
             self._looked_at = time.monotonic()
         return self._sd
@@ -266,6 +307,13 @@ class PortAudio:
         if handler is not None and self._exit is None:
             atexit.unregister(handler)
             self._exit = handler
+
+
+def _open_streams(base: type, ours: set[int]) -> list[Any]:
+    """Find streams in this process's memory that were not closed, but for those with the given ids."""
+    # type(), because isinstance() asks the object, and proxies of all kinds are among them
+    found: list[Any] = [one for one in gc.get_objects() if issubclass(type(one), base)]
+    return [stream for stream in found if not stream.closed and id(stream) not in ours]
 
 
 def devices_of(sd: Any) -> tuple[DeviceInfo, ...]:
@@ -301,8 +349,8 @@ portaudio = PortAudio()
 async def list_devices(*, timeout: float = 5.0) -> tuple[DeviceInfo, ...]:  # noqa: ASYNC109  a driver knows no scopes
     """List the sound devices of this machine.
 
-    What was plugged in a moment ago is seen too, unless a stream of this process is open: then it is the list as it was
-    when that stream was opened, because looking again would end it.
+    What was plugged in a moment ago is seen too, unless a stream of this process is open, also one that it opened with
+    sounddevice itself: then it is the list as it was, because looking again would end that stream.
 
     Args:
         timeout: Seconds that PortAudio gets. On some machines a driver blocks it for ever.

@@ -52,6 +52,7 @@ class FakeSoundDevice:
         self.refuse: Callable[[FakeStream], None] = lambda stream: None
         self.start: Callable[[FakeStream], None] = lambda stream: None
         self.delay: Callable[[], None] = lambda: None
+        self._StreamBase = type("_StreamBase", (FakeStream,), {})  # of its own: what other tests left is not found
 
     def query_hostapis(self) -> list[dict[str, Any]]:
         return [{"name": name} for name in self._hosts()]
@@ -90,12 +91,17 @@ class FakeSoundDevice:
 
     def _open(self, kind: str, options: dict[str, Any]) -> "FakeStream":
         self.delay()
-        stream = FakeStream(self, kind, **options)
+        stream: FakeStream = self._StreamBase(self, kind, **options)
         indices = stream.device if kind == "duplex" else (stream.device,)
         stream.names = tuple(self.seen[index]["name"] for index in indices)
         if not all(self.seen[index] in self.present for index in indices):
             raise PortAudioError("Error opening: Illegal combination of I/O devices", -9993)
+        latency = stream.latency
+        del stream.latency  # sounddevice's has none either, and is not closed, until it was opened
+        stream.halfway = True
         self.refuse(stream)
+        stream.latency = latency
+        stream.halfway = False
         stream.open = True
         self.opened.append(stream)
         return stream
@@ -133,6 +139,7 @@ class FakeStream:
     finished_callback: Any
     names: tuple[str, ...] = ()
     open: bool = False
+    halfway: bool = False
     active: bool = False
     calls: list[str] = attrs.field(factory=list)
     hang: Callable[[], None] = lambda: None
@@ -144,6 +151,10 @@ class FakeStream:
     def __attrs_post_init__(self) -> None:
         assert self.latency == "low"
         self.latency = (0.03, 0.05) if self.kind == "duplex" else 0.03
+
+    @property
+    def closed(self) -> bool:
+        return not (self.open or self.halfway)
 
     def start(self) -> None:
         self.sd.start(self)

@@ -14,7 +14,7 @@ from realtime_trio.audio import portaudio as module
 from realtime_trio.audio.portaudio import PortAudio
 from realtime_trio.errors import DeviceUnavailable
 
-from .fake_sounddevice import HEADSET, LAPTOP, FakeSoundDevice, PortAudioError, device, until
+from .fake_sounddevice import HEADSET, LAPTOP, FakeSoundDevice, FakeStream, PortAudioError, busy, device, until
 
 
 @attrs.define(eq=False)
@@ -23,19 +23,35 @@ class Streams:
 
     closed: int = 0
     taken: int = 0
+    streams: tuple[FakeStream, ...] = ()
 
     def close(self) -> None:
         self.closed += 1
+        for stream in self.streams:
+            stream.close()
 
     def taken_away(self) -> None:
         assert self.closed, "first closed, then told"
         self.taken += 1
 
 
-def make_owner(sd: FakeSoundDevice, *, shared: bool = False) -> PortAudio:
-    owner = PortAudio(lambda: sd)
-    owner._shared = shared
-    return owner
+def make_owner(sd: FakeSoundDevice) -> PortAudio:
+    return PortAudio(lambda: sd)
+
+
+def play_oneself(sd: FakeSoundDevice) -> FakeStream:
+    """Open a stream as a program does that knows sounddevice."""
+    return sd.RawOutputStream(
+        samplerate=48_000,
+        blocksize=480,
+        device=0,
+        channels=1,
+        dtype="int16",
+        latency="low",
+        extra_settings=None,
+        callback=lambda *_: None,
+        finished_callback=lambda: None,
+    )
 
 
 async def open_streams(owner: PortAudio, anew: int | None = None) -> Streams:
@@ -254,9 +270,91 @@ async def test_what_was_plugged_in_is_seen_if_that_interrupts_nobody(later):
     assert len(await owner.devices()) == 3
 
 
-async def test_what_others_do_with_sounddevice_is_left_alone(later, monkeypatch):
-    monkeypatch.setitem(sys.modules, "sounddevice", object())
-    sd = FakeSoundDevice()
+async def test_listing_leaves_a_stream_alone_that_the_program_opened_itself(later):
+    """At whatever time, active or not; `FakeSoundDevice` would notice."""
+    sd = FakeSoundDevice(LAPTOP)
+    owner = make_owner(sd)
+    await owner.devices()
+    stream = play_oneself(sd)
+    sd.present.append(HEADSET)
+
+    later()
+    assert len(await owner.devices()) == 1
+    stream.close()
+    assert len(await owner.devices()) == 2
+
+
+async def test_looking_for_a_lost_device_leaves_it_alone_too_and_says_so_once(caplog):
+    sd = FakeSoundDevice(LAPTOP)
+    owner = make_owner(sd)
+    ours = await open_streams(owner)
+    stream = play_oneself(sd)
+
+    for _ in range(2):
+        await open_streams(owner, anew=owner.renewals)
+    assert (ours.closed, sd.beginnings, owner.renewals) == (0, 1, 0)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "opened with sounddevice itself is open: until it is closed" in caplog.text
+
+    stream.close()
+    await open_streams(owner, anew=owner.renewals)
+    assert (ours.taken, sd.beginnings, owner.renewals) == (1, 2, 1)
+
+
+async def test_a_stream_that_was_refused_is_none_although_an_exception_holds_it(later):
+    sd = FakeSoundDevice(LAPTOP)
+    owner = make_owner(sd)
+    await owner.devices()
+    sd.refuse = busy
+    try:
+        play_oneself(sd)
+    except PortAudioError as error:
+        cycle = [error]
+        cycle.append(cycle)
+        del cycle
+
+    later()
+    await owner.devices()
+
+    assert sd.beginnings == 2
+
+
+async def test_a_stream_that_another_thread_is_opening_is_one(later):
+    sd = FakeSoundDevice(LAPTOP)
+    owner = make_owner(sd)
+    await owner.devices()
+    opening, free = threading.Event(), threading.Event()
+
+    def wait(_: FakeStream) -> None:
+        opening.set()
+        free.wait()
+
+    sd.refuse = wait
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, play_oneself, sd)
+        await until(opening.is_set)
+        later()
+        try:
+            await owner.devices()
+            assert sd.beginnings == 1
+        finally:
+            free.set()
+
+
+async def test_our_own_streams_are_no_reason_not_to_look():
+    sd = FakeSoundDevice(LAPTOP)
+    owner = make_owner(sd)
+    ours = (play_oneself(sd),)
+    await owner.open(lambda sd, devices: Streams(streams=ours), doing="open", within=30)
+
+    await open_streams(owner, anew=owner.renewals)
+
+    assert sd.beginnings == 2
+
+
+async def test_a_sounddevice_whose_streams_cannot_be_found_is_never_begun_anew(later):
+    sd = FakeSoundDevice(LAPTOP)
+    del sd._StreamBase
     owner = make_owner(sd)
 
     await owner.devices()
