@@ -71,6 +71,15 @@ class TestAgain:
         with pytest.raises(DeviceUnavailable, match="'USB Headset' is not there: plug it in again"):
             choose([LAPTOP, SPEAKERS], 1, "output", HEADSET)
 
+    def test_of_the_same_name_at_two_hosts_the_one_of_before(self):
+        """Windows lists each device once for every host, and they are not equally good."""
+        mme, wasapi = WINDOWS
+
+        assert choose([mme, wasapi], 5, "input", wasapi) == wasapi
+        assert choose([wasapi, mme], 5, "input", wasapi) == wasapi
+        with pytest.raises(DeviceUnavailable, match="plug it in again"):
+            choose([LAPTOP, mme], 5, "input", wasapi)
+
     def test_the_one_that_was_found_by_a_name_or_another_that_fits(self):
         other = DeviceInfo(8, "USB Microphone", "ALSA", 1, 0, 48_000.0)
 

@@ -161,6 +161,61 @@ def test_nothing_of_what_was_cut_is_left_in_the_converter(format: Format) -> Non
     assert not any(out)
 
 
+@pytest.mark.parametrize("format", FORMATS, ids=str)
+def test_nothing_of_what_was_cut_is_heard_behind_the_fade(format: Format) -> None:
+    """Also when it sounded already, so that the converter is full of it."""
+    handover = Handover(CAPACITY)
+    device = Device(handover, format)
+    size = format.frame_bytes
+    out = bytearray(device.frames * size)
+    handover.write((8000).to_bytes(2, "little") * 2000)
+    device.ring.take(out, device.frames)
+
+    handover.cut(1)
+    handover.write(bytes(2 * 2000))
+    device.ring.take(out, device.frames)
+    heard = bytes(out[format.rate // 100 * size :])
+    for _ in range(3):
+        device.ring.take(out, device.frames)
+        heard += out
+
+    assert not any(heard)
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=str)
+def test_more_frames_than_were_written_are_no_more_samples(format: Format) -> None:
+    """Rounding, or what a driver makes up: the count never goes beyond what was written."""
+    handover = Handover(CAPACITY)
+    Device(handover, format)
+    handover.write(sine(1000))
+
+    position = handover.position(FinishedBlock(0, 0.0, generation=0, frames=60_000, offset=1), 0.0)
+    handover.write(sine(10))
+
+    assert position.samples == 1000
+    assert handover.room <= CAPACITY - 10
+
+
+@pytest.mark.parametrize("format", FORMATS, ids=str)
+def test_a_position_never_goes_back(format: Format) -> None:
+    """Blocks that are told late or twice change nothing; nor does a cut's count."""
+    handover = Handover(CAPACITY)
+    device = Device(handover, format)
+    handover.write(sine(3000))
+    for _ in range(4):
+        ahead, _ = device.tick()
+    room = handover.room
+
+    early = FinishedBlock(0, 0.0, generation=0, frames=device.frames, offset=device.frames)
+    assert handover.position(early, 0.0).samples == ahead.samples
+    assert handover.whereabouts(0.0).samples == ahead.samples
+    assert handover.room == room
+    handover.cut(1)
+    cut = handover.cut_position(CutFrame(0, 0, device.frames, None), 0.0, 0.0)
+    assert cut is not None
+    assert cut.samples == ahead.samples
+
+
 def test_without_hardware_a_cut_falls_where_the_sound_had_come() -> None:
     handover = Handover(CAPACITY)
     device = Device(handover, Format())
