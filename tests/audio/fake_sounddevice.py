@@ -14,6 +14,9 @@ from realtime_trio.audio import SoundCard
 from realtime_trio.audio.portaudio import PortAudio
 from realtime_trio.device import AudioBlock, AudioStream
 
+HANG = 20.0
+"""Seconds that a driver hangs unless it is let go: a test in which somebody waits for it fails, and does not hang."""
+
 
 class PortAudioError(Exception):
     """As sounddevice raises it: words, a number, and perhaps what the system says."""

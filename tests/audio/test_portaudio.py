@@ -14,7 +14,7 @@ from realtime_trio.audio import portaudio as module
 from realtime_trio.audio.portaudio import PortAudio
 from realtime_trio.errors import DeviceUnavailable
 
-from .fake_sounddevice import HEADSET, LAPTOP, FakeSoundDevice, FakeStream, PortAudioError, busy, device, until
+from .fake_sounddevice import HANG, HEADSET, LAPTOP, FakeSoundDevice, FakeStream, PortAudioError, busy, device, until
 
 
 @attrs.define(eq=False)
@@ -116,7 +116,7 @@ async def test_a_driver_that_hangs_is_not_waited_for():
     free = threading.Event()
 
     def load() -> FakeSoundDevice:
-        free.wait()
+        free.wait(HANG)
         return FakeSoundDevice()
 
     owner = PortAudio(load)
@@ -131,9 +131,9 @@ async def test_a_driver_that_hangs_is_not_waited_for():
 
 async def test_waiting_can_be_cancelled():
     free = threading.Event()
-    owner = PortAudio(lambda: free.wait() and FakeSoundDevice())
+    owner = PortAudio(lambda: free.wait(HANG) and FakeSoundDevice())
     try:
-        with trio.move_on_after(0.05) as scope:
+        with trio.fail_after(HANG / 2), trio.move_on_after(0.05) as scope:
             await owner.devices(1000)
         assert scope.cancelled_caught
     finally:
@@ -149,7 +149,7 @@ async def test_streams_that_nobody_waits_for_any_more_are_closed(how):
 
     def build(sd, devices):
         opening.set()
-        free.wait()
+        free.wait(HANG)
         return streams
 
     with trio.CancelScope() as scope:
@@ -173,7 +173,7 @@ async def test_what_nobody_wants_any_more_is_not_begun():
     owner = make_owner(FakeSoundDevice())
     begun = []
     with pytest.raises(DeviceUnavailable):
-        await owner.run(lambda sd: free.wait(), doing="hang", within=0.02)
+        await owner.run(lambda sd: free.wait(HANG), doing="hang", within=0.02)
 
     with pytest.raises(DeviceUnavailable):
         await owner.run(begun.append, doing="begin", within=0.02)
@@ -188,7 +188,7 @@ async def test_closing_is_done_even_if_nobody_can_wait_for_it():
     streams = await open_streams(owner)
     free = threading.Event()
     with pytest.raises(DeviceUnavailable):
-        await owner.run(lambda sd: free.wait(), doing="hang", within=0.02)
+        await owner.run(lambda sd: free.wait(HANG), doing="hang", within=0.02)
 
     await owner.close(streams, within=0.02)
     assert streams.closed == 0
@@ -327,7 +327,7 @@ async def test_a_stream_that_another_thread_is_opening_is_one(later):
 
     def wait(_: FakeStream) -> None:
         opening.set()
-        free.wait()
+        free.wait(HANG)
 
     sd.refuse = wait
     async with trio.open_nursery() as nursery:
@@ -387,7 +387,7 @@ async def test_a_run_that_ended_meanwhile_leaves_nothing_open():
 
     def build(sd, devices):
         opening.set()
-        free.wait()
+        free.wait(HANG)
         return streams
 
     async def impatient() -> None:
@@ -413,7 +413,7 @@ async def test_while_a_driver_hangs_the_end_of_the_program_does_not_wait_for_it(
 
     for _ in range(2):
         with pytest.raises(DeviceUnavailable):
-            await owner.run(lambda sd: free.wait(), doing="hang", within=0.02)
+            await owner.run(lambda sd: free.wait(HANG), doing="hang", within=0.02)
     assert handlers == []
     free.set()
     await owner.devices()

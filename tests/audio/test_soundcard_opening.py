@@ -10,6 +10,7 @@ from realtime_trio.audio.portaudio import PortAudio
 from realtime_trio.errors import DeviceUnavailable
 
 from .fake_sounddevice import (
+    HANG,
     HEADSET,
     LAPTOP,
     FakeSoundDevice,
@@ -87,7 +88,7 @@ async def test_it_is_open_only_once_at_a_time(autojump_clock):
 async def test_opening_that_is_cancelled_leaves_nothing_open():
     sd = FakeSoundDevice()
     free, opening = threading.Event(), threading.Event()
-    sd.delay = lambda: (opening.set(), free.wait())
+    sd.delay = lambda: (opening.set(), free.wait(HANG))
     card = make_card(sd, owner=PortAudio(lambda: sd))
 
     async def open_it() -> None:
@@ -109,7 +110,7 @@ async def test_opening_that_is_cancelled_leaves_nothing_open():
 async def test_opening_is_bounded_when_the_driver_hangs(mock_clock):
     sd = FakeSoundDevice()
     free, opening = threading.Event(), threading.Event()
-    sd.delay = lambda: (opening.set(), free.wait())
+    sd.delay = lambda: (opening.set(), free.wait(HANG))
     card = make_card(sd, owner=PortAudio(lambda: sd))
 
     async def wait_in_vain() -> None:
@@ -173,9 +174,10 @@ async def test_leaving_is_bounded_when_nobody_calls_and_the_driver_hangs(autojum
     async with make_card(sd).open() as stream:
         stream._owner = PortAudio(lambda: sd)  # in a thread of its own, that is
         stream.write(bytes(2000))  # and nobody plays it
-        sd.opened[0].hang = free.wait
+        sd.opened[0].hang = lambda: free.wait(HANG)
         begun = trio.current_time()
     taken = trio.current_time() - begun
+    assert sd.live, "nobody waited for it"
     free.set()
 
     assert 0.4 <= taken <= 1
