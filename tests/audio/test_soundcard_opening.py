@@ -115,7 +115,8 @@ async def test_opening_is_bounded_when_the_driver_hangs(mock_clock):
 
     async def wait_in_vain() -> None:
         with pytest.raises(DeviceUnavailable, match="cannot open the sound card: PortAudio did not answer within 5 s"):
-            await card.open().__aenter__()
+            async with card.open():
+                pytest.fail("it was waited for")
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(wait_in_vain)
