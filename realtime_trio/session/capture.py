@@ -99,6 +99,8 @@ class Capture:
             clean = echo.process(pcm, block.played)
             pcm, level = clean.pcm, clean.level_dbfs
             if echo.half_duplex:
+                if not (self.echo_is_chosen or self._announced):  # from the beginning, or because a canceller failed
+                    self._announce(f"{echo.state().problem or 'no echo canceller works here'}, {_NO_CANCELLER}")
                 self._is_open = keep = not clean.playing
             else:
                 self._is_open = self.gate.feed(level, clean.playing, ms)
@@ -150,12 +152,10 @@ class Capture:
     def _control(self) -> EchoControl | None:
         if self._echo is None and self.make_echo is not None:
             self._echo = self.make_echo()
-            if self._echo.half_duplex and not self.echo_is_chosen:
-                self._announce(f"{self._echo.state().problem or 'no echo canceller works here'}, {_NO_CANCELLER}")
         return self._echo
 
     def _announce(self, words: str) -> None:
-        """Say once, to the program and in the log, that the echo stays in, or that nobody can interrupt."""
+        """Say to the program and in the log, once, that the echo stays in, or that nobody can interrupt."""
         if not self._announced:
             self._announced = True
             _log.warning(words)

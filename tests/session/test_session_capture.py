@@ -135,6 +135,20 @@ async def test_without_a_canceller_it_says_so(autojump_clock, open_echoing, monk
     assert "pip install" in caplog.text
 
 
+async def test_a_canceller_that_fails_in_mid_session_is_announced(autojump_clock, open_echoing, monkeypatch):
+    """From then on the microphone is closed while something plays; the user is told why."""
+    control = Control()
+    monkeypatch.setattr("realtime_trio.audio.echo.make_echo", lambda _: control)
+    async with open_echoing() as talk:
+        notices = talk.session.events(EchoNotCancelled)
+        await trio.sleep(1)
+        control.half_duplex = True
+        assert "nobody can interrupt by speaking" in (await notices.receive()).words
+        with trio.move_on_after(1) as nothing_more:
+            await notices.receive()
+        assert nothing_more.cancelled_caught
+
+
 @pytest.mark.parametrize("echo", ["off", "half_duplex"])
 async def test_what_was_asked_for_is_not_announced(autojump_clock, open_echoing, caplog, echo):
     with caplog.at_level(logging.WARNING, "realtime_trio.session"):
