@@ -156,6 +156,7 @@ class BargeIns:
                 self.publish(Resumed(doubt.item_id))
         if decided:
             self._committed.difference_update(doubt.item_id for doubt in decided)
+            self.relent()  # of two doubts, one that was real leaves nothing for the other to interrupt
             if not self._doubts:
                 self._end_doubt()
 

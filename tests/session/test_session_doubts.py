@@ -150,3 +150,23 @@ async def test_a_cancelled_append_is_not_counted(autojump_clock, open_talk):
         await talk.peer.send("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
         await talk.created(None, "resp_1")
         assert (await responses.receive()).speech_ended_at == pytest.approx(appended_at + 0.5)
+
+
+async def test_of_two_doubts_a_real_one_ends_the_other(autojump_clock, open_voice, tone, played_ms):
+    """Nothing is being said any more: the second sound is a turn, and the answer is not held back for it."""
+    async with open_voice(interruption="confirm", drain=False) as talk:
+        await speak(talk, tone)
+        await start(talk, "item_1")
+        await start(talk, "item_2", 500)
+        await trio.sleep(0.5)
+        await stop(talk, 300 + 1000 + 500, "item_1")
+        await talk.peer.expect("conversation.item.truncate", item_id="item_a")
+        before = played_ms(talk.device)
+        assert not talk.session.sound().paused
+        await stop(talk, 500 + 300 + 200 + 500, "item_2")  # short: alone it would be a noise
+        await talk.created(await talk.peer.expect("response.create"), "resp_2")
+        await talk.audio("resp_2", tone(500), "item_b")
+        await talk.audio_done("resp_2", "item_b")
+        await talk.done("resp_2")
+        await trio.sleep(2)
+        assert played_ms(talk.device) == before + 500
