@@ -170,8 +170,7 @@ class Arbiter:
         """Cancel what is asked for and not created yet, as soon as it is created.
 
         Args:
-            again: Owe it again then (the user spoke first), or settle it with the cancelled response (the program said
-                stop).
+            again: Owe it again then (the user spoke first), or settle it with that (the program said stop).
 
         Returns:
             The request that this is about, if there is one.
