@@ -125,12 +125,17 @@ class HardwareStream:
 
     async def watch(self) -> None:
         """Give the hardware up when it is gone, and open it again when it can be had. Run it until `aclose`."""
+        short_lives = 0
         while True:
             opened_at = trio.current_time()
             words, hardware = await self._loss()
             await self._give_up(words)
-            if not hardware.interrupted:  # one that is gone as soon as it is opened is not asked all the time
-                await trio.sleep_until(opened_at + _BACK_OFF[-1])
+            soonest = opened_at + _BACK_OFF[-1]
+            short_lives = short_lives + 1 if trio.current_time() < soonest else 0
+            # Once may be bad luck: one in some fifty, PortAudio ends a stream of PulseAudio's that has no timing yet when
+            # it begins. One that is gone each time as soon as it is opened is not asked all the time.
+            if short_lives > 1 and not hardware.interrupted:
+                await trio.sleep_until(soonest)
             self._adopt(await self._opened_again())
 
     async def aclose(self) -> None:

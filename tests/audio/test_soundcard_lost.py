@@ -263,6 +263,19 @@ async def test_a_device_that_goes_as_soon_as_it_is_opened_is_not_opened_all_the_
     assert 25 <= len(sd.opened) <= 32
 
 
+async def test_a_stream_that_ends_once_as_it_begins_is_opened_again_at_once(autojump_clock):
+    """PortAudio does that to a stream of PulseAudio's now and then."""
+    sd = FakeSoundDevice(LAPTOP)
+    card = make_card(sd)
+
+    async with card.open() as stream:
+        sd.opened[0].end()
+        assert not (await changed(stream)).change.available
+        assert (await changed(stream, sd)).change.available
+        assert len(sd.opened) == 2
+        assert card.statistics().lost <= 2
+
+
 async def _end_again_and_again(sd: FakeSoundDevice) -> None:
     while True:
         await trio.sleep(0.02)
