@@ -99,7 +99,7 @@ BENCHMARKS = ("decode", "imports", "sessions", "interruptions", "latency", "hear
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Measure against the official SDK, openai-agents and a bare socket loop; prints ratios (about a quarter of an hour).
+    """Measure against the official SDK, openai-agents and a bare socket loop; prints ratios (a quarter of an hour).
 
     Arguments after `--` are the names of some of them, and options for them: `--quick` sees that they work.
     """

@@ -132,8 +132,8 @@ class HardwareStream:
             await self._give_up(words)
             soonest = opened_at + _BACK_OFF[-1]
             short_lives = short_lives + 1 if trio.current_time() < soonest else 0
-            # Once may be bad luck: one in some fifty, PortAudio ends a stream of PulseAudio's that has no timing yet when
-            # it begins. One that is gone each time as soon as it is opened is not asked all the time.
+            # Once may be bad luck: one in some fifty, PortAudio ends a stream of PulseAudio's that has no timing yet
+            # when it begins. One that is gone each time as soon as it is opened is not asked all the time.
             if short_lives > 1 and not hardware.interrupted:
                 await trio.sleep_until(soonest)
             self._adopt(await self._opened_again())
