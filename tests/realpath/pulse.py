@@ -136,9 +136,14 @@ class PulseServer:
                 if asked.returncode == 0:
                     return
                 await trio.sleep(0.05)
-        await self.kill()
-        log_text = (self.home / "pulseaudio.log").read_text(encoding="utf-8", errors="replace")
-        raise AssertionError(f"PulseAudio did not start:\n{log_text}")
+        raise AssertionError("PulseAudio did not start")
+
+    def obituary(self) -> str:
+        """Tell whether it lives, and what it wrote."""
+        code = None if self._process is None else self._process.poll()
+        fate = "lives" if code is None else f"ended with {code}"
+        log = (self.home / "pulseaudio.log").read_text(encoding="utf-8", errors="replace")
+        return f"PulseAudio {fate}; it wrote:\n{log}"
 
     async def kill(self) -> None:
         """Let it die as it does when it crashes. Nothing happens when it is dead."""
@@ -209,6 +214,9 @@ async def open_pulse() -> AsyncIterator[PulseServer]:
         try:
             await pulse.start()
             yield pulse
+        except Exception as error:
+            error.add_note(pulse.obituary())
+            raise
         finally:
             with trio.move_on_after(LIMIT, shield=True):
                 await pulse.kill()
