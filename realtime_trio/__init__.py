@@ -50,8 +50,10 @@ if TYPE_CHECKING:
     from .session import SoundState as SoundState
     from .session import Subscription as Subscription
     from .session import ToolCall as ToolCall
+    from .session import ToolContext as ToolContext
     from .session import ToolFailed as ToolFailed
     from .session import ToolFinished as ToolFinished
+    from .session import ToolPolicy as ToolPolicy
     from .session import ToolStarted as ToolStarted
     from .tools import Tool as Tool
     from .tools import tool as tool
@@ -93,9 +95,11 @@ __all__ = [
     "Subscription",
     "Tool",
     "ToolCall",
+    "ToolContext",
     "ToolError",
     "ToolFailed",
     "ToolFinished",
+    "ToolPolicy",
     "ToolStarted",
     "__version__",
     "open_connection",
@@ -147,8 +151,10 @@ _HOMES = {
         "SoundState",
         "Subscription",
         "ToolCall",
+        "ToolContext",
         "ToolFailed",
         "ToolFinished",
+        "ToolPolicy",
         "ToolStarted",
     ],
     "tools": ["Tool", "tool"],

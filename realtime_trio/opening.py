@@ -164,8 +164,9 @@ async def open_session(
             tool_errors=tool_errors,
             audio_limit=audio_limit,
         )
+        session = engine.tool_calls.session = Session(engine, Toolbox)
         async with engine.running(settings, drain=drain):
-            yield Session(engine, Toolbox)
+            yield session
 
 
 def _fittings(echo: object) -> Fittings:

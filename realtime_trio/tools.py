@@ -28,6 +28,8 @@ import trio
 
 from .errors import ConfigurationError, ToolError, redact
 from .events import FunctionTool
+from .session.tool_context import ToolContext
+from .session.tool_policy import ToolPolicy
 from .tool_schema import Signature, read_signature
 
 __all__ = ["Tool", "ToolOutcome", "Toolbox", "tool"]
@@ -258,7 +260,18 @@ class Toolbox(Mapping[str, Tool[..., Any]]):
         """
         return list(self._definitions)
 
-    async def run(self, name: str, arguments: str, *, call_id: str) -> ToolOutcome:
+    def policy(self, name: str) -> ToolPolicy:  # noqa: ARG002 one for all, so far
+        """Tell how calls of a tool are to be run.
+
+        Args:
+            name: The tool.
+
+        Returns:
+            The defaults, for every name.
+        """
+        return ToolPolicy()
+
+    async def run(self, name: str, arguments: str, *, context: ToolContext) -> ToolOutcome:
         """Run one call to its end, whatever that is.
 
         A crash is logged with its traceback on the logger `realtime_trio.tools`, never with the arguments.
@@ -266,7 +279,7 @@ class Toolbox(Mapping[str, Tool[..., Any]]):
         Args:
             name: The tool that the model calls.
             arguments: The JSON object that it wrote.
-            call_id: The id of the call, for the log.
+            context: The call, for the log.
 
         Returns:
             What the model is told, and the exception if the tool crashed.
@@ -286,12 +299,12 @@ class Toolbox(Mapping[str, Tool[..., Any]]):
             told = _told_by_tool(error)
             if told is not None:
                 return ToolOutcome(_sendable(redact(told)))
-            _log.exception("tool %s crashed (call %s)", name, call_id)
+            _log.exception("tool %s crashed (call %s)", name, context.call_id)
             return ToolOutcome(_sendable(redact(f"Error: {name} failed: {_words(error)}")), error)
         except BaseExceptionGroup as group:  # cancelled while something crashed: the cancellation has to pass on alone
             crashes, rest = group.split(Exception)
             if crashes is not None and rest is not None:
-                _log.error("tool %s crashed while it was cancelled (call %s)", name, call_id, exc_info=crashes)
+                _log.error("tool %s crashed while it was cancelled (call %s)", name, context.call_id, exc_info=crashes)
                 raise rest from None
             raise
 

@@ -34,6 +34,9 @@ from .subscription import Lagged as Lagged
 from .subscription import Subscription as Subscription
 from .tape import Tape as Tape
 from .tool_calls import ToolErrors as ToolErrors
+from .tool_context import ToolContext as ToolContext
+from .tool_policy import OnInterrupt as OnInterrupt
+from .tool_policy import ToolPolicy as ToolPolicy
 from .tool_runner import ToolRunner as ToolRunner
 
 __all__ = [
@@ -49,6 +52,7 @@ __all__ = [
     "Modality",
     "NotAnEvent",
     "Notice",
+    "OnInterrupt",
     "Paused",
     "PendingInterruption",
     "Reply",
@@ -61,9 +65,11 @@ __all__ = [
     "Subscription",
     "Tape",
     "ToolCall",
+    "ToolContext",
     "ToolErrors",
     "ToolFailed",
     "ToolFinished",
+    "ToolPolicy",
     "ToolRunner",
     "ToolStarted",
     "TranscriptionSetting",

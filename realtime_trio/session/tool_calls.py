@@ -5,7 +5,7 @@ goes to the server, and when a batch is complete a reply is asked for.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import attrs
 
@@ -16,7 +16,11 @@ from realtime_trio.errors import NotAcknowledged, ServerError
 from .exchanges import Exchange, new_id
 from .notices import Notice, ToolFailed, ToolFinished, ToolStarted
 from .responses import ToolCall
+from .tool_context import ToolContext
 from .tool_runner import ToolRunner
+
+if TYPE_CHECKING:
+    from .session import Session
 
 __all__ = ["ToolCalls", "ToolErrors"]
 
@@ -45,6 +49,8 @@ class ToolCalls:
         owe: Asks for one reply to the acknowledged outputs of a batch.
         publish: Takes notices.
         crash: Where a tool's exception goes with `tool_errors="raise"`; None to report it only.
+        dependencies: What the program gave for its tools.
+        session: The session that the tools are given; set when it is made.
         running: How many calls are without an output.
     """
 
@@ -54,7 +60,9 @@ class ToolCalls:
     owe: Callable[[Sequence[str], Sequence[Exchange]], object]
     publish: Callable[[Notice], None]
     crash: Callable[[Exception], object] | None = None
-    running: int = 0
+    dependencies: tuple[object, ...] = ()
+    session: "Session" = attrs.field(init=False)
+    running: int = attrs.field(default=0, init=False)
     _seen: dict[str, None] = attrs.field(factory=dict, init=False)
 
     def start(
@@ -81,7 +89,8 @@ class ToolCalls:
     async def _run(self, call: ReadyCall, batch: _Batch) -> None:
         call_id = call.call_id
         self.publish(ToolStarted(call_id, call.name, call.arguments))
-        outcome = await batch.runner.run(call.name, call.arguments, call_id=call_id)
+        context = ToolContext(self.session, call_id, call.name, self.dependencies)
+        outcome = await batch.runner.run(call.name, call.arguments, context=context)
         if outcome.failure is not None:
             self.publish(ToolFailed(call_id, call.name, outcome.failure))
             if self.crash is not None:

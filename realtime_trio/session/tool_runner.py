@@ -5,6 +5,9 @@ from typing import Protocol
 
 from realtime_trio import events
 
+from .tool_context import ToolContext
+from .tool_policy import ToolPolicy
+
 __all__ = ["ToolOutcome", "ToolRunner"]
 
 
@@ -25,17 +28,21 @@ class ToolOutcome(Protocol):
 class ToolRunner(Protocol):
     """What the session needs of a set of tools. `realtime_trio.tools.Toolbox` is one."""
 
-    def definitions(self) -> Sequence[events.FunctionTool]:
+    def definitions(self) -> Sequence[events.FunctionTool | events.McpTool]:
         """What the model is told of them."""
         ...
 
-    async def run(self, name: str, arguments: str, *, call_id: str) -> ToolOutcome:
+    def policy(self, name: str) -> ToolPolicy:
+        """How calls of this tool are to be run; `ToolPolicy()` for a name that it does not know."""
+        ...
+
+    async def run(self, name: str, arguments: str, *, context: ToolContext) -> ToolOutcome:
         """Run one call. Whatever happens, bar cancellation, becomes an outcome.
 
         Args:
             name: The tool that the model named.
             arguments: JSON text as the model wrote it.
-            call_id: The call, as the server names it.
+            context: The call, for the tool's own use.
 
         Cancellation:
             The tool is cancelled, and there is no outcome.

@@ -15,9 +15,11 @@ import pytest
 import trio
 
 from realtime_trio.errors import ConfigurationError, ToolError
+from realtime_trio.session import ToolContext
 from realtime_trio.tools import Tool, Toolbox, ToolOutcome, tool
 
 KEY = "sk-" + "proj-abcdefgh12345678"  # in two, so that nobody takes it for a real one
+CONTEXT = ToolContext(None, "call_1", "f")
 
 
 @attrs.frozen
@@ -56,7 +58,7 @@ class Account:
 
 async def run(function: Any, arguments: str = "{}") -> ToolOutcome:
     one = function if isinstance(function, Tool) else tool(function)
-    return await Toolbox([one]).run(one.name, arguments, call_id="call_1")
+    return await Toolbox([one]).run(one.name, arguments, context=CONTEXT)
 
 
 async def test_a_tool_is_still_the_function() -> None:
@@ -88,7 +90,7 @@ async def test_options_and_local_names() -> None:
     bound = Inner().double
 
     assert (bound.name, bound.description) == ("twice", "Double it.")
-    assert await Toolbox([bound]).run("twice", '{"x":{"n":4},"y":{"n":1}}', call_id="c") == ToolOutcome("9")
+    assert await Toolbox([bound]).run("twice", '{"x":{"n":4},"y":{"n":1}}', context=CONTEXT) == ToolOutcome("9")
 
 
 async def test_result_encodings() -> None:
@@ -158,10 +160,10 @@ async def test_bad_arguments(arguments: str, words: str, caplog: pytest.LogCaptu
 
 async def test_unknown_tool() -> None:
     """The model is told what there is."""
-    outcome = await Toolbox([get_weather]).run("get_wether", "{}", call_id="c")
+    outcome = await Toolbox([get_weather]).run("get_wether", "{}", context=CONTEXT)
     assert outcome == ToolOutcome("Error: there is no tool named 'get_wether'. There is: get_weather.")
 
-    outcome = await Toolbox().run("\ud800", "{}", call_id="c")
+    outcome = await Toolbox().run("\ud800", "{}", context=CONTEXT)
     assert outcome == ToolOutcome("Error: there is no tool named '\\ud800'. There are no tools.")
 
 
@@ -349,8 +351,8 @@ async def test_methods() -> None:
     assert await Account.balance(account, "PEN") == "Ana: 3 PEN"
     assert Account.rate("PEN") == 1.5
     toolbox = Toolbox([account.balance, account.rate])
-    assert await toolbox.run("balance", '{"currency":"USD"}', call_id="c") == ToolOutcome("Ana: 3 USD")
-    assert await toolbox.run("rate", '{"currency":"USD"}', call_id="c") == ToolOutcome("1.5")
+    assert await toolbox.run("balance", '{"currency":"USD"}', context=CONTEXT) == ToolOutcome("Ana: 3 USD")
+    assert await toolbox.run("rate", '{"currency":"USD"}', context=CONTEXT) == ToolOutcome("1.5")
     with pytest.raises(ConfigurationError, match=r"balance\(\) is a method: .*tools=\[my_object.balance\]"):
         Toolbox([Account.balance])
 
