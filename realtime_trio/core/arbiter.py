@@ -1,27 +1,17 @@
 """The response arbiter: everything that wants an answer from the model asks here, and one request at a time goes out.
 
-Deliberately elsewhere: whose floor it is (`core.floor`), the records of what is owed and what a response comes to
-(`core.replies`), sending (the session), what a response says.
+Deliberately elsewhere: whose floor it is (`core.floor`), the conversation's slot (`core.slot`), the records of what is
+owed and what a response comes to (`core.replies`), sending (the session), what a response says.
 
-Theory of operation. A *request* says that a reply is owed for a set of items. It goes through these states:
+Theory of operation. A *request* says that a reply is owed for a set of items. Its life is the table in
+`core.request_states`, drawn in docs/states.md: owed, asked for when slot and floor are free, settled by the
+`response.created` of its own create, and over when that was heard. A VAD response settles it too, if its turn was
+committed after the items. A rejection ("already has an active response") never counts; a response that failed or was
+cut before any of it was heard counts once.
 
-```
-            poll: slot and floor are free            response.created
- owed ─────────────────────────────────────> asked ──────────────────> settled ──> response.done, and heard: over
-  ^ │                                          │                          │
-  │ └── a VAD response whose turn was committed after our items: settled   │ failed, or cut before any of it was heard
-  ├──── rejected: "already has an active response" ┘ (never counts)         │
-  └────────────────────────────────────────────────────────────────────────┘ once; the second time it is given up
-```
-
-What is not obvious:
-
-* While one of ours is asked for, a VAD response may come first. Ours will then be rejected; only the rejection tells
-  so, and only then is it decided whether that VAD response (the *rival*) answers our items too or whether to ask again.
-* "Already active" may name a response of which we do not know (its `response.created` is on its way, or another client
-  made it). Then there is no `response.done` to wait for and the time to the next try doubles from 0.25 s.
-* A server that loses a `response.done` must not silence us for ever: a response of which nothing came for 30 s does not
-  hold the slot any more. If it lives after all, asking is rejected, which does no harm.
+What is not obvious: while one of ours is asked for, a VAD response may come first. Ours will then be rejected; only the
+rejection tells so, and only then is it decided whether that VAD response (the *rival*) answers our items too or whether
+to ask again.
 """
 
 import math
@@ -45,6 +35,7 @@ from realtime_trio.events import (
 from .actions import METADATA_KEY, Action, Ask, CancelResponse, GivenUp, OwedAgain, Settled
 from .floor import Floor
 from .replies import Answer, Replies, Request
+from .slot import Slot
 
 __all__ = [
     "ALREADY_ACTIVE",
@@ -62,9 +53,6 @@ ALREADY_ACTIVE = "conversation_already_has_active_response"
 """The code of the error that a user never gets to see."""
 
 _ANSWER_SECONDS = 10.0
-_FIRST_BACKOFF = 0.25
-_LAST_BACKOFF = 4.0
-_QUIET_SECONDS = 30.0
 _REJECTED_SECONDS = 120.0  # rejected for so long by a response that shows no other sign of life
 
 
@@ -74,7 +62,6 @@ class _Asked:
     number: int
     since: float
     event_id: str | None = None
-    recalled: str = ""  # "": wanted; "again": cancel on created, owe again; "drop": cancel on created; "forgotten"
     rival: Answer | None = None
 
 
@@ -97,8 +84,7 @@ class Arbiter:
         self._replies = Replies()
         self._asked: _Asked | None = None
         self._guess: tuple[_Asked, Answer] | None = None  # the last that was settled by order alone
-        self._active: tuple[str, float] | None = None  # the response in the slot, and when anything came of it
-        self._retry_at = -math.inf
+        self._slot = Slot()
         self._committed = 0  # the last commit that announces a response and got none yet
         self._committed_at = -math.inf
         self._echoes = False  # the server was seen to echo metadata
@@ -106,7 +92,7 @@ class Arbiter:
     @property
     def active(self) -> str | None:
         """The id of the response that occupies the default conversation's slot."""
-        return None if self._active is None else self._active[0]
+        return self._slot.response_id
 
     @property
     def asked(self) -> str | None:
@@ -132,7 +118,7 @@ class Arbiter:
             return self._asked.since + self._answer_seconds
         if not self._replies.waiting:
             return math.inf
-        return self._slot_free_at()
+        return self._free_at()
 
     # what the session wants
 
@@ -162,9 +148,7 @@ class Arbiter:
         What was not sent is dropped. What was sent is cancelled, at once or when it is created, unless others want the
         same response or turn detection made it.
         """
-        request = self._replies.forget(request_id)
-        if self._asked is not None and self._asked.request is request:
-            self._asked.recalled = "forgotten"
+        self._replies.forget(request_id)
 
     def recall(self, *, again: bool) -> str | None:
         """Cancel what is asked for and not created yet, as soon as it is created.
@@ -175,11 +159,11 @@ class Arbiter:
         Returns:
             The request that this is about, if there is one.
         """
-        if self._asked is None or self._asked.recalled == "forgotten":
+        if self._asked is None:
             return None
-        if self._asked.recalled != "drop":  # once the program said stop, the user's speech does not change that
-            self._asked.recalled = "again" if again else "drop"
-        return self._asked.request.id
+        request = self._asked.request
+        state = self._replies.move(request, "user spoke" if again else "program stopped")
+        return None if state == "abandoned" else request.id
 
     # what became of responses, apart from events
 
@@ -211,12 +195,11 @@ class Arbiter:
         """Start over on a new connection: what was in progress on the old one is owed again, without counting it."""
         self.floor.free()
         self.floor.keep_promise()
-        self._active = None
+        self._slot.empty()
         self._committed = 0
-        self._retry_at = -math.inf
         asked, self._asked = self._asked, None
         if asked is not None:
-            self._put_back(asked)
+            self._replies.move(asked.request, "link lost")
         self._replies.lose_link()
 
     def item_acknowledged(self, item_id: str) -> None:
@@ -247,8 +230,7 @@ class Arbiter:
                 if isinstance(added := getattr(event.item, "id", None), str):
                     self.item_acknowledged(added)
             case _:
-                if self._active is not None and getattr(event, "response_id", None) == self._active[0]:
-                    self._active = (self._active[0], now)
+                self._slot.alive(getattr(event, "response_id", None), now)
 
     def poll(self, now: float) -> list[Action]:
         """Take everything that is to be done at this time.
@@ -262,12 +244,13 @@ class Arbiter:
         asked = self._asked
         if asked is not None and now >= asked.since + self._answer_seconds:
             self._asked = None
-            if not self._settle_by_rival(asked) and asked.recalled != "forgotten":
-                self._replies.give_up(asked.request, "unanswered")
-        if self._active is not None and now >= self._active[1] + _QUIET_SECONDS:
-            self._active = None
-        if self._replies.waiting and self._asked is None and now >= self._slot_free_at():
-            request = self._replies.waiting.pop(0)
+            if not self._settle_by_rival(asked):
+                self._replies.move(asked.request, "unanswered")
+        self.floor.pass_time(now)
+        self._slot.pass_time(now)
+        if self._replies.waiting and self._asked is None and now >= self._free_at():
+            request = self._replies.waiting[0]
+            self._replies.move(request, "its turn came")
             self._count += 1
             self._asked = _Asked(request, self._count, now)
             self._replies.actions.append(Ask(request.id))
@@ -275,10 +258,9 @@ class Arbiter:
 
     # inside
 
-    def _slot_free_at(self) -> float:
+    def _free_at(self) -> float:
         """From when on something may be asked for, as far as is known."""
-        quiet = -math.inf if self._active is None else self._active[1] + _QUIET_SECONDS
-        return max(self.floor.deadline, self._retry_at, quiet)
+        return max(self.floor.deadline, self._slot.free_at)
 
     def _created(self, response: Response, now: float) -> None:
         response_id = response.id
@@ -293,7 +275,7 @@ class Arbiter:
         if out_of_band and not own:
             return  # it settles nothing and occupies nothing
         answer = self._replies.answer(response_id, own=own)
-        self._active = (response_id, now)
+        self._slot.take(response_id, now)
         if asked is not None and own:
             self._asked = None
             self._guess = (asked, answer) if by_order else None
@@ -307,14 +289,9 @@ class Arbiter:
         return self.floor.is_promised(now) or (self._committed > 0 and now < self._committed_at + _ANSWER_SECONDS)
 
     def _answer_ours(self, answer: Answer, asked: _Asked) -> None:
-        if asked.recalled in ("again", "forgotten"):
-            answer.stopped = True
-            if asked.recalled == "again":
-                self._replies.wait(asked.request)
-            self._replies.actions.append(CancelResponse(answer.id))
-            return
-        self._replies.settle(asked.request, answer)
-        if asked.recalled:
+        wanted = asked.request.state == "asked"
+        self._replies.settle(asked.request, "created", answer)
+        if not wanted:
             answer.stopped = True
             self._replies.actions.append(CancelResponse(answer.id))
         elif not asked.request.overrides:
@@ -330,9 +307,7 @@ class Arbiter:
         answer = self._replies.answers.get(response.id) if isinstance(response.id, str) else None
         if answer is None and response.conversation_id is None:
             return  # out of band
-        self._retry_at = -math.inf
-        if self._active is not None and self._active[0] == response.id:
-            self._active = None
+        self._slot.leave(response.id or None)
         if answer is not None and answer.status is None:
             answer.status = response.status if isinstance(response.status, str) else "completed"
             self._replies.judge(answer)
@@ -351,24 +326,20 @@ class Arbiter:
             self._rejected(asked, error, now)
         elif named:
             self._asked = None
-            if asked.recalled != "forgotten":
-                self._replies.give_up(asked.request, "refused", error)
+            self._replies.move(asked.request, "refused", error=error)
 
     def _rejected(self, asked: _Asked, error: ErrorDetails, now: float) -> None:
-        if asked.recalled == "drop":
-            self._replies.give_up(asked.request, "interrupted", error)
-        elif not self._settle_by_rival(asked):
-            request = asked.request
-            request.rejected_since = min(request.rejected_since, now)
-            if self._active is not None:  # asking again waits for its end, and it lives
-                self._active = (self._active[0], now)
-            elif now >= request.rejected_since + _REJECTED_SECONDS and asked.recalled != "forgotten":
-                self._replies.give_up(request, "rejected", error)
-                return
-            else:
-                self._retry_at = now + min(_LAST_BACKOFF, _FIRST_BACKOFF * 2.0**request.rejections)
-                request.rejections += 1
-            self._put_back(asked)
+        if self._settle_by_rival(asked):
+            return
+        request = asked.request
+        self._slot.rejected(request.rejections, now)
+        request.rejected_since = min(request.rejected_since, now)
+        request.rejections += self.active is None
+        too_long = self.active is None and now >= request.rejected_since + _REJECTED_SECONDS
+        if too_long and request.state in ("asked", "recalled"):
+            self._replies.move(request, "rejected for too long", error=error)
+        else:
+            self._replies.move(request, "rejected", error=error)
 
     def _retract(self, error: ErrorDetails) -> bool:
         """Take back what was settled by order alone, when an error to our create tells that it is another's."""
@@ -378,23 +349,17 @@ class Arbiter:
         requests, answer.requests = answer.requests, []
         for request in requests:
             if request is asked.request and error.code != ALREADY_ACTIVE:
-                self._replies.give_up(request, "refused", error)
+                self._replies.move(request, "refused", error=error)
             else:
-                self._replies.actions.append(OwedAgain(request.id, answer.id, "rejected"))
-                self._replies.wait(request)
+                self._replies.owe_again(request, "another's", answer, "rejected")
         return True
 
     def _settle_by_rival(self, asked: _Asked) -> bool:
+        """Take the VAD response that came first for the reply, if it may be that and the reply is still wanted."""
         rival = asked.rival
-        if rival is None or asked.recalled in ("drop", "forgotten") or rival.came_to_nothing:
+        if rival is None or rival.came_to_nothing or asked.request.state not in ("asked", "recalled"):
             return False
-        self._replies.settle(asked.request, rival)
+        self._replies.settle(asked.request, "shared", rival)
         if rival.status is not None:
             self._replies.judge(rival)
         return True
-
-    def _put_back(self, asked: _Asked) -> None:
-        if asked.recalled not in ("drop", "forgotten"):
-            self._replies.wait(asked.request)
-        elif asked.recalled == "drop":
-            self._replies.give_up(asked.request, "interrupted")

@@ -1,7 +1,8 @@
 """What is owed, and what a response comes to for the requests that it settles.
 
 A request is owed, settled by a response, and over when that was heard. If it failed, or was cut before any of it was
-heard, the request is owed again, once. Who may ask, and when, is in `core.arbiter`, with the theory of both.
+heard, the request is owed again, once. All of its states are in `core.request_states`. Who may ask, and when, is in
+`core.arbiter`, with the theory of both.
 """
 
 import math
@@ -12,11 +13,21 @@ import attrs
 from realtime_trio.events import ErrorDetails
 
 from .actions import Action, CancelResponse, GivenUp, OwedAgain, Settled
+from .request_states import ENDS, FIRST, TRANSITIONS, State, Trigger
 
 __all__ = ["Answer", "Replies", "Request"]
 
 _MAX_ANSWERS = 64
 _MAX_ACKNOWLEDGED = 1024
+
+_REASONS: dict[Trigger, str] = {
+    "rejected for too long": "rejected",
+    "refused": "refused",
+    "unanswered": "unanswered",
+    # what else gives a request up is what it was stopped for
+    "rejected": "interrupted",
+    "link lost": "interrupted",
+}
 
 
 @attrs.define(eq=False)
@@ -31,6 +42,7 @@ class Request:
     again: bool = False  # its settling response came to nothing once
     rejections: int = 0
     rejected_since: float = math.inf
+    state: State = FIRST
 
     @property
     def may_share(self) -> bool:
@@ -63,6 +75,8 @@ class Replies:
         waiting: The requests that wait to be asked for, in that order.
         answers: The responses that may still change what is owed, by id.
         actions: What the session is to do or to be told.
+        impossible: Moves that the table does not have: bugs of ours, which leave a request as it is and are for the
+            tests to find.
     """
 
     def __init__(self) -> None:
@@ -70,6 +84,7 @@ class Replies:
         self.waiting: list[Request] = []
         self.answers: dict[str, Answer] = {}
         self.actions: list[Action] = []
+        self.impossible: set[tuple[State, Trigger]] = set()
         self._acknowledged: dict[str, int] = {}
 
     def take_actions(self) -> list[Action]:
@@ -103,25 +118,56 @@ class Replies:
                 request.missing.discard(item_id)
                 request.ready = number
 
-    def forget(self, request_id: str) -> Request | None:
-        """Drop a request; a response of ours that nobody else wants is cancelled. Returns the request, if known."""
-        request = self.requests.pop(request_id, None)
-        if request is None:
-            return None
-        if request in self.waiting:
+    def move(
+        self,
+        request: Request,
+        trigger: Trigger,
+        *,
+        reason: str = "",
+        error: ErrorDetails | None = None,
+        response_id: str | None = None,
+    ) -> State:
+        """Let something happen to a request: its state changes as the table says, and the books with it.
+
+        Args:
+            request: Which.
+            trigger: What happens.
+            reason: Why there is no reply, should that be what it comes to; where the trigger does not say it.
+            error: What the server said, likewise.
+            response_id: The response that came to nothing, likewise.
+
+        Returns:
+            The state after it.
+        """
+        before = request.state
+        after = TRANSITIONS.get((before, trigger))
+        if after is None:
+            self.impossible.add((before, trigger))
+            return before
+        request.state = after
+        if after != before and before == "owed":
             self.waiting.remove(request)
+        if after != before and after == "owed":  # at its old place
+            self.waiting.append(request)
+            self.waiting.sort(key=lambda waiting: waiting.number)
+        if after in ENDS:
+            self.requests.pop(request.id, None)
+        if after == "given up":
+            self.actions.append(GivenUp(request.id, reason or _REASONS[trigger], error, response_id))
+        return after
+
+    def forget(self, request_id: str) -> None:
+        """Note that nobody waits for a request; a response of ours that nobody else wants is cancelled."""
+        request = self.requests.get(request_id)
+        if request is None:
+            return
+        self.move(request, "asker left")
         for answer in self.answers.values():
             if request in answer.requests:
                 answer.requests.remove(request)
                 if answer.own and not answer.requests and answer.status is None:
                     answer.stopped = True
                     self.actions.append(CancelResponse(answer.id))
-        return request
-
-    def wait(self, request: Request) -> None:
-        """Owe a request again, at its old place."""
-        self.waiting.append(request)
-        self.waiting.sort(key=lambda waiting: waiting.number)
 
     def answer(self, response_id: str, *, own: bool) -> Answer:
         """Note a new response. The oldest are let go of when there are too many."""
@@ -159,7 +205,7 @@ class Replies:
         for answer in list(self.answers.values()):
             if answer.status is None and not answer.heard and not answer.stopped:
                 for request in answer.requests:
-                    self.wait(request)
+                    self.move(request, "link lost")
                 answer.requests = []
             self._finish(answer)
 
@@ -167,40 +213,40 @@ class Replies:
         """Settle by a response the waiting requests that it answers as well."""
         for request in tuple(self.waiting):
             if request.may_share and covered(request):
-                self.waiting.remove(request)
-                self.settle(request, answer)
+                self.settle(request, "shared", answer)
 
-    def settle(self, request: Request, answer: Answer) -> None:
-        """Note that a response is the reply to a request."""
+    def settle(self, request: Request, trigger: Trigger, answer: Answer) -> bool:
+        """Note that a response was created that may be the reply to a request. Returns whether it is."""
+        if self.move(request, trigger) != "settled":
+            return False
         request.rejections = 0
         request.rejected_since = math.inf
         answer.requests.append(request)
         self.actions.append(Settled(request.id, answer.id))
+        return True
 
     def judge(self, answer: Answer) -> None:
         """Decide what a response that is done means for the requests that it settled."""
         if not answer.stopped and answer.came_to_nothing:
             reason = "failed" if answer.status == "failed" else "cancelled"
-            for request in answer.requests:
+            requests, answer.requests = answer.requests, []
+            for request in requests:
                 if request.again:
-                    self.give_up(request, reason, response_id=answer.id)
+                    self.move(request, "came to nothing again", reason=reason, response_id=answer.id)
                 else:
                     request.again = True
-                    self.actions.append(OwedAgain(request.id, answer.id, reason))
-                    self.wait(request)
-            answer.requests = []
+                    self.owe_again(request, "came to nothing", answer, reason)
         elif answer.status == "completed" and not (answer.heard or answer.stopped):
             return  # generated, but an interruption may still take it from the user
         self._finish(answer)
 
+    def owe_again(self, request: Request, trigger: Trigger, answer: Answer, reason: str) -> None:
+        """Note that a response is not the reply to a request after all."""
+        self.actions.append(OwedAgain(request.id, answer.id, reason))
+        self.move(request, trigger)
+
     def _finish(self, answer: Answer) -> None:
         self.answers.pop(answer.id, None)
         for request in answer.requests:
-            self.requests.pop(request.id, None)
-
-    def give_up(
-        self, request: Request, reason: str, error: ErrorDetails | None = None, response_id: str | None = None
-    ) -> None:
-        """Tell the asker that no reply will come."""
-        self.requests.pop(request.id, None)
-        self.actions.append(GivenUp(request.id, reason, error, response_id))
+            self.move(request, "answered")
+        answer.requests = []

@@ -1008,6 +1008,7 @@ class ArbiterMachine(RuleBasedStateMachine):
                     assert self.server.tags[response_id] is not None
                     self.to_server.append(("cancel", response_id))
         assert self.arbiter.poll(self.now) == []
+        assert not self.arbiter._replies.impossible
 
     def check_asking(self, name):
         """One at a time, never into the user's turn, a promise or a known response, and never what is over."""
