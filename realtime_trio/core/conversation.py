@@ -159,8 +159,8 @@ class Conversation:
         if item_id is None or item_id in self._out_of_band:
             return
         item = self._known(item_id)
-        if added:
-            item.deleted = False  # the same id may be used again after a deletion
+        if added and item.deleted:  # the same id may be used again: it is another item then
+            item = self._items[item_id] = ConversationItem(item_id)
         if not item.deleted:
             self._put(item, previous)
         self._fill(item, value)

@@ -236,7 +236,8 @@ def fill(item: ConversationItem, value: Item) -> None:
         value: The item on the wire.
     """
     status = getattr(value, "status", None)
-    item.status = status if isinstance(status, str) else item.status
+    if isinstance(status, str) and not (item.status in _ENDED and status == "in_progress"):
+        item.status = status  # how it ended stays, also when its beginning is told again
     item.type = value.type or item.type
     match value:
         case Message():

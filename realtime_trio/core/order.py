@@ -62,6 +62,9 @@ class ItemOrder:
             parent = self._nodes.get(previous) or self._mention(previous)
         else:
             parent = last
+        if node is not None and node.placed:
+            node.id = None  # a tombstone from now on: what follows it stays where it is, the id is the new item's
+            node = None
         if node is None:
             node = self._nodes[item_id] = _Node(item_id)
             self._hang(node, parent)
