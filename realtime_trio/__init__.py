@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .server import open_server as open_server
     from .session import AudioDropped as AudioDropped
     from .session import DeviceChanged as DeviceChanged
+    from .session import Difference as Difference
     from .session import EchoNotCancelled as EchoNotCancelled
     from .session import Interrupted as Interrupted
     from .session import Interruption as Interruption
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from .session import ToolFinished as ToolFinished
     from .session import ToolPolicy as ToolPolicy
     from .session import ToolStarted as ToolStarted
+    from .session import Utterance as Utterance
     from .tools import Tool as Tool
     from .tools import tool as tool
 
@@ -68,6 +70,7 @@ __all__ = [
     "ConnectionClosed",
     "DeviceChanged",
     "DeviceUnavailable",
+    "Difference",
     "EchoNotCancelled",
     "InternalError",
     "Interrupted",
@@ -101,6 +104,7 @@ __all__ = [
     "ToolFinished",
     "ToolPolicy",
     "ToolStarted",
+    "Utterance",
     "__version__",
     "open_connection",
     "open_server",
@@ -135,6 +139,7 @@ _HOMES = {
     "session": [
         "AudioDropped",
         "DeviceChanged",
+        "Difference",
         "EchoNotCancelled",
         "Interrupted",
         "Interruption",
@@ -156,6 +161,7 @@ _HOMES = {
         "ToolFinished",
         "ToolPolicy",
         "ToolStarted",
+        "Utterance",
     ],
     "tools": ["Tool", "tool"],
     "server": ["open_server"],

@@ -22,6 +22,7 @@ from .session import (
     TranscriptionSetting,
     TurnDetection,
     check_device_formats,
+    check_policy,
     session_settings,
     under_policy,
 )
@@ -48,6 +49,7 @@ async def open_session(
     turn_detection: TurnDetection | UnsetType = UNSET,
     transcription: TranscriptionSetting | UnsetType = UNSET,
     tools: Iterable[Callable[..., Any]] = (),
+    greeting: str | None = None,
     audio: AudioDevice | None = None,
     echo: EchoSetting | EchoControl = "auto",
     interruption: InterruptionPolicy = "immediate",
@@ -81,6 +83,8 @@ async def open_session(
             See `interruption` for other ways.
         transcription: How the user's speech is transcribed: a model's name, `AudioTranscription(...)`, or None.
         tools: Functions that the model may call; see `realtime_trio.tool`.
+        greeting: What the model is told so that it speaks first, for example `"Say hello."`; None to let the user
+            begin. For one that must be heard to its end, `say` it with `interruption="never"`.
         audio: A microphone and speaker; without, the program appends and receives PCM itself. With
             `turn_detection=None` the microphone is sent only between `Session.press` and `Session.release`.
         echo: What keeps the assistant from hearing itself, for a device whose microphone can hear its speaker (a sound
@@ -138,8 +142,7 @@ async def open_session(
         transcription=transcription,
         tools=toolbox.definitions() if toolbox else UNSET,
     )
-    if interruption not in ("immediate", "confirm", "never"):
-        raise ConfigurationError(f"interruption is 'immediate', 'confirm' or 'never', not {interruption!r}")
+    check_policy(interruption)
     settings = under_policy(settings, interruption, default="server_vad")
     if audio is not None:
         check_device_formats(settings)
@@ -166,6 +169,8 @@ async def open_session(
         )
         session = engine.tool_calls.session = Session(engine, Toolbox)
         async with engine.running(settings, drain=drain):
+            if greeting:
+                engine.speaking.greet(greeting)
             yield session
 
 

@@ -2,6 +2,7 @@
 
 from realtime_trio.core.barge_in import InterruptionPolicy as InterruptionPolicy
 from realtime_trio.core.interruption import Interruption as Interruption
+from realtime_trio.core.utterance import Difference as Difference
 
 from .fittings import Fittings as Fittings
 from .interruptions import PendingInterruption as PendingInterruption
@@ -26,9 +27,13 @@ from .settings import Modality as Modality
 from .settings import TranscriptionSetting as TranscriptionSetting
 from .settings import TurnDetection as TurnDetection
 from .settings import check_device_formats as check_device_formats
+from .settings import check_policy as check_policy
 from .settings import session_settings as session_settings
 from .settings import under_policy as under_policy
 from .sound import SoundState as SoundState
+from .speaking import GenerateInput as GenerateInput
+from .speaking import Utterance as Utterance
+from .speaking import When as When
 from .statistics import SessionStatistics as SessionStatistics
 from .subscription import Lagged as Lagged
 from .subscription import Subscription as Subscription
@@ -42,8 +47,10 @@ from .tool_runner import ToolRunner as ToolRunner
 __all__ = [
     "AudioDropped",
     "DeviceChanged",
+    "Difference",
     "EchoNotCancelled",
     "Fittings",
+    "GenerateInput",
     "Interrupted",
     "Interruption",
     "InterruptionPolicy",
@@ -74,7 +81,10 @@ __all__ = [
     "ToolStarted",
     "TranscriptionSetting",
     "TurnDetection",
+    "Utterance",
+    "When",
     "check_device_formats",
+    "check_policy",
     "session_settings",
     "under_policy",
 ]

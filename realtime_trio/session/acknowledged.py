@@ -14,7 +14,7 @@ from realtime_trio.errors import LocalProtocolError
 
 from .engine import Engine
 from .exchanges import new_id
-from .settings import check_device_formats, session_settings, under_policy
+from .settings import check_device_formats, session_settings
 from .tool_runner import ToolRunner
 
 __all__ = ["AcknowledgedCalls"]
@@ -127,10 +127,12 @@ class AcknowledgedCalls:
         if "tools" in settings:
             runner = self._make_tools(settings["tools"])
             settings = {**settings, "tools": runner.definitions()}
-        wanted = under_policy(session_settings(**settings), self._engine.turns.interruption, default=wire.UNSET)
+        wanted = session_settings(**settings)
         if self._engine.sound.device is not None:
             check_device_formats(wanted)
-        await self._engine.call("update", wire.SessionUpdate(session=wanted))
+        policies = self._engine.turns.policies
+        await self._engine.call("update", wire.SessionUpdate(session=policies.adjust(wanted)))
+        policies.adopt(wanted)
         if runner is not None:
             self._engine.tool_calls.runner = runner
         return self.config

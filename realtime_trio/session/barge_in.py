@@ -1,7 +1,7 @@
 """Carries out the policy for speech that begins while the assistant is to be heard.
 
-The verdict on a doubtful sound is `core.barge_in`'s. What an interruption does is in `interruptions.py`. With
-`"confirm"` and `"never"` the server neither interrupts nor answers by itself (`settings.py` sees to that), so the
+The verdict on a doubtful sound is `core.barge_in`'s, which policy counts is `policies.py`'s. What an interruption does
+is in `interruptions.py`. With `"confirm"` and `"never"` the server neither interrupts nor answers by itself, so the
 replies to what the user said are owed here.
 """
 
@@ -12,11 +12,12 @@ from collections.abc import Callable
 import attrs
 
 from realtime_trio import events
-from realtime_trio.core.barge_in import Doubt, InterruptionPolicy
+from realtime_trio.core.barge_in import Doubt
 from realtime_trio.core.detection import Detection
 
 from .interruptions import PendingInterruption
 from .notices import Interrupted, Notice, Paused, Resumed
+from .policies import Policies
 from .sound import Sound
 
 __all__ = ["BargeIns"]
@@ -29,7 +30,7 @@ class BargeIns:
     """The beginnings of speech in one session.
 
     Attributes:
-        policy: What a beginning of speech does.
+        policies: What a beginning of speech does, and who answers it.
         sound: What is paused.
         is_speaking: Tells whether there is anything to interrupt.
         interrupt: Interrupts what is being said.
@@ -39,7 +40,7 @@ class BargeIns:
         publish: Takes notices.
     """
 
-    policy: InterruptionPolicy
+    policies: Policies
     sound: Sound
     is_speaking: Callable[[], bool]
     interrupt: Callable[[], PendingInterruption]
@@ -70,10 +71,8 @@ class BargeIns:
         match event:
             case events.InputAudioBufferSpeechStarted():
                 self._start(event, now)
-            case events.InputAudioBufferSpeechStopped(item_id=item_id, audio_end_ms=end) if item_id in self._spoken:
-                self.hold_floor(now)  # what is owed meanwhile shares the answer to this turn
-                if item_id in self._doubts:
-                    self._doubts[item_id].ended(end, now)
+            case events.InputAudioBufferSpeechStopped(item_id=item_id) if item_id in self._spoken:
+                self._stop(event, now)
             case events.InputAudioBufferCommitted(item_id=item_id):
                 self._commit(item_id)
             case events.InputAudioBufferCleared():
@@ -82,7 +81,7 @@ class BargeIns:
                 self._drop_noise(getattr(item, "id", None))
             case events.SessionUpdated(session=session):
                 self._configure(session)
-            case events.InputAudioBufferTimeoutTriggered(item_id=item_id) if self.policy != "immediate":
+            case events.InputAudioBufferTimeoutTriggered(item_id=item_id):
                 self._spoken.add(item_id)  # silence is answered too: that is what the timeout is for
             case _ if doubt := self._doubts.get(getattr(event, "item_id", "")):
                 _transcribe(doubt, event)
@@ -91,11 +90,12 @@ class BargeIns:
         self._judge()
 
     def _start(self, event: events.InputAudioBufferSpeechStarted, now: float) -> None:
-        if self.policy == "immediate":
+        policy = self.policies.now
+        self._spoken.add(event.item_id)
+        if policy == "immediate":
             self.interrupt()
             return
-        self._spoken.add(event.item_id)
-        if self.policy == "never" or not (self._doubts or self.is_speaking()):
+        if policy == "never" or not (self._doubts or self.is_speaking()):
             return
         self._doubts[event.item_id] = Doubt(
             event.item_id,
@@ -107,6 +107,12 @@ class BargeIns:
         self.sound.pause()
         self.sound.capture.on_loud = self._loud
         self.publish(Paused(event.item_id, "words" if self._detection.transcribes else "duration"))
+
+    def _stop(self, event: events.InputAudioBufferSpeechStopped, now: float) -> None:
+        if self.policies.answers():
+            self.hold_floor(now)  # what is owed meanwhile shares the answer to this turn
+        if event.item_id in self._doubts:
+            self._doubts[event.item_id].ended(event.audio_end_ms, now)
 
     def relent(self) -> None:
         """Doubt no longer: nothing is being said any more, so whatever the user says is a turn like any other."""
@@ -130,7 +136,7 @@ class BargeIns:
             self._committed.add(item_id)
         elif item_id in self._spoken:
             self._spoken.discard(item_id)
-            if item_id not in self._noises:
+            if item_id not in self._noises and self.policies.answers():
                 self.owe(item_id)
 
     def _forget(self) -> None:
@@ -179,7 +185,7 @@ class BargeIns:
 
     def _configure(self, session: object) -> None:
         self._detection = detection = self._detection.after(session)
-        if self.policy == "confirm" and detection.is_on and not detection.transcribes and not self._said_so:
+        if self.policies.own == "confirm" and detection.is_on and not detection.transcribes and not self._said_so:
             self._said_so = True
             _log.warning(
                 "interruption='confirm' without transcription goes by duration alone: sounds of up to 400 ms do not "

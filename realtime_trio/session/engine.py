@@ -31,7 +31,9 @@ from .fittings import Fittings
 from .lifetime import Lifetime
 from .notices import AudioDropped, DeviceChanged, NotAnEvent
 from .push_to_talk import PushToTalk
+from .responses import Response
 from .sound import Sound
+from .speaking import Speaking
 from .subscribers import Subscribers
 from .subscription import again
 from .tool_calls import ToolCalls, ToolErrors
@@ -108,8 +110,12 @@ class Engine:
             publish_response=self.subscribers.publish_response,
             audio_limit=audio_limit,
             beside=Beside(self._send, ack_timeout),
+            calls=self.calls,
             interruption=interruption,
             round_trip=lambda: connection.round_trip,
+        )
+        self.speaking = Speaking(
+            self.turns, instructions=lambda: self.config.instructions or "", heard=self._heard_words
         )
         self.push_to_talk = PushToTalk(capture, self.turns, self.calls, self._send, self.lifetime.start_soon)
         self.lifetime.on_end(self._end)
@@ -244,6 +250,12 @@ class Engine:
 
     async def _deliver(self, item: events.Item) -> Any:
         return await self.call("create", events.ConversationItemCreate(item=item), str(getattr(item, "id", "")))
+
+    def _heard_words(self, response: Response) -> str:
+        """The words of a response that were heard; where nothing is played, those that were received."""
+        if self.sound.device is None:
+            return response.text
+        return "".join(item.heard_text for item in self.conversation if item.response_id == response.id)
 
     def _on_block(self, now: float) -> None:
         self.turns.check_heard(now)

@@ -4,10 +4,12 @@ Pure bookkeeping with one promise at its end; who may speak is `core.arbiter`'s 
 """
 
 import secrets
+from collections.abc import Callable
 
 import attrs
 
 from realtime_trio import events
+from realtime_trio.core.barge_in import InterruptionPolicy
 
 from .promise import Promise
 from .responses import Reply, Response, ToolCall, total_usage
@@ -72,6 +74,8 @@ class Request:
         exchanges: What it belongs to; none for what nobody waits for.
         tools: Runs the calls of the response, where it was asked for with tools of its own.
         is_awaited: Whether a call waits for its response.
+        wanted: Asked until its response is created; when it says no, the request is dropped. None: it is wanted.
+        interruption: What the user's speech does while it is to be heard; None for what it does in the session.
         created: The response that settles it.
         response: The same, once there is one.
     """
@@ -80,6 +84,8 @@ class Request:
     exchanges: list[Exchange] = attrs.field(factory=list)
     tools: ToolRunner | None = None
     is_awaited: bool = False
+    wanted: Callable[[], bool] | None = attrs.field(default=None, kw_only=True)
+    interruption: InterruptionPolicy | None = attrs.field(default=None, kw_only=True)
     id: str = attrs.field(factory=lambda: new_id("req"))
     created: Promise[Response] = attrs.field(factory=Promise)
     response: Response | None = None
@@ -92,6 +98,7 @@ class Request:
     def settle(self, response: Response) -> None:
         """A response was created for it."""
         self.response = response
+        response.policy = self.interruption
         self.created.keep(response)
         for exchange in self.exchanges:
             if response not in exchange.responses:

@@ -34,6 +34,7 @@ class Requests:
         publish: Takes notices.
         live: The live responses by id.
         stop: Stops a response that nobody wants any more.
+        prepare: Told before each response is asked for.
         beside: The responses beside the conversation.
     """
 
@@ -42,6 +43,7 @@ class Requests:
     publish: Callable[[Notice], None]
     live: Mapping[str, Response]
     stop: Callable[[str, float], None]
+    prepare: Callable[[Request], None]
     beside: Beside
     _requests: dict[str, Request] = attrs.field(factory=dict, init=False)
     _unwanted: dict[str, None] = attrs.field(factory=dict, init=False)  # given up, the newest last
@@ -54,7 +56,13 @@ class Requests:
             self.beside.ask(request, _create(request), now)
             return
         self._requests[request.id] = request
-        self.arbiter.owe(request.id, items=items, overrides=overrides is not None)
+        own = overrides is not None or request.interruption is not None
+        self.arbiter.owe(request.id, items=items, overrides=own)
+
+    @property
+    def asked(self) -> Request | None:
+        """The request that is asked for and not created yet."""
+        return self._requests.get(self.arbiter.asked or "")
 
     def forget(self, request: Request) -> None:
         """Nobody waits for this reply any more: what was not sent is dropped, what was sent is cancelled."""
@@ -78,9 +86,13 @@ class Requests:
 
     def act(self, now: float) -> None:
         """Do what the arbiter says is to be done at this time."""
+        for one in list(self._requests.values()):
+            if one.response is None and one.wanted is not None and not one.wanted():
+                self.forget(one)
         for action in self.arbiter.poll(now):
             match action:
                 case Ask(request_id=request_id):
+                    self.prepare(self._requests[request_id])
                     self._create_id = self.send(_create(self._requests[request_id]))
                     self.arbiter.sent(request_id, self._create_id, now)
                 case Settled(request_id=request_id, response_id=response_id):

@@ -20,6 +20,7 @@ from .promise import Promise
 from .tape import Tape
 
 if TYPE_CHECKING:
+    from realtime_trio.core.barge_in import InterruptionPolicy
     from realtime_trio.core.interruption import Interruption
 
 __all__ = ["Reply", "Response", "ToolCall", "total_usage"]
@@ -82,6 +83,7 @@ class Response:
         is_ours: Whether this session asked for it; otherwise turn detection did, or somebody else.
         first_sound_at: When the first sound of it left the speaker; Trio time, None without a device.
         stages: What `latency` is split by.
+        policy: What the user's speech does while it is to be heard; None for what it does in the session.
     """
 
     id: str
@@ -95,6 +97,7 @@ class Response:
     stages: Stages = attrs.field(factory=Stages, repr=False)
     audio_bytes: int = 0
     is_ours: bool = False
+    policy: "InterruptionPolicy | None" = None
     _now: events.Response = attrs.field(factory=events.Response)
     _interrupt: Callable[["Response"], object] = attrs.field(default=lambda _: None, alias="interrupt")
     _done: Promise[events.Response] = attrs.field(factory=Promise, init=False)

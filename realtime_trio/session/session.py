@@ -1,6 +1,7 @@
 """The session: what a program can ask of a conversation with the model.
 
-Calls that only send something and wait for its acknowledgement are in `acknowledged.py`.
+Calls that only send something and wait for its acknowledgement are in `acknowledged.py`, those that make somebody
+speak in `turn_calls.py`.
 How it works inside is in `engine.py`; how it is put together, in `realtime_trio.opening`.
 """
 
@@ -10,17 +11,13 @@ import trio
 
 from realtime_trio import events as wire  # the name `events` is a method here
 from realtime_trio.core.conversation import Conversation
-from realtime_trio.errors import LocalProtocolError, NotAcknowledged
+from realtime_trio.errors import LocalProtocolError
 
-from .acknowledged import AcknowledgedCalls
-from .exchanges import Exchange, Request
-from .interruptions import PendingInterruption
 from .notices import Notice
-from .responses import Reply, Response
-from .settings import response_overrides
 from .sound import SoundState
 from .statistics import SessionStatistics
 from .subscription import Lagged, Subscription
+from .turn_calls import TurnCalls
 
 __all__ = ["Session"]
 
@@ -29,7 +26,7 @@ _LARGEST_APPEND = 1 << 20  # bytes of audio in one event; the server takes 15 Mi
 E = TypeVar("E")
 
 
-class Session(AcknowledgedCalls):
+class Session(TurnCalls):
     """A conversation with the model. Made by `realtime_trio.open_session`."""
 
     @property
@@ -39,139 +36,6 @@ class Session(AcknowledgedCalls):
 
     def __repr__(self) -> str:
         return f"<Session {self.config.id or 'not created yet'}{' over' if self._engine.lifetime.over else ''}>"
-
-    # Turns
-
-    async def ask(self, text: str, **overrides: Any) -> Reply:
-        """Say something to the model and wait for its whole answer, tool calls included.
-
-        Args:
-            text: What the user says.
-            overrides: For this reply only, beside the session's settings: `instructions`, `modality`, `voice`, `tools`
-                (functions, too), `tool_choice`, `max_output_tokens`, `metadata` (15 pairs) and the other fields of the
-                wire's `response.create`. Asks without overrides that wait at the same time share one response.
-
-        Returns:
-            The exchange, when no reply and no tool output is owed any more; with a device, when it was heard. A reply
-            that was cut short has the status `"incomplete"` or `"cancelled"`.
-
-        Raises:
-            ResponseFailed: A response failed, and again when it was asked for once more.
-            ServerError: The server refused the text or the overrides.
-            ConfigurationError: There is no such override.
-            LocalProtocolError: The text is none; nothing was sent.
-            ConnectionClosed: The link was lost.
-
-        Cancellation:
-            What was not asked for yet is forgotten; a response that was asked for is cancelled at the server. The text
-            stays in the conversation.
-        """
-        exchange = Exchange()
-        request = self._request(overrides, exchange)
-        try:
-            item = await self.create_item(wire.user_message(text))
-            self._engine.turns.owe(request, [str(item.id)])
-            await exchange.over.wait()
-            if self._engine.sound.device is not None and exchange.responses:
-                await exchange.responses[-1].heard()
-        except trio.Cancelled:
-            self._engine.turns.abandon(exchange)
-            raise
-        return exchange.reply()
-
-    async def send_text(self, text: str, *, respond: bool = True) -> wire.Item:
-        """Put a user's message into the conversation.
-
-        Args:
-            text: What the user says.
-            respond: Whether the model is to answer; the answer comes through `responses()`.
-
-        Returns:
-            The item, when the server has acknowledged it.
-
-        Raises:
-            ServerError: The server refused it.
-
-        Cancellation:
-            What was sent stays sent, and is not answered.
-        """
-        item = await self.create_item(wire.user_message(text))
-        if respond:
-            self._engine.turns.owe(Request(), [str(item.id)])
-        return item
-
-    async def respond(self, **overrides: Any) -> Response:
-        """Ask for a response, as soon as nobody else is speaking.
-
-        Args:
-            overrides: As for `ask`. With `conversation="none"` the response is beside the conversation and starts at
-                once; function calls in it are yours (`Response.items`): they are neither run nor answered.
-
-        Returns:
-            The response, when it was created; it goes on while you use it.
-
-        Raises:
-            ServerError: The server refused it.
-            NotAcknowledged: The server did not answer.
-            ConfigurationError: There is no such override.
-
-        Cancellation:
-            What was not asked for yet is forgotten; what was asked for is cancelled at the server.
-        """
-        request = self._request(overrides)
-        request.is_awaited = True
-        self._engine.check_open()
-        self._engine.turns.owe(request, ())
-        try:
-            return await request.created.wait()
-        except trio.Cancelled:
-            self._engine.turns.forget(request)
-            raise
-
-    def interrupt(self) -> PendingInterruption:
-        """Stop whatever the model is saying, now: the sound, its generation, and what the server believes was heard.
-
-        Works also when generation is over and sound is still queued. Nothing happens when nothing is being said.
-
-        Returns:
-            What can be awaited for the record of what was heard. Awaiting is not needed for the effect; but where the
-            sound ended is known only with the device's next block, and who sends at once may be answered before that.
-        """
-        return self._engine.turns.interrupt("requested")
-
-    async def cancel_response(self, response_id: str | None = None) -> bool:
-        """Stop the generation of a response; what was received of it may still be heard (`interrupt` stops that too).
-
-        Args:
-            response_id: Which; None for the active one of the conversation.
-
-        Returns:
-            Whether it was cancelled; False if nothing was active.
-
-        Raises:
-            NotAcknowledged: The server did not answer.
-            ConnectionClosed: The link was lost.
-
-        Cancellation:
-            The response is cancelled all the same.
-        """
-        self._engine.check_open()
-        response = self._engine.turns.active(response_id)
-        if response is None:
-            await trio.lowlevel.checkpoint()
-            return False
-        outcome = self._engine.turns.cancel(response)
-        with trio.move_on_after(self._engine.calls.timeout):
-            return await outcome.wait()
-        raise NotAcknowledged(f"the server did not cancel {response.id} within {self._engine.calls.timeout:g} s")
-
-    def responses(self, *, size: int = 1024) -> Subscription[Response]:
-        """Subscribe to every response of the conversation from now on, also those that turn detection starts.
-
-        Args:
-            size: Responses held for a slow reader; beyond that the oldest go, and are counted in `dropped`.
-        """
-        return self._engine.subscribers.to_responses(size)
 
     # Audio
 
@@ -306,10 +170,3 @@ class Session(AcknowledgedCalls):
             size: Values held for a slow reader; beyond that the oldest go, and the next one received is `Lagged(n)`.
         """
         return self._engine.subscribers.to_events(kinds, size)
-
-    def _request(self, overrides: dict[str, Any], exchange: Exchange | None = None) -> Request:
-        runner = None
-        if any(callable(one) for one in overrides.get("tools") or ()):
-            runner = self._make_tools(overrides["tools"])
-            overrides = {**overrides, "tools": runner.definitions()}
-        return Request(response_overrides(overrides), [] if exchange is None else [exchange], runner)

@@ -17,6 +17,7 @@ __all__ = [
     "TranscriptionSetting",
     "TurnDetection",
     "check_device_formats",
+    "check_policy",
     "response_overrides",
     "session_settings",
     "under_policy",
@@ -112,6 +113,16 @@ def response_overrides(fields: Mapping[str, Any]) -> events.ResponseCreateParams
             "16 the session needs one to know its response by"
         )
     return params
+
+
+def check_policy(policy: object) -> None:
+    """Refuse what is no policy for interruptions; None stands for the session's.
+
+    Raises:
+        ConfigurationError: It is none.
+    """
+    if policy not in (None, "immediate", "confirm", "never"):
+        raise ConfigurationError(f"interruption is 'immediate', 'confirm' or 'never', not {policy!r}")
 
 
 def check_device_formats(settings: events.RealtimeSession) -> None:

@@ -214,12 +214,13 @@ class Sound:
         Cancellation:
             Safe: the sound goes on.
         """
-        while not (self._is_silent(now := trio.current_time()) or now >= self._lost_at + _PATIENCE_SECONDS):  # noqa: ASYNC110
+        while not (self.is_silent(now := trio.current_time()) or now >= self._lost_at + _PATIENCE_SECONDS):  # noqa: ASYNC110
             # Time itself makes it so, no event does: not handed over yet, look again after a block; else sleep until
             # the last sample comes out.
             await trio.sleep(min(max(self.ledger.drained_at() - now, 0.001), 0.02))
 
-    def _is_silent(self, now: float) -> bool:
+    def is_silent(self, now: float) -> bool:
+        """Whether nothing that was received is left to be heard."""
         return self._released or self._stream is None or self.ledger.drained(now)
 
     def release(self) -> None:

@@ -23,11 +23,13 @@ from realtime_trio.core.playout import PartKey
 
 from .barge_in import BargeIns
 from .beside import Beside
+from .calls import Calls
 from .cancels import Cancels
 from .exchanges import Exchange, Request
 from .interruptions import Interruptions, PendingInterruption
 from .latency import Stopwatch
 from .notices import Notice
+from .policies import Policies
 from .promise import Promise
 from .requests import Requests
 from .responses import Response
@@ -52,9 +54,11 @@ class Turns:
         publish_response: Takes each new response of the conversation.
         audio_limit: Seconds of audio that one response may have.
         beside: The responses beside the conversation.
+        calls: Who knows which answer belongs to which call.
         interruption: What speech does that begins while something is being said.
         round_trip: Tells how many seconds the link takes to the server and back, where that is known.
         live: The responses that are neither heard nor settled, by id.
+        policies: What it does at this moment.
         barge_ins: Carries that out.
     """
 
@@ -66,9 +70,11 @@ class Turns:
     publish_response: Callable[[Response], None]
     audio_limit: float
     beside: Beside
+    calls: Calls
     interruption: InterruptionPolicy = "immediate"
     round_trip: Callable[[], float | None] = lambda: None
     live: dict[str, Response] = attrs.field(factory=dict, init=False)
+    policies: Policies = attrs.field(init=False)
     barge_ins: BargeIns = attrs.field(init=False)
     _arbiter: Arbiter = attrs.field(init=False)
     _requests: Requests = attrs.field(init=False)
@@ -82,13 +88,18 @@ class Turns:
     def __attrs_post_init__(self) -> None:
         self._arbiter = Arbiter(self.beside.timeout)
         self._stopwatch = Stopwatch(self.sound.capture.ledger.time_of, self.round_trip)
-        self._requests = Requests(self._arbiter, self._ask, self.publish, self.live, self._abandon, self.beside)
+        self.policies = Policies(
+            self.interruption, self.live, lambda: self._requests.asked, send=self.send, calls=self.calls
+        )
+        self._requests = Requests(
+            self._arbiter, self._ask, self.publish, self.live, self._abandon, self.policies.prepare, self.beside
+        )
         self._cancels = Cancels(self.send)
         self._interruptions = Interruptions(
             self.sound, self.send, self.publish, self.live, self.conversation.words, self.conversation.set_heard
         )
         self.barge_ins = BargeIns(
-            self.interruption,
+            self.policies,
             self.sound,
             is_speaking=lambda: self._interruptions.is_speaking or self._arbiter.asked is not None,
             interrupt=lambda: self.interrupt("speech_started"),
@@ -164,6 +175,22 @@ class Turns:
                 await self._changed.wait()
             self.act(trio.current_time())
 
+    async def quiet(self) -> None:
+        """Wait until neither side speaks: nothing is owed, generated or to be heard, and the floor is nobody's.
+
+        Cancellation:
+            Safe: nothing changes.
+        """
+        while self._over is None and not self._is_quiet(now := trio.current_time()):
+            floor = self._arbiter.floor.deadline
+            with trio.move_on_at(min(now + 1, floor if floor > now else math.inf)):
+                await self._changed.wait()
+            self.act(trio.current_time())
+        await trio.lowlevel.checkpoint()
+
+    def _is_quiet(self, now: float) -> bool:
+        return self.is_idle and self._arbiter.floor.deadline <= now and self.sound.is_silent(now)
+
     async def run(self) -> None:
         """Act at the arbiter's deadlines, until cancelled."""
         while True:
@@ -194,6 +221,7 @@ class Turns:
         """Do what is to be done at this time."""
         self._requests.act(now)
         self._retire()
+        self.policies.settle()
         if self.is_idle or self._deadline < self._alarm:  # after each piece of sound it would cost as much as that
             self._wake()
 
@@ -232,6 +260,7 @@ class Turns:
                 if live := self.live.get(getattr(event, "response_id", "") or ""):
                     self._extend(live, event)
         self._arbiter.handle(event, now)
+        self.policies.handle(event)
         self._interruptions.handle(event)
         self.barge_ins.handle(event, now)
         if isinstance(event, events.ResponseDone):

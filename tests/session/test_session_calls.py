@@ -260,10 +260,10 @@ async def test_an_update_keeps_all_that_it_names(autojump_clock, open_talk):
 
 
 async def test_send_text_can_be_silent(autojump_clock, open_talk):
-    """With respond=False the message is in the conversation and nothing is asked for."""
+    """With when="now_silently" the message is in the conversation and nothing is asked for."""
     async with open_talk() as talk, trio.open_nursery() as nursery:
         nursery.start_soon(talk.acknowledge)
-        await talk.session.send_text("For your information.", respond=False)
+        await talk.session.send_text("For your information.", when="now_silently")
         await talk.peer.expect_nothing(20)
 
         nursery.start_soon(talk.acknowledge)
