@@ -13,15 +13,20 @@ from ._version import __version__ as __version__
 if TYPE_CHECKING:
     from .connection import Connection as Connection
     from .connection import open_connection as open_connection
+    from .errors import AccountRefused as AccountRefused
     from .errors import AudioError as AudioError
+    from .errors import BudgetExceeded as BudgetExceeded
     from .errors import ConfigurationError as ConfigurationError
     from .errors import ConnectError as ConnectError
     from .errors import ConnectionClosed as ConnectionClosed
+    from .errors import ContentFiltered as ContentFiltered
     from .errors import DeviceUnavailable as DeviceUnavailable
     from .errors import InternalError as InternalError
     from .errors import LocalProtocolError as LocalProtocolError
     from .errors import NotAcknowledged as NotAcknowledged
     from .errors import ProtocolError as ProtocolError
+    from .errors import QuotaExceeded as QuotaExceeded
+    from .errors import RateLimited as RateLimited
     from .errors import RealtimeError as RealtimeError
     from .errors import Refused as Refused
     from .errors import RemoteProtocolError as RemoteProtocolError
@@ -62,12 +67,15 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UNSET",
+    "AccountRefused",
     "AudioDropped",
     "AudioError",
+    "BudgetExceeded",
     "ConfigurationError",
     "ConnectError",
     "Connection",
     "ConnectionClosed",
+    "ContentFiltered",
     "DeviceChanged",
     "DeviceUnavailable",
     "Difference",
@@ -82,6 +90,8 @@ __all__ = [
     "NotAnEvent",
     "Paused",
     "ProtocolError",
+    "QuotaExceeded",
+    "RateLimited",
     "RealtimeError",
     "Refused",
     "RemoteProtocolError",
@@ -117,15 +127,20 @@ __all__ = [
 _HOMES = {
     "connection": ["Connection", "open_connection"],
     "errors": [
+        "AccountRefused",
         "AudioError",
+        "BudgetExceeded",
         "ConfigurationError",
         "ConnectError",
         "ConnectionClosed",
+        "ContentFiltered",
         "DeviceUnavailable",
         "InternalError",
         "LocalProtocolError",
         "NotAcknowledged",
         "ProtocolError",
+        "QuotaExceeded",
+        "RateLimited",
         "RealtimeError",
         "Refused",
         "RemoteProtocolError",

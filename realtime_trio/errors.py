@@ -12,7 +12,12 @@ RealtimeError
 │  └─ RemoteProtocolError    they: what arrived is not an event
 ├─ ServerError               they: an `error` event, with the client event that it answers
 ├─ NotAcknowledged           they: no answer to a call within `ack_timeout`
-├─ ResponseFailed            they: a response ended with status `failed`
+├─ ResponseFailed            they: a response ended with status `failed`, or could not be had
+│  ├─ QuotaExceeded          you: the account's money, or the limit set for it, is used up
+│  ├─ AccountRefused         you: the key does not count any more, or the account is closed
+│  ├─ RateLimited            you: too much at once; `retry_after` says when it may work
+│  └─ ContentFiltered        they: what was said, or was to be said, is not allowed
+├─ BudgetExceeded            you: a limit that was set with `budget=` is reached
 ├─ AudioError
 │  └─ DeviceUnavailable      the world: no such device, busy, gone, or a rate that it refuses
 ├─ ToolError                 a tool's answer to the model that says what went wrong; it does not go up
@@ -27,18 +32,23 @@ No message, attribute or repr here may carry an API key or audio: `redact` is ap
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 __all__ = [
+    "AccountRefused",
     "AudioError",
+    "BudgetExceeded",
     "ConfigurationError",
     "ConnectError",
     "ConnectionClosed",
+    "ContentFiltered",
     "DeviceUnavailable",
     "InternalError",
     "LocalProtocolError",
     "NotAcknowledged",
     "ProtocolError",
+    "QuotaExceeded",
+    "RateLimited",
     "RealtimeError",
     "Refused",
     "RemoteProtocolError",
@@ -197,16 +207,84 @@ class ResponseFailed(RealtimeError):
     """A response ended with status `failed`.
 
     Attributes:
-        response_id: Which one.
-        code: The server's code, for example `"rate_limit_exceeded"`, when there is one.
+        is_final: Whether asking again makes no sense; for other failures the session asks once more by itself.
+        response_id: Which one; None when the server refused to begin it.
+        code: The server's code, for example `"server_error"`, when there is one.
         response: The whole final value, as `realtime_trio.events.Response`, when it came to one.
     """
+
+    is_final: ClassVar[bool] = False
 
     def __init__(self, message: str, *, response_id: str | None, code: str | None = None, response: Any = None) -> None:
         super().__init__(redact(message))
         self.response_id = response_id
         self.code = code
         self.response = response
+
+
+class QuotaExceeded(ResponseFailed):
+    """The account's money is used up, or the limit that was set for it. Until that changes nothing is answered.
+
+    Codes: `insufficient_quota`, `billing_hard_limit_reached`.
+    """
+
+    is_final: ClassVar[bool] = True
+
+
+class AccountRefused(ResponseFailed):
+    """The key does not count any more, or the account is closed. Another key or another account is needed.
+
+    Codes: `invalid_api_key`, `account_deactivated`.
+    """
+
+    is_final: ClassVar[bool] = True
+
+
+class RateLimited(ResponseFailed):
+    """Too many requests or tokens in a minute. The session has waited and asked once more, where the wait was short.
+
+    Codes: `rate_limit_exceeded`, `inference_rate_limit_exceeded`.
+
+    Attributes:
+        retry_after: Seconds to wait according to the server, when it said so.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        response_id: str | None,
+        code: str | None = None,
+        response: Any = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, response_id=response_id, code=code, response=response)
+        self.retry_after = retry_after
+
+
+class ContentFiltered(ResponseFailed):
+    """The content filter let no response come about; one that it cut off is `incomplete`, and no failure.
+
+    Codes: `content_filter`, `content_policy_violation`.
+    """
+
+    is_final: ClassVar[bool] = True
+
+
+class BudgetExceeded(RealtimeError):
+    """A limit of `open_session(budget=...)` is reached: nothing new is asked for, and the session ends.
+
+    Attributes:
+        kind: `"money"`, `"tokens"`, `"minutes"` or `"turns"`.
+        spent: How much of it, so far.
+        limit: How much there was to spend.
+    """
+
+    def __init__(self, message: str, *, kind: str, spent: Any, limit: Any) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.spent = spent
+        self.limit = limit
 
 
 class AudioError(RealtimeError):

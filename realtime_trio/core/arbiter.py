@@ -11,7 +11,8 @@ cut before any of it was heard counts once.
 
 What is not obvious: while one of ours is asked for, a VAD response may come first. Ours will then be rejected; only the
 rejection tells so, and only then is it decided whether that VAD response (the *rival*) answers our items too or whether
-to ask again.
+to ask again. After a failure the reply is asked for once more: at once, when a rate limit has passed, or not at all
+where it does not pass (`core.failures`).
 """
 
 import math
@@ -33,6 +34,7 @@ from realtime_trio.events import (
 )
 
 from .actions import METADATA_KEY, Action, Ask, CancelResponse, GivenUp, OwedAgain, Settled
+from .failures import Limits
 from .floor import Floor
 from .replies import Answer, Replies, Request
 from .slot import Slot
@@ -85,6 +87,7 @@ class Arbiter:
         self._asked: _Asked | None = None
         self._guess: tuple[_Asked, Answer] | None = None  # the last that was settled by order alone
         self._slot = Slot()
+        self._limits = Limits()
         self._committed = 0  # the last commit that announces a response and got none yet
         self._committed_at = -math.inf
         self._echoes = False  # the server was seen to echo metadata
@@ -215,11 +218,12 @@ class Arbiter:
         """
         self._count += 1
         self.floor.handle(event, now)
+        self._limits.handle(event, now)
         match event:
             case ResponseCreated(response=response):
                 self._created(response, now)
             case ResponseDone(response=response):
-                self._done(response)
+                self._done(response, now)
             case Error(error=error):
                 self._refused(error, now)
             case InputAudioBufferCommitted():
@@ -260,7 +264,7 @@ class Arbiter:
 
     def _free_at(self) -> float:
         """From when on something may be asked for, as far as is known."""
-        return max(self.floor.deadline, self._slot.free_at)
+        return max(self.floor.deadline, self._slot.free_at, self._limits.until)
 
     def _created(self, response: Response, now: float) -> None:
         response_id = response.id
@@ -303,13 +307,15 @@ class Arbiter:
         if self._asked is not None and self._asked.request.may_share and self._asked.request.ready < committed:
             self._asked.rival = answer
 
-    def _done(self, response: Response) -> None:
+    def _done(self, response: Response, now: float) -> None:
         answer = self._replies.answers.get(response.id) if isinstance(response.id, str) else None
         if answer is None and response.conversation_id is None:
             return  # out of band
         self._slot.leave(response.id or None)
         if answer is not None and answer.status is None:
             answer.status = response.status if isinstance(response.status, str) else "completed"
+            if answer.status == "failed":
+                answer.is_final = not self._limits.failed(response, now)
             self._replies.judge(answer)
 
     def _refused(self, error: ErrorDetails, now: float) -> None:
@@ -326,7 +332,12 @@ class Arbiter:
             self._rejected(asked, error, now)
         elif named:
             self._asked = None
-            self._replies.move(asked.request, "refused", error=error)
+            put_off = self._limits.refused(error, now) and asked.request.state in ("asked", "recalled")
+            if put_off and not asked.request.again:
+                asked.request.again = True
+                self._replies.move(asked.request, "put off")
+            else:
+                self._replies.move(asked.request, "refused", error=error)
 
     def _rejected(self, asked: _Asked, error: ErrorDetails, now: float) -> None:
         if self._settle_by_rival(asked):

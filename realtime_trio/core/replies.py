@@ -1,8 +1,8 @@
 """What is owed, and what a response comes to for the requests that it settles.
 
 A request is owed, settled by a response, and over when that was heard. If it failed, or was cut before any of it was
-heard, the request is owed again, once. All of its states are in `core.request_states`. Who may ask, and when, is in
-`core.arbiter`, with the theory of both.
+heard, the request is owed again, once; not where the failure is of a kind that does not pass. All of its states are in
+`core.request_states`. Who may ask, and when, is in `core.arbiter`, with the theory of both.
 """
 
 import math
@@ -61,6 +61,7 @@ class Answer:
     heard: bool = False
     cut: bool = False  # interrupted here, whatever the server says became of it
     stopped: bool = False  # the program itself ended it
+    is_final: bool = False  # it failed, and asking again makes no sense
 
     @property
     def came_to_nothing(self) -> bool:
@@ -231,8 +232,8 @@ class Replies:
             reason = "failed" if answer.status == "failed" else "cancelled"
             requests, answer.requests = answer.requests, []
             for request in requests:
-                if request.again:
-                    self.move(request, "came to nothing again", reason=reason, response_id=answer.id)
+                if request.again or answer.is_final:
+                    self.move(request, "came to nothing for good", reason=reason, response_id=answer.id)
                 else:
                     request.again = True
                     self.owe_again(request, "came to nothing", answer, reason)

@@ -19,6 +19,7 @@ Trigger: TypeAlias = Literal[
     "shared",  # a response that was made for somebody else answers it as well
     "rejected",  # "already has an active response"
     "rejected for too long",
+    "put off",  # by a rate limit that passes soon
     "refused",  # any other error
     "unanswered",
     "user spoke",
@@ -27,7 +28,7 @@ Trigger: TypeAlias = Literal[
     "link lost",
     "another's",  # the response that was taken for its own by order is another's
     "came to nothing",  # the response failed, or was cut before any of it was heard
-    "came to nothing again",
+    "came to nothing for good",  # a second time, or in a way that does not pass
     "answered",
 ]
 
@@ -58,6 +59,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
     ("asked", "shared"): "settled",
     ("asked", "rejected"): "owed",
     ("asked", "rejected for too long"): "given up",
+    ("asked", "put off"): "owed",
     ("asked", "refused"): "given up",
     ("asked", "unanswered"): "given up",
     ("asked", "link lost"): "owed",
@@ -69,6 +71,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
     ("recalled", "shared"): "settled",
     ("recalled", "rejected"): "owed",
     ("recalled", "rejected for too long"): "given up",
+    ("recalled", "put off"): "owed",
     ("recalled", "refused"): "given up",
     ("recalled", "unanswered"): "given up",
     ("recalled", "link lost"): "owed",
@@ -96,7 +99,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
     # settled
     ("settled", "answered"): "over",
     ("settled", "came to nothing"): "owed",
-    ("settled", "came to nothing again"): "given up",
+    ("settled", "came to nothing for good"): "given up",
     ("settled", "another's"): "owed",
     ("settled", "refused"): "given up",  # by its own create, so what settled it is another's
     ("settled", "link lost"): "owed",

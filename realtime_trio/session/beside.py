@@ -10,11 +10,12 @@ import attrs
 
 from realtime_trio import events
 from realtime_trio.core.arbiter import METADATA_KEY
+from realtime_trio.core.failures import failure, refusal
 from realtime_trio.errors import NotAcknowledged
 
 from .calls import server_error
 from .exchanges import Request
-from .responses import Response, failure
+from .responses import Response
 
 __all__ = ["Beside"]
 
@@ -83,7 +84,7 @@ class Beside:
         """Give an error to the request it answers. Returns whether there was one."""
         asked = self._asked.pop(problem.event_id or "", None)
         if asked is not None:
-            asked.request.fail(server_error(problem))
+            asked.request.fail(refusal(problem) or server_error(problem))
         return asked is not None
 
     def retire(self) -> None:

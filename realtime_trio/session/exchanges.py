@@ -61,6 +61,8 @@ class Exchange:
             tool_calls=tuple(self.tool_calls),
             responses=tuple(self.responses),
             interruption=last.interruption if last else None,
+            incomplete_reason=last.incomplete_reason if last else None,
+            cancelled_reason=last.cancelled_reason if last else None,
         )
 
 

@@ -11,13 +11,14 @@ import msgspec
 
 from realtime_trio import events
 from realtime_trio.core.arbiter import METADATA_KEY, Arbiter, Ask, CancelResponse, GivenUp, OwedAgain, Settled
+from realtime_trio.core.failures import failure, refusal
 from realtime_trio.errors import NotAcknowledged, RealtimeError, ServerError
 
 from .beside import Beside
 from .calls import server_error
 from .exchanges import Request
 from .notices import Notice, ReplyLost
-from .responses import Response, failure
+from .responses import Response
 
 __all__ = ["Requests"]
 
@@ -150,7 +151,7 @@ class Requests:
                 wait = f"{self.beside.timeout:g} s"
                 problem = NotAcknowledged(f"the server did not answer a response.create within {wait}")
             case _ if action.error is not None:
-                problem = server_error(action.error)
+                problem = refusal(action.error) or server_error(action.error)
             case _:
                 problem = ServerError("the server kept refusing a response", code=action.reason)
         if not (request.exchanges or request.is_awaited):

@@ -13,7 +13,7 @@ import msgspec
 import trio
 
 from realtime_trio import events
-from realtime_trio.errors import ResponseFailed
+from realtime_trio.core.failures import failure
 
 from .latency import Latency, Stages
 from .promise import Promise
@@ -50,6 +50,9 @@ class Reply:
     Attributes:
         text: The words of the last response (its transcript, where it was spoken).
         status: Of the last response: `"completed"`, `"incomplete"` or `"cancelled"`.
+        incomplete_reason: Why the last response is incomplete: `"max_output_tokens"` or `"content_filter"`; None when
+            it is not.
+        cancelled_reason: Why it was cancelled: `"turn_detected"` or `"client_cancelled"`, when the server said so.
         usage: Tokens of all its responses together.
         tool_calls: Every function call on the way, in order.
         responses: Every response on the way, in order; the last one gave `text`.
@@ -62,6 +65,8 @@ class Reply:
     tool_calls: tuple[ToolCall, ...]
     responses: tuple["Response", ...]
     interruption: "Interruption | None" = None
+    incomplete_reason: str | None = None
+    cancelled_reason: str | None = None
 
 
 @attrs.define(eq=False, repr=False)
@@ -112,6 +117,20 @@ class Response:
     def status(self) -> str:
         """`"in_progress"`, `"completed"`, `"cancelled"`, `"incomplete"` or `"failed"`."""
         return self._now.status or "in_progress"
+
+    @property
+    def incomplete_reason(self) -> str | None:
+        """Why it is incomplete: `"max_output_tokens"` or `"content_filter"`; None when it is not."""
+        return self._reason if self.status == "incomplete" else None
+
+    @property
+    def cancelled_reason(self) -> str | None:
+        """Why it was cancelled: `"turn_detected"` or `"client_cancelled"`; None when it was not."""
+        return self._reason if self.status == "cancelled" else None
+
+    @property
+    def _reason(self) -> str | None:
+        return (self._now.status_details.reason or None) if self._now.status_details else None
 
     @property
     def items(self) -> tuple[events.Item, ...]:
@@ -175,7 +194,7 @@ class Response:
             The server's final value.
 
         Raises:
-            ResponseFailed: It ended with status `failed`.
+            ResponseFailed: It ended with status `failed`; of the subclass for the server's code, where there is one.
             ConnectionClosed: The link was lost before.
 
         Cancellation:
@@ -255,19 +274,6 @@ class Response:
     def _complete_tapes(self) -> None:
         for tape in (self.text_deltas, self.transcript_deltas, self.audio_chunks):
             tape.complete()
-
-
-def failure(final: events.Response) -> ResponseFailed:
-    """Make the exception for a response that ended with status `failed`."""
-    details = final.status_details or None
-    problem = (details.error or None) if details is not None else None
-    code = (problem.code or None) if problem is not None else None
-    message = (getattr(problem, "message", None) or None) if problem is not None else None
-    kind = (problem.type or None) if problem is not None else None
-    why = ": ".join(str(part) for part in (code or kind, message) if part) or "the server gave no reason"
-    return ResponseFailed(
-        f"response {final.id or ''} failed: {why}", response_id=final.id or None, code=code, response=final
-    )
 
 
 def total_usage(usages: Iterable[events.Usage | None]) -> events.Usage:
