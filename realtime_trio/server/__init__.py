@@ -4,12 +4,16 @@ It is a stand-in and says so; it is never the real model. `docs/fidelity.md` in 
 protocol itself, without I/O, is in `realtime_trio.server.protocol`.
 """
 
+from realtime_trio.server.misbehaviour import Misbehaviour
 from realtime_trio.server.protocol import RealtimeProtocol
 from realtime_trio.server.seams import (
     Brain,
     BrainRequest,
     Eavesdropper,
+    Ending,
+    Failed,
     HistoryItem,
+    Incomplete,
     Recogniser,
     Said,
     Source,
@@ -32,7 +36,11 @@ __all__ = [
     "Brain",
     "BrainRequest",
     "Eavesdropper",
+    "Ending",
+    "Failed",
     "HistoryItem",
+    "Incomplete",
+    "Misbehaviour",
     "RealtimeProtocol",
     "Recogniser",
     "Said",

@@ -11,9 +11,11 @@ from realtime_trio.server import guesses, problems
 from realtime_trio.server.audio_formats import FORMATS
 from realtime_trio.server.hearing import Hearing
 from realtime_trio.server.items import Conversation, Item, item_from_json
+from realtime_trio.server.misbehaviour import Misbehaviour
 from realtime_trio.server.outbox import Outbox, StartResponse, StopResponse
 from realtime_trio.server.responses import ResponseRun
 from realtime_trio.server.session_config import SessionConfig
+from realtime_trio.server.usage import Cache
 
 __all__ = ["MAXIMUM_RESPONSES", "Answers"]
 
@@ -34,7 +36,14 @@ class Answers:
             first, while one is in progress, and when the user has spoken since. The idle timeout counts from here.
     """
 
-    def __init__(self, outbox: Outbox, config: SessionConfig, conversation: Conversation, hearing: Hearing) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        config: SessionConfig,
+        conversation: Conversation,
+        hearing: Hearing,
+        misbehaviour: Misbehaviour,
+    ) -> None:
         self.default: ResponseRun | None = None
         self.voice_locked = False
         self.quiet_from: float | None = None
@@ -42,6 +51,10 @@ class Answers:
         self._config = config
         self._conversation = conversation
         self._hearing = hearing
+        self._misbehaviour = misbehaviour
+        self._cache = Cache()
+        self._created = 0  # responses, in the session
+        self._asked = 0  # by the client, for responses that write to the conversation
         self._runs: dict[str, ResponseRun] = {}
         self._requests_left = _REQUEST_LIMIT
         self._tokens_left = _TOKEN_LIMIT
@@ -54,6 +67,21 @@ class Answers:
     def find(self, response_id: str) -> ResponseRun | None:
         """Find a response in progress."""
         return self._runs.get(response_id)
+
+    def request(self, overrides: dict[str, Any]) -> None:
+        """Begin a response by the client's wish.
+
+        Args:
+            overrides: The `response` of the `response.create`, of the right shape.
+
+        Raises:
+            Problem: It cannot begin. Nothing was changed.
+        """
+        if overrides.get("conversation") != "none":
+            self._asked += 1
+            if self._asked in self._misbehaviour.rejected_creates:
+                raise problems.active_response(self.default.id if self.default else self._outbox.new_id("resp"))
+        self.create(overrides)
 
     def create(self, overrides: dict[str, Any]) -> None:
         """Begin a response.
@@ -78,21 +106,24 @@ class Answers:
             context=context,
             settings=settings,
             overrides=overrides,
+            cache=self._cache,
             known=self._conversation.inserted,
+            other_order=self._misbehaviour.other_order,
         )
         self._runs[run.id] = run
+        self._created += 1
         if not out_of_band:
             self.default = run
             self.quiet_from = None
         run.begin()
-        if not guesses.RATE_LIMITS_AFTER_DONE:
+        if not self._limits_last:
             self._tell_limits(None)
         if own_input is not None:
             for item in context:
                 if item not in self._conversation:  # nobody has heard it
                     self._hearing.begin(item, None)
         hear_first = tuple(item.id for item in context if item.id in self._hearing.pending)
-        self._outbox.do(StartResponse(run.id, run.modality, run.voice, run.speed, hear_first))
+        self._outbox.do(StartResponse(run.id, run.modality, run.voice, run.speed, hear_first, number=self._created))
 
     def _context(self, given: list[dict[str, Any]]) -> list[Item]:
         context = []
@@ -134,13 +165,18 @@ class Answers:
         if self.default is run:
             self.default = None
             self.quiet_from = now + run.audio_ms / 1000
-        if guesses.RATE_LIMITS_AFTER_DONE:
+            self._hearing.answered()
+        if self._limits_last:
             self._tell_limits(run)
 
     def playback_ended(self, now: float) -> None:
         """Take it that nothing is played any more: the client has cut the sound that was."""
         if self.quiet_from is not None:
             self.quiet_from = min(self.quiet_from, now)
+
+    @property
+    def _limits_last(self) -> bool:
+        return guesses.RATE_LIMITS_AFTER_DONE is not self._misbehaviour.other_order
 
     def _tell_limits(self, run: ResponseRun | None) -> None:
         self._tokens_left = max(0, self._tokens_left - (run.total_tokens if run else 0))

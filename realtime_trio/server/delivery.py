@@ -10,7 +10,7 @@ import trio
 
 from realtime_trio.server.outbox import StartResponse
 from realtime_trio.server.protocol import RealtimeProtocol
-from realtime_trio.server.seams import SAMPLE_RATE, SpokenWord, ToolCall, Utterance, Voice
+from realtime_trio.server.seams import SAMPLE_RATE, Failed, Incomplete, SpokenWord, ToolCall, Utterance, Voice
 
 __all__ = ["CHUNK_MS", "Delivery"]
 
@@ -35,6 +35,7 @@ class Delivery:
         speed: float,
         flush: Callable[[], None],
         room: Callable[[], Awaitable[None]],
+        words_late: bool = False,
     ) -> None:
         """Prepare.
 
@@ -45,6 +46,7 @@ class Delivery:
             speed: How many times faster than real time.
             flush: Sends what the protocol made of a piece.
             room: Waits while too much is on its way to the client.
+            words_late: Whether words go after the chunk of sound in which they begin, instead of before it.
         """
         self._protocol = protocol
         self._start = start
@@ -52,6 +54,7 @@ class Delivery:
         self._speed = speed
         self._flush = flush
         self._room = room
+        self._words_late = words_late
         self._due = trio.current_time()
 
     async def deliver(self, piece: Utterance) -> bool:
@@ -69,10 +72,14 @@ class Delivery:
         await trio.lowlevel.checkpoint()  # also for a brain that gives empty texts for ever
         if isinstance(piece, ToolCall):
             return self._done(self._protocol.response_call(self._start.response_id, piece, trio.current_time()))
+        if isinstance(piece, (Failed, Incomplete)):
+            self._protocol.response_ended(self._start.response_id, piece, trio.current_time())
+            self._flush()
+            return False
         if isinstance(piece, str):
             return await (self._speak(piece) if self._start.modality == "audio" else self._write(piece))
         if not isinstance(piece, bytes):
-            raise TypeError(f"a brain gives str, bytes or ToolCall, not {type(piece).__name__}")
+            raise TypeError(f"a brain gives str, bytes, ToolCall, Failed or Incomplete, not {type(piece).__name__}")
         if self._start.modality == "text":
             raise TypeError("this response is a text response; the brain gave sound for it")
         return await self._play(piece, ())
@@ -89,21 +96,28 @@ class Delivery:
         return await self._play(speech.pcm, speech.words)
 
     async def _play(self, pcm: bytes, words: tuple[SpokenWord, ...]) -> bool:
-        """Send sound in chunks; each word goes before the chunk in which it begins."""
+        """Send sound in chunks; each word goes before the chunk in which it begins, or after it."""
         told = 0
         for start in range(0, len(pcm) // 2 * 2, _CHUNK_BYTES):
             chunk = pcm[start : start + _CHUNK_BYTES]
             chunk = chunk[: len(chunk) // 2 * 2]
             await self._pace(len(chunk) / 2 / SAMPLE_RATE)
+            sent = start // 2
+            if self._words_late:
+                if not self._sound(chunk):
+                    return False
+                sent += len(chunk) // 2
             end = (start + len(chunk)) // 2
             while told < len(words) and words[told].start < end:
-                if not self._tell(words[told], words[told].start - start // 2):
+                if not self._tell(words[told], words[told].start - sent):
                     return False
                 told += 1
-            going_on = self._protocol.response_audio(self._start.response_id, chunk, trio.current_time())
-            if not self._done(going_on):
+            if not self._words_late and not self._sound(chunk):
                 return False
         return all(self._tell(word, 0) for word in words[told:])
+
+    def _sound(self, chunk: bytes) -> bool:
+        return self._done(self._protocol.response_audio(self._start.response_id, chunk, trio.current_time()))
 
     def _tell(self, word: SpokenWord, ahead: int) -> bool:
         now = trio.current_time()

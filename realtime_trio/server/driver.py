@@ -22,7 +22,8 @@ import trio
 from realtime_trio import events
 from realtime_trio.errors import AudioError, ConnectionClosed, InternalError, RemoteProtocolError
 from realtime_trio.server.delivery import Delivery
-from realtime_trio.server.outbox import Close, Overhear, Recognise, StartResponse, StopResponse
+from realtime_trio.server.misbehaviour import GOOD_BEHAVIOUR, GOODBYE, Misbehaviour, close, cut_off
+from realtime_trio.server.outbox import Close, Overhear, Recognise, StartResponse, StopResponse, TellLater
 from realtime_trio.server.protocol import RealtimeProtocol
 from realtime_trio.server.seams import Brain, BrainRequest, Eavesdropper, Recogniser, Voice
 from realtime_trio.transport import MessageStream
@@ -35,9 +36,6 @@ _logger = logging.getLogger("realtime_trio.server")
 
 _MOST_QUEUED = 4 * 2**20
 """Characters on their way to a client that does not take them; then nothing more is read or said."""
-
-_BRAIN_GOODBYE = 1.0
-"""Seconds that a brain has to clean up when its response ends early."""
 
 
 class SessionDriver:
@@ -52,6 +50,7 @@ class SessionDriver:
         voice: Voice,
         recogniser: Recogniser | None,
         speed: float,
+        misbehaviour: Misbehaviour = GOOD_BEHAVIOUR,
     ) -> None:
         """Prepare; `run` does it.
 
@@ -62,6 +61,7 @@ class SessionDriver:
             voice: Speaks.
             recogniser: Hears; None when nobody does.
             speed: How many times faster than real time audio is sent.
+            misbehaviour: What goes wrong on purpose.
         """
         self._link = link
         self._protocol = protocol
@@ -69,6 +69,7 @@ class SessionDriver:
         self._voice = voice
         self._recogniser = recogniser
         self._speed = speed
+        self._misbehaviour = misbehaviour
         self._outgoing: deque[str | Close] = deque()
         self._queued = 0
         self._more = trio.Event()  # something to send
@@ -158,6 +159,8 @@ class SessionDriver:
                     self._begin(self._hear, effect)
                 case Overhear():
                     self._begin(self._overhear, effect)
+                case TellLater():
+                    self._begin(self._tell_later, effect)
                 case Close():
                     self._put(effect)
         self._alarm.deadline = self._protocol.deadline
@@ -188,25 +191,36 @@ class SessionDriver:
                 _log("The brain or the voice failed; the response ends with status 'failed'.", error)
                 self._protocol.response_failed(start.response_id, _words(error), trio.current_time())
             else:
+                self._protocol.response_said(start.response_id)
+                if self._misbehaviour.done_delay_s:
+                    self._flush()
+                    await trio.sleep(self._misbehaviour.done_delay_s)
                 self._protocol.response_finished(start.response_id, trio.current_time())
             self._flush()
 
     async def _answer(self, start: StartResponse, request: BrainRequest) -> None:
         delivery = Delivery(
-            self._protocol, start, voice=self._voice, speed=self._speed, flush=self._flush, room=self._room
+            self._protocol,
+            start,
+            voice=self._voice,
+            speed=self._speed,
+            flush=self._flush,
+            room=self._room,
+            words_late=self._misbehaviour.other_order,
         )
         pieces = self._brain(request)
         if isinstance(pieces, Coroutine):
             pieces.close()  # else it warns, somewhere else, that it was never awaited
             raise TypeError("the brain is a plain async function: it has to be an async generator function, with yield")
+        ending = self._misbehaviour.ending(start.number, request)
+        pieces = pieces if ending is None else cut_off(pieces, ending)
         try:
             async for piece in pieces:
                 if not await delivery.deliver(piece):
                     break
         finally:
-            if (aclose := getattr(pieces, "aclose", None)) is not None:
-                with trio.move_on_after(_BRAIN_GOODBYE, shield=True):
-                    await aclose()
+            with trio.move_on_after(GOODBYE, shield=True):
+                await close(pieces)
 
     @trio.lowlevel.enable_ki_protection
     async def _hear(self, wanted: Recognise) -> None:
@@ -222,6 +236,12 @@ class SessionDriver:
         self._protocol.heard(wanted.item_id, transcript, problem)
         self._heard.set()
         self._heard = trio.Event()
+        self._flush()
+
+    @trio.lowlevel.enable_ki_protection
+    async def _tell_later(self, wanted: TellLater) -> None:
+        await trio.sleep(wanted.seconds)
+        self._protocol.tell_transcript(wanted.item_id)
         self._flush()
 
     @trio.lowlevel.enable_ki_protection

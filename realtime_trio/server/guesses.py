@@ -8,6 +8,7 @@ __all__ = [
     "AUDIO_MS_PER_TOKEN_ASSISTANT",
     "AUDIO_MS_PER_TOKEN_USER",
     "BUFFER_FULL_CODE",
+    "CACHE_STEP_TOKENS",
     "CANCELLED_ITEM_STATUS",
     "CHARACTERS_PER_TOKEN",
     "CONVERSATION_CREATED",
@@ -17,8 +18,12 @@ __all__ = [
     "DEFAULT_VOICE",
     "DELETE_ERROR_ECHOES_EVENT_ID",
     "DUPLICATE_ITEM_CODE",
+    "DURATION_MODELS",
+    "FAILED_AT_ONCE_IS_FREE",
+    "FAILURES",
     "FAR_FIELD_REDUCTION",
     "IDLE_VAD_BUFFER_SECONDS",
+    "IMAGE_TOKENS",
     "ITEM_DONE_FIRST",
     "LOCKED_PARAMETER_CODE",
     "MAXIMUM_ITEM_ID_LENGTH",
@@ -131,6 +136,32 @@ AUDIO_MS_PER_TOKEN_USER = 100
 
 AUDIO_MS_PER_TOKEN_ASSISTANT = 50
 """How the assistant's sound is counted."""
+
+IMAGE_TOKENS = {"low": 85, "high": 765}
+"""How a picture is counted, by its `detail`: its size does not matter here."""
+
+CACHE_STEP_TOKENS = 64
+"""Cached tokens come in multiples of this, for each kind: the published examples show such numbers."""
+
+FAILED_AT_ONCE_IS_FREE = True
+"""Whether the usage of a response that failed before it said anything is zero; seen by others."""
+
+DURATION_MODELS = ("whisper-1", "gpt-realtime-whisper")
+"""Transcription models whose usage is told in seconds; the others' is told in tokens."""
+
+FAILURES = {
+    "insufficient_quota": (
+        "insufficient_quota",
+        "You exceeded your current quota, please check your plan and billing details.",
+    ),
+    "rate_limit_exceeded": ("tokens", "Rate limit reached on tokens per min. Please try again later."),
+    "inference_rate_limit_exceeded": (
+        "invalid_request_error",
+        "Inference rate limit exceeded. Please try again later.",
+    ),
+    "server_error": ("server_error", "The server had an error while processing your request. Sorry about that!"),
+}
+"""Type and words of the error of a failed response, by its code; the codes were seen, not all of the rest was."""
 
 MAXIMUM_ITEM_ID_LENGTH = 32
 """The longest item id that a client may choose; remembered, not documented."""

@@ -8,13 +8,16 @@ import math
 from realtime_trio import events
 from realtime_trio.server import guesses
 from realtime_trio.server.items import Item, Part, text_tokens
-from realtime_trio.server.outbox import Outbox, Recognise
+from realtime_trio.server.misbehaviour import Misbehaviour
+from realtime_trio.server.outbox import Outbox, Recognise, TellLater
 from realtime_trio.server.seams import Transcript
 
 __all__ = ["Hearing"]
 
-_SECONDS_MODEL = "whisper-1"
-"""The model that is billed by the second and tells its transcript in one piece."""
+_WHOLE_MODEL = "whisper-1"
+"""The model that tells its transcript in one piece."""
+
+_TEST_FAILURE = "The transcription of this item failed, as this server was asked to let it."
 
 
 class Hearing:
@@ -24,9 +27,13 @@ class Hearing:
         pending: Items that the recogniser has not reported on, by id.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, misbehaviour: Misbehaviour) -> None:
         self.pending: dict[str, Item] = {}
         self._outbox = outbox
+        self._misbehaviour = misbehaviour
+        self._late: dict[str, list[events.ServerEvent]] = {}  # by item: what the client is to be told later
+        self._unanswered: list[str] = []  # the items of those that wait for the answer first
+        self._told = 0
         self._models: dict[str, str] = {}  # by item: the model that the client asked for when it was committed
 
     def begin(self, item: Item, model: str | None, known: Transcript | None = None) -> None:
@@ -52,6 +59,7 @@ class Hearing:
         """Want to hear no more of an item, because it was deleted: no transcript of it will be told."""
         self.pending.pop(item.id, None)
         self._models.pop(item.id, None)
+        self._late.pop(item.id, None)
 
     def heard(self, item_id: str, transcript: Transcript | None, problem: str) -> None:
         """Take the recogniser's report on an item, and tell the client if it wants to know.
@@ -69,45 +77,72 @@ class Hearing:
         model = self._models.pop(item_id, None)
         if model is None:
             return
+        self._told += 1
+        if transcript is not None and self._told in self._misbehaviour.failed_transcripts:
+            transcript, problem = None, _TEST_FAILURE
         if transcript is None:
-            self._outbox.send(
-                events.ConversationItemInputAudioTranscriptionFailed(
-                    event_id=self._outbox.event_id(),
-                    item_id=item_id,
-                    content_index=0,
-                    error=events.TranscriptionError(
-                        type="server_error", code=guesses.NO_RECOGNISER_CODE, message=problem, param=None
-                    ),
-                )
-            )
-            return
-        sound.transcript = transcript.text
-        self._tell(item_id, sound, transcript.text, model)
+            told = [self._failure(item_id, problem)]
+        else:
+            sound.transcript = transcript.text
+            told = self._telling(item_id, sound, transcript.text, model)
+        self._tell(item_id, told)
 
-    def _tell(self, item_id: str, sound: Part, text: str, model: str) -> None:
-        words = text.split(" ")
-        pieces = [text] if model == _SECONDS_MODEL else [words[0], *(" " + word for word in words[1:])]
-        for piece in filter(None, pieces):
-            self._outbox.send(
-                events.ConversationItemInputAudioTranscriptionDelta(
-                    event_id=self._outbox.event_id(), item_id=item_id, content_index=0, delta=piece
-                )
-            )
-        self._outbox.send(
-            events.ConversationItemInputAudioTranscriptionCompleted(
-                event_id=self._outbox.event_id(),
-                item_id=item_id,
-                content_index=0,
-                transcript=text,
-                usage=_usage(sound, text, model),
-            )
+    def _failure(self, item_id: str, problem: str) -> events.ServerEvent:
+        error = events.TranscriptionError(
+            type="server_error", code=guesses.NO_RECOGNISER_CODE, message=problem, param=None
         )
+        return events.ConversationItemInputAudioTranscriptionFailed(
+            event_id=self._outbox.event_id(), item_id=item_id, content_index=0, error=error
+        )
+
+    def _telling(self, item_id: str, sound: Part, text: str, model: str) -> list[events.ServerEvent]:
+        words = text.split(" ")
+        pieces = [text] if model == _WHOLE_MODEL else [words[0], *(" " + word for word in words[1:])]
+        told: list[events.ServerEvent] = [
+            events.ConversationItemInputAudioTranscriptionDelta(
+                event_id=self._outbox.event_id(), item_id=item_id, content_index=0, delta=piece
+            )
+            for piece in filter(None, pieces)
+        ]
+        completed = events.ConversationItemInputAudioTranscriptionCompleted(
+            event_id=self._outbox.event_id(),
+            item_id=item_id,
+            content_index=0,
+            transcript=text,
+            usage=_usage(sound, text, model),
+        )
+        return [*told, completed]
+
+    # ---- when it is told ----
+
+    def _tell(self, item_id: str, told: list[events.ServerEvent]) -> None:
+        """Tell the client now, or later in a session whose transcripts are late."""
+        if self._misbehaviour.transcript_after_answer:
+            self._late[item_id] = told
+            self._unanswered.append(item_id)
+        elif self._misbehaviour.transcript_delay_s:
+            self._late[item_id] = told
+            self._outbox.do(TellLater(item_id, self._misbehaviour.transcript_delay_s))
+        else:
+            for event in told:
+                self._outbox.send(event)
+
+    def answered(self) -> None:
+        """Take it that a response of the conversation is over."""
+        for item_id in self._unanswered:
+            self._outbox.do(TellLater(item_id, self._misbehaviour.transcript_delay_s))
+        self._unanswered.clear()
+
+    def tell(self, item_id: str) -> None:
+        """Tell what was held back about an item, unless it was deleted since."""
+        for event in self._late.pop(item_id, ()):
+            self._outbox.send(event)
 
 
 def _usage(sound: Part, text: str, model: str) -> events.TranscriptionUsage:
-    if model == _SECONDS_MODEL:
+    if model in guesses.DURATION_MODELS:
         return events.DurationUsage(seconds=math.ceil(sound.milliseconds / 1000))
-    audio_tokens = sound.tokens()[1]
+    audio_tokens = sound.tokens().audio
     return events.TokenUsage(
         input_tokens=audio_tokens,
         output_tokens=text_tokens(text),

@@ -15,9 +15,26 @@ from realtime_trio.server.audio_formats import FORMATS, WireFormat
 from realtime_trio.server.checks import decode_audio
 from realtime_trio.server.seams import HistoryItem, Said, SpokenWord, ToolAnswered, ToolCalled, Transcript
 
-__all__ = ["Conversation", "Item", "Part", "history", "item_from_json", "text_tokens"]
+__all__ = ["Conversation", "Item", "Part", "Tokens", "history", "item_from_json", "text_tokens"]
 
 Role = Literal["user", "assistant", "system"]
+
+
+@attrs.frozen
+class Tokens:
+    """Tokens by kind."""
+
+    text: int = 0
+    audio: int = 0
+    image: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.text + self.audio + self.image
+
+    def __add__(self, other: "Tokens") -> "Tokens":
+        return Tokens(self.text + other.text, self.audio + other.audio, self.image + other.image)
 
 
 def text_tokens(text: str) -> int:
@@ -83,14 +100,16 @@ class Part:
                 transcript = events.UNSET if self.transcript is None else self.transcript
                 return events.OutputAudio(transcript=transcript, audio=audio)
 
-    def tokens(self) -> tuple[int, int]:
-        """Count text tokens and audio tokens."""
+    def tokens(self) -> Tokens:
+        """Count it in tokens."""
         if self.type in ("input_text", "output_text"):
-            return text_tokens(self.text), 0
+            return Tokens(text=text_tokens(self.text))
+        if self.type == "input_image":
+            return Tokens(image=guesses.IMAGE_TOKENS["low" if self.image.get("detail") == "low" else "high"])
         user = self.type == "input_audio"
         ms_per_token = guesses.AUDIO_MS_PER_TOKEN_USER if user else guesses.AUDIO_MS_PER_TOKEN_ASSISTANT
         spoken = 0 if user else text_tokens(self.transcript or "")
-        return spoken, math.ceil(self.milliseconds / ms_per_token)
+        return Tokens(text=spoken, audio=math.ceil(self.milliseconds / ms_per_token))
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -146,15 +165,11 @@ class Item:
             arguments=self.arguments,
         )
 
-    def tokens(self) -> tuple[int, int]:
-        """Count text tokens and audio tokens."""
+    def tokens(self) -> Tokens:
+        """Count it in tokens."""
         if self.type != "message":
-            return text_tokens(self.name) + text_tokens(self.arguments) + text_tokens(self.output), 0
-        text = audio = 0
-        for part in self.parts:
-            part_text, part_audio = part.tokens()
-            text, audio = text + part_text, audio + part_audio
-        return text, audio
+            return Tokens(text=text_tokens(self.name) + text_tokens(self.arguments) + text_tokens(self.output))
+        return sum((part.tokens() for part in self.parts), Tokens())
 
     def truncate(self, content_index: int, audio_end_ms: int) -> None:
         """Cut the assistant's sound, and take its transcript away: nobody can tell which words were left.

@@ -13,7 +13,18 @@ import attrs
 from realtime_trio import events
 from realtime_trio.server.problems import Problem
 
-__all__ = ["Close", "Effect", "NewId", "Outbox", "Overhear", "Recognise", "StartResponse", "StopResponse", "random_ids"]
+__all__ = [
+    "Close",
+    "Effect",
+    "NewId",
+    "Outbox",
+    "Overhear",
+    "Recognise",
+    "StartResponse",
+    "StopResponse",
+    "TellLater",
+    "random_ids",
+]
 
 _LONGEST_EVENT_ID = 512
 
@@ -38,6 +49,7 @@ class StartResponse:
         voice: The voice in force.
         speed: How fast it speaks.
         hear_first: Items whose recognition is still under way and that belong to the context.
+        number: Which of the session's responses it is, from 1.
     """
 
     response_id: str
@@ -45,6 +57,7 @@ class StartResponse:
     voice: str
     speed: float
     hear_first: tuple[str, ...]
+    number: int = 1
 
 
 @attrs.frozen
@@ -63,6 +76,14 @@ class Recognise:
 
 
 @attrs.frozen
+class TellLater:
+    """Call the protocol's `tell_transcript` after that many seconds: the session is one whose transcripts are late."""
+
+    item_id: str
+    seconds: float
+
+
+@attrs.frozen
 class Overhear:
     """Have the recogniser hear what a user has said so far; hand the result to the protocol's `overheard`."""
 
@@ -78,7 +99,7 @@ class Close:
     reason: str
 
 
-Effect: TypeAlias = StartResponse | StopResponse | Recognise | Overhear | Close
+Effect: TypeAlias = StartResponse | StopResponse | Recognise | Overhear | TellLater | Close
 
 
 class Outbox:

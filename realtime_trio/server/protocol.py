@@ -24,9 +24,10 @@ from realtime_trio.server.audio_formats import FORMATS
 from realtime_trio.server.checks import decode_audio
 from realtime_trio.server.hearing import Hearing
 from realtime_trio.server.items import Conversation, Item, item_from_json
+from realtime_trio.server.misbehaviour import GOOD_BEHAVIOUR, Misbehaviour
 from realtime_trio.server.outbox import Close, Effect, NewId, Outbox, random_ids
 from realtime_trio.server.problems import Problem
-from realtime_trio.server.seams import BrainRequest, SpokenWord, ToolCall, Transcript, TurnDetector
+from realtime_trio.server.seams import BrainRequest, Ending, Failed, SpokenWord, ToolCall, Transcript, TurnDetector
 from realtime_trio.server.session_config import Kind, SessionConfig
 from realtime_trio.server.shapes import check_client_event
 from realtime_trio.server.turns import Turns
@@ -50,6 +51,7 @@ class RealtimeProtocol:
         kind: Kind = "realtime",
         unix_time: int = 0,
         new_id: NewId | None = None,
+        misbehaviour: Misbehaviour = GOOD_BEHAVIOUR,
     ) -> None:
         """Prepare a session; `open` begins it.
 
@@ -60,6 +62,7 @@ class RealtimeProtocol:
             kind: What the session is for.
             unix_time: The time of day, for `expires_at`.
             new_id: Makes ids; unique ones by default.
+            misbehaviour: What goes wrong on purpose, as far as it takes neither time nor a brain: that is the driver's.
         """
         self._outbox = Outbox(new_id or random_ids())
         self._expires = now + guesses.SESSION_SECONDS
@@ -70,8 +73,8 @@ class RealtimeProtocol:
             expires_at=unix_time + guesses.SESSION_SECONDS,
         )
         self._conversation = Conversation(self._outbox.new_id("conv"))
-        self._hearing = Hearing(self._outbox)
-        self._answers = Answers(self._outbox, self._config, self._conversation, self._hearing)
+        self._hearing = Hearing(self._outbox, misbehaviour)
+        self._answers = Answers(self._outbox, self._config, self._conversation, self._hearing, misbehaviour)
         self._turns = Turns(
             self._outbox,
             self._config,
@@ -155,6 +158,10 @@ class RealtimeProtocol:
         """
         self._hearing.heard(item_id, transcript, problem)
 
+    def tell_transcript(self, item_id: str) -> None:
+        """Tell a transcript that was held back, as the effect `TellLater` asks."""
+        self._hearing.tell(item_id)
+
     def overheard(self, pause: int, transcript: Transcript | None, now: float) -> None:
         """Take the recogniser's answer about a turn that may go on.
 
@@ -227,12 +234,22 @@ class RealtimeProtocol:
             run.end("completed")
             self._settle(response_id, now)
 
-    def response_failed(self, response_id: str, message: str, now: float) -> None:
-        """End a response: its brain or its voice failed."""
+    def response_said(self, response_id: str) -> None:
+        """Close a response's last item, with its end still to come."""
         run = self._answers.find(response_id)
         if run is not None:
-            run.end("failed", {"error": {"type": "server_error", "code": "server_error", "message": message}})
+            run.say_no_more()
+
+    def response_ended(self, response_id: str, ending: Ending, now: float) -> None:
+        """End a response badly."""
+        run = self._answers.find(response_id)
+        if run is not None:
+            run.end_badly(ending)
             self._settle(response_id, now)
+
+    def response_failed(self, response_id: str, message: str, now: float) -> None:
+        """End a response: its brain or its voice failed."""
+        self.response_ended(response_id, Failed(message=message), now)
 
     def _settle(self, response_id: str, now: float) -> None:
         run = self._answers.find(response_id)
@@ -255,7 +272,7 @@ class RealtimeProtocol:
             case "input_audio_buffer.clear":
                 self._turns.clear()
             case "response.create":
-                self._answers.create(event.get("response") or {})
+                self._answers.request(event.get("response") or {})
             case "response.cancel":
                 self._answers.cancel(event.get("response_id"), now)
             case "output_audio_buffer.clear":

@@ -17,9 +17,10 @@ import msgspec
 from realtime_trio import events
 from realtime_trio.server import guesses
 from realtime_trio.server.audio_formats import FORMATS
-from realtime_trio.server.items import Conversation, Item, Part, history, text_tokens
+from realtime_trio.server.items import Conversation, Item, Part, Tokens, history, text_tokens
 from realtime_trio.server.outbox import Outbox
-from realtime_trio.server.seams import BrainRequest, SpokenWord, ToolCall, ToolSpec
+from realtime_trio.server.seams import BrainRequest, Ending, Incomplete, SpokenWord, ToolCall, ToolSpec
+from realtime_trio.server.usage import Cache, count_input, nothing, usage
 
 __all__ = ["ResponseRun"]
 
@@ -47,7 +48,9 @@ class ResponseRun:
         context: list[Item],
         settings: dict[str, Any],
         overrides: dict[str, Any],
+        cache: Cache,
         known: int = 0,
+        other_order: bool = False,
     ) -> None:
         self.id = outbox.new_id("resp")
         self.conversation = conversation
@@ -57,6 +60,8 @@ class ResponseRun:
         self._settings = settings
         self._overrides = overrides
         self._known = known
+        self._cache = cache
+        self._other_order = other_order
         self._outbox = outbox
         self._format = FORMATS[settings["output"]["format"]["type"]]
         self._items: list[Item] = []
@@ -130,6 +135,20 @@ class ResponseRun:
         self._details = None if status == "completed" and not details else {"type": status, **(details or {})}
         self._usage = self._count()
         self._outbox.send(events.ResponseDone(event_id=self._outbox.event_id(), response=self.wire()))
+
+    def end_badly(self, ending: Ending) -> None:
+        """End as the brain, or who misbehaves in its place, wants."""
+        if isinstance(ending, Incomplete):
+            self.end("incomplete", {"reason": ending.reason})
+            return
+        kind, message = guesses.FAILURES.get(ending.code, guesses.FAILURES["server_error"])
+        error = {"type": ending.type or kind, "code": ending.code, "message": ending.message or message}
+        self.end("failed", {"error": error})
+
+    def say_no_more(self) -> None:
+        """Close what is open: only `response.done` is missing."""
+        if not self.ended:
+            self._close_item("completed")
 
     def wire(self) -> events.Response:
         """Tell the response as a value of the wire, as it stands now."""
@@ -292,7 +311,7 @@ class ResponseRun:
         ]
         if self.conversation is not None and item in self.conversation:
             done.insert(
-                0 if guesses.ITEM_DONE_FIRST else 1,
+                0 if guesses.ITEM_DONE_FIRST is not self._other_order else 1,
                 events.ConversationItemDone(
                     event_id=self._outbox.event_id(),
                     item=item.wire(),
@@ -317,8 +336,9 @@ class ResponseRun:
         if part.type == "output_text":
             yield self._part_event(events.ResponseOutputTextDone, item, text=part.text)
         else:
-            yield self._part_event(events.ResponseOutputAudioDone, item)
-            yield self._part_event(events.ResponseOutputAudioTranscriptDone, item, transcript=part.transcript or "")
+            sound = self._part_event(events.ResponseOutputAudioDone, item)
+            words = self._part_event(events.ResponseOutputAudioTranscriptDone, item, transcript=part.transcript or "")
+            yield from (words, sound) if self._other_order else (sound, words)
         yield self._part_event(events.ResponseContentPartDone, item, part=_event_part(part, whole=True))
 
     # ---- counting ----
@@ -328,34 +348,21 @@ class ResponseRun:
         limit = self._settings["max_output_tokens"]
         if limit == "inf":
             return True
-        used = sum(sum(item.tokens()) for item in self._items)
+        used = self._output_tokens().total
         if used + text_tokens(text) + ms / guesses.AUDIO_MS_PER_TOKEN_ASSISTANT <= limit:
             return True
         self.end("incomplete", {"reason": "max_output_tokens"})
         return False
 
+    def _output_tokens(self) -> Tokens:
+        return sum((item.tokens() for item in self._items), Tokens())
+
     def _count(self) -> events.Usage:
-        text = text_tokens(self._settings["instructions"])
-        text += sum(text_tokens(json.dumps(tool)) for tool in self._settings["tools"])
-        audio = 0
-        for item in self.context:
-            item_text, item_audio = item.tokens()
-            text, audio = text + item_text, audio + item_audio
-        out_text = sum(item.tokens()[0] for item in self._items)
-        out_audio = sum(item.tokens()[1] for item in self._items)
-        return events.Usage(
-            total_tokens=text + audio + out_text + out_audio,
-            input_tokens=text + audio,
-            output_tokens=out_text + out_audio,
-            input_token_details=events.InputTokenDetails(
-                text_tokens=text,
-                audio_tokens=audio,
-                image_tokens=0,
-                cached_tokens=0,
-                cached_tokens_details=events.CachedTokenDetails(text_tokens=0, audio_tokens=0, image_tokens=0),
-            ),
-            output_token_details=events.OutputTokenDetails(text_tokens=out_text, audio_tokens=out_audio),
-        )
+        if self.status == "failed" and not self._items and guesses.FAILED_AT_ONCE_IS_FREE:
+            return nothing()
+        given = count_input(self._settings["instructions"], self._settings["tools"], self.context)
+        cached = self._cache.use(given, keep=self.conversation is not None)
+        return usage(given.tokens, cached, self._output_tokens())
 
 
 def _refuse_surrogates(text: str) -> None:

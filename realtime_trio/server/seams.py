@@ -19,7 +19,10 @@ __all__ = [
     "Brain",
     "BrainRequest",
     "Eavesdropper",
+    "Ending",
+    "Failed",
     "HistoryItem",
+    "Incomplete",
     "Recogniser",
     "Said",
     "Source",
@@ -312,8 +315,44 @@ class ToolCall:
     arguments: Mapping[str, Any] | str = attrs.field(factory=dict)
 
 
-Utterance: TypeAlias = str | bytes | ToolCall
-"""What a brain yields: text to say (about a sentence, joined as it stands), sound to play, or a tool call."""
+@attrs.frozen(kw_only=True)
+class Failed:
+    """The response fails: `response.done` has the status `failed` and this error.
+
+    Attributes:
+        code: The error's code, for example `insufficient_quota`, `rate_limit_exceeded` or `server_error`.
+        type: The error's type; None for the one that goes with the code.
+        message: The error's words; None for those that go with the code.
+        after_words: Where `Misbehaviour` ends a response: how many words of its answer come first.
+    """
+
+    code: str = "server_error"
+    type: str | None = None
+    message: str | None = None
+    after_words: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+
+
+@attrs.frozen(kw_only=True)
+class Incomplete:
+    """The response is cut off: `response.done` has the status `incomplete` and this reason.
+
+    Attributes:
+        reason: `content_filter` or `max_output_tokens`.
+        after_words: Where `Misbehaviour` ends a response: how many words of its answer come first.
+    """
+
+    reason: Literal["content_filter", "max_output_tokens"] = attrs.field(
+        default="content_filter", validator=attrs.validators.in_(("content_filter", "max_output_tokens"))
+    )
+    after_words: int = attrs.field(default=4, validator=attrs.validators.ge(0))
+
+
+Ending: TypeAlias = Failed | Incomplete
+"""How a response ends, when it does not end well."""
+
+Utterance: TypeAlias = str | bytes | ToolCall | Ending
+"""What a brain yields: text to say (about a sentence, joined as it stands), sound to play, a tool call, or a bad end,
+which is the last that the response says."""
 
 Brain: TypeAlias = Callable[[BrainRequest], AsyncIterator[Utterance]]
 """Answers a conversation: an async generator function. The server closes the generator when the response ends early."""

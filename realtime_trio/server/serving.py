@@ -21,6 +21,7 @@ from realtime_trio.server.admission import PATH, Admission, subprotocol
 from realtime_trio.server.brain import RulesBrain
 from realtime_trio.server.driver import SessionDriver
 from realtime_trio.server.fittings import choose_fittings
+from realtime_trio.server.misbehaviour import GOOD_BEHAVIOUR, Misbehaviour
 from realtime_trio.server.protocol import RealtimeProtocol
 from realtime_trio.server.seams import Brain, Recogniser, Source, SpokenWord, TurnDetector, Voice
 from realtime_trio.server.turn_detection import EnergyTurnDetector
@@ -44,6 +45,7 @@ class _Fittings:
     turn_detector: Callable[[], TurnDetector]
     speed: float
     admission: Admission
+    misbehaviour: Misbehaviour
     sessions: set[RealtimeProtocol] = attrs.field(factory=set, eq=False)
 
 
@@ -129,6 +131,7 @@ async def open_server(
     speed: float = 4.0,
     api_key: str | None = None,
     origins: Collection[str] = (),
+    misbehaviour: Misbehaviour = GOOD_BEHAVIOUR,
 ) -> AsyncGenerator[Server]:
     """Run an offline server for as long as the block lasts.
 
@@ -146,6 +149,7 @@ async def open_server(
             its first words are heard; with 1 it is still being generated while its last ones are.
         api_key: A key that clients must show. By default any will do, and none.
         origins: Web origins whose pages may connect, `"*"` for all; none by default.
+        misbehaviour: What goes wrong, or comes late, in each session; nothing by default.
 
     Yields:
         The server, ready.
@@ -173,6 +177,7 @@ async def open_server(
             turn_detector=turn_detector,
             speed=speed,
             admission=Admission(api_key=api_key, origins=frozenset(origins)),
+            misbehaviour=misbehaviour,
         )
         listeners = await trio.open_tcp_listeners(port, host=host) if listen else []
         services = await stack.enter_async_context(open_services("the offline server"))
@@ -197,6 +202,7 @@ async def serve_realtime(
     speed: float = 4.0,
     api_key: str | None = None,
     origins: Collection[str] = (),
+    misbehaviour: Misbehaviour = GOOD_BEHAVIOUR,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
     """Serve until cancelled: `server = await nursery.start(serve_realtime)`.
@@ -212,6 +218,7 @@ async def serve_realtime(
         speed: See there.
         api_key: See there.
         origins: See there.
+        misbehaviour: See there.
         task_status: Gets the `Server` when it is ready.
 
     Raises:
@@ -235,6 +242,7 @@ async def serve_realtime(
         speed=speed,
         api_key=api_key,
         origins=origins,
+        misbehaviour=misbehaviour,
     ) as server:
         task_status.started(server)
         while True:
@@ -291,6 +299,7 @@ async def _serve_handshake(fittings: _Fittings, handshake: Handshake) -> None:
         model=handshake.query.get("model", ""),
         kind=Admission.kind(handshake),
         unix_time=int(time.time()),
+        misbehaviour=fittings.misbehaviour,
     )
     driver = SessionDriver(
         link,
@@ -299,6 +308,7 @@ async def _serve_handshake(fittings: _Fittings, handshake: Handshake) -> None:
         voice=fittings.voice,
         recogniser=fittings.recogniser,
         speed=fittings.speed,
+        misbehaviour=fittings.misbehaviour,
     )
     fittings.sessions.add(protocol)
     try:

@@ -3,16 +3,22 @@
 import base64
 import itertools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
 from realtime_trio import events
 from realtime_trio.server import RealtimeProtocol, SpeechStarted, SpeechStopped
 from realtime_trio.server.outbox import Effect
+from realtime_trio.transport import Target
+
+URL = "ws://localhost/v1/realtime?model=m"
 
 _ORACLE: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 
@@ -53,7 +59,7 @@ class ScriptedDetector:
 class Bench:
     """A session's protocol on a bench: client events in, judged server events and effects out."""
 
-    def __init__(self, kind: str = "realtime", detector: Any = None) -> None:
+    def __init__(self, kind: str = "realtime", detector: Any = None, **options: Any) -> None:
         self.now = 100.0
         self.detector = detector or ScriptedDetector()
         counter = itertools.count(1)
@@ -63,6 +69,7 @@ class Bench:
             kind=kind,  # type: ignore[arg-type]
             unix_time=1_700_000_000,
             new_id=lambda name: f"{name}_{next(counter)}",
+            **options,
         )
         self.log: list[dict[str, Any]] = []
         self.effects: list[Effect] = []
@@ -129,6 +136,40 @@ def types(sent: list[dict[str, Any]]) -> list[str]:
     return [event["type"] for event in sent]
 
 
+class Client:
+    """A bare client: JSON up, judged JSON down."""
+
+    def __init__(self, link: Any) -> None:
+        self.link = link
+        self.times: list[tuple[float, dict[str, Any]]] = []
+
+    async def send(self, type: str, **fields: Any) -> None:
+        await self.link.send_message(json.dumps({"type": type, **fields}))
+
+    async def receive(self) -> dict[str, Any]:
+        # A test that fails must not hang. Virtual seconds cost nothing, and a session lasts for 3600 of them.
+        virtual = isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock)
+        with trio.fail_after(5000 if virtual else 20):
+            message = await self.link.receive_message()
+        event = judge(message)
+        self.times.append((trio.current_time(), event))
+        return event
+
+    async def until(self, type: str) -> list[dict[str, Any]]:
+        """Receive up to the first event of that type."""
+        received = [await self.receive()]
+        while type != received[-1]["type"]:
+            received.append(await self.receive())
+        return received
+
+    async def ask(self, text: str, **response: Any) -> dict[str, Any]:
+        """Say something and receive the whole response."""
+        content = [{"type": "input_text", "text": text}]
+        await self.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
+        await self.send("response.create", response=response)
+        return (await self.until("response.done"))[-1]["response"]
+
+
 @pytest.fixture
 def bench() -> Bench:
     """A fresh realtime session."""
@@ -156,8 +197,6 @@ def types_of() -> Callable[[list[dict[str, Any]]], list[str]]:
 @pytest.fixture
 def user_speech() -> bytes:
     """A user's sentence as sound that turn detection hears: babble between two silences, 24 kHz PCM16."""
-    import trio
-
     from realtime_trio.server.babble import BabbleVoice
 
     async def speak() -> bytes:
@@ -165,3 +204,21 @@ def user_speech() -> bytes:
         return speech.pcm
 
     return bytes(24_000) + trio.run(speak) + bytes(24_000 * 2 * 2)
+
+
+@pytest.fixture
+def make_client() -> Callable[[Any], Client]:
+    """Make bare clients of links."""
+    return Client
+
+
+@pytest.fixture
+def client_of() -> Callable[..., Any]:
+    """Connect in memory."""
+
+    @asynccontextmanager
+    async def connect(server: Any, url: str = URL, headers: tuple[tuple[str, str], ...] = ()) -> AsyncIterator[Client]:
+        async with server.connect(Target(url=url, headers=headers)) as link:
+            yield Client(link)
+
+    return connect

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -38,53 +38,6 @@ from realtime_trio.server.turn_detection import EnergyTurnDetector
 from realtime_trio.transport import Target, open_websocket
 
 URL = "ws://localhost/v1/realtime?model=m"
-
-
-class Client:
-    """A bare client: JSON up, judged JSON down."""
-
-    def __init__(self, link: Any, judged: Any) -> None:
-        self.link = link
-        self.judged = judged
-        self.times: list[tuple[float, dict[str, Any]]] = []
-
-    async def send(self, type: str, **fields: Any) -> None:
-        await self.link.send_message(json.dumps({"type": type, **fields}))
-
-    async def receive(self) -> dict[str, Any]:
-        # A test that fails must not hang. Virtual seconds cost nothing, and a session lasts for 3600 of them.
-        virtual = isinstance(trio.lowlevel.current_clock(), trio.testing.MockClock)
-        with trio.fail_after(5000 if virtual else 20):
-            message = await self.link.receive_message()
-        event = self.judged(message)
-        self.times.append((trio.current_time(), event))
-        return event
-
-    async def until(self, type: str) -> list[dict[str, Any]]:
-        """Receive up to the first event of that type."""
-        received = [await self.receive()]
-        while type != received[-1]["type"]:
-            received.append(await self.receive())
-        return received
-
-    async def ask(self, text: str, **response: Any) -> dict[str, Any]:
-        """Say something and receive the whole response."""
-        content = [{"type": "input_text", "text": text}]
-        await self.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
-        await self.send("response.create", response=response)
-        return (await self.until("response.done"))[-1]["response"]
-
-
-@pytest.fixture
-def client_of(judged):
-    """Connect in memory."""
-
-    @asynccontextmanager
-    async def connect(server, url: str = URL, headers: tuple[tuple[str, str], ...] = ()):
-        async with server.connect(Target(url=url, headers=headers)) as link:
-            yield Client(link, judged)
-
-    return connect
 
 
 async def one_two(request):
@@ -276,14 +229,14 @@ async def test_a_silent_user_is_urged_again_and_again(autojump_clock, client_of)
             nursery.cancel_scope.cancel()
 
 
-async def _send_zeros(client: Client) -> None:
+async def _send_zeros(client: Any) -> None:
     """A muted microphone."""
     while True:
         await client.send("input_audio_buffer.append", audio=base64.b64encode(bytes(960)).decode())
         await trio.sleep(0.02)
 
 
-def _seconds_of_sound(client: Client) -> float:
+def _seconds_of_sound(client: Any) -> float:
     deltas = [event["delta"] for _, event in client.times if event["type"] == "response.output_audio.delta"]
     return sum(len(base64.b64decode(delta)) for delta in deltas) / 48_000
 
@@ -344,7 +297,7 @@ async def test_a_brain_without_words_can_be_cancelled(autojump_clock, client_of)
         assert "cancelled" == (await client.until("response.done"))[-1]["response"]["status"]
 
 
-async def test_a_server_that_ends_says_so_to_its_clients(judged):
+async def test_a_server_that_ends_says_so_to_its_clients(make_client):
     closed = []
 
     async def stay(url: str) -> None:
@@ -565,10 +518,10 @@ async def test_a_binary_message_is_an_error_event(autojump_clock, client_of):
         await client.ask("hello", output_modalities=["text"])
 
 
-async def test_an_expired_session_is_closed_with_1001(autojump_clock, judged):
+async def test_an_expired_session_is_closed_with_1001(autojump_clock, make_client):
     target = Target(url=URL, ping_interval=7)  # not at the very moment of the end
     async with open_server(listen=False) as server, server.connect(target) as link:
-        client = Client(link, judged)
+        client = make_client(link)
         await client.receive()
         start = trio.current_time()
         assert "session_expired" == (await client.receive())["error"]["code"]
@@ -685,14 +638,14 @@ async def test_the_bodys_own_exception_comes_out_plain(autojump_clock):
 # ---- on a socket ----
 
 
-async def test_serve_realtime_starts_in_trios_idiom(judged):
+async def test_serve_realtime_starts_in_trios_idiom(make_client):
     async with trio.open_nursery() as nursery:
         server = await nursery.start(
             lambda task_status: serve_realtime(brain=one_two, voice=None, task_status=task_status)
         )
         assert f"ws://127.0.0.1:{server.port}/v1/realtime" == server.url
         async with open_websocket(Target(url=server.url + "?model=m")) as link:
-            response = await Client(link, judged).ask("go", output_modalities=["text"])
+            response = await make_client(link).ask("go", output_modalities=["text"])
         assert "completed" == response["status"]
         nursery.cancel_scope.cancel()
 
@@ -704,12 +657,12 @@ async def test_a_taken_port_is_the_systems_own_error():
                 raise AssertionError("opened twice")
 
 
-async def test_a_client_that_sends_rubbish_disturbs_nobody(judged):
+async def test_a_client_that_sends_rubbish_disturbs_nobody(make_client):
     async with open_server(brain=one_two, recogniser="none") as server:
         rubbish = await trio.open_tcp_stream("127.0.0.1", server.port)
         await rubbish.send_all(b"\x16\x03\x01 this is no HTTP\r\n\r\n")
         async with rubbish, open_websocket(Target(url=server.url + "?model=m")) as link:
-            assert "completed" == (await Client(link, judged).ask("go", output_modalities=["text"]))["status"]
+            assert "completed" == (await make_client(link).ask("go", output_modalities=["text"]))["status"]
 
 
 async def test_plain_http_gets_an_answer():
