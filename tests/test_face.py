@@ -45,7 +45,10 @@ def test_a_misspelt_name_is_an_attribute_error():
     [
         ("import realtime_trio", ("trio", "msgspec", "attrs", "numpy")),
         ("import realtime_trio.events", ("trio", "numpy")),
-        ("from realtime_trio import open_session, tool", ("numpy", "soxr", "sounddevice", "docstring_parser")),
+        (
+            "from realtime_trio import open_session, tool",
+            ("numpy", "soxr", "sounddevice", "docstring_parser", "jsonschema"),
+        ),
     ],
 )
 def test_what_is_not_needed_is_not_loaded(what, absent):

@@ -19,7 +19,7 @@ LAYERS: list[list[set[str]]] = [
     [{"core"}],
     [{"config", "transport", "connection", "nursery", "outgoing", "send_queue"}],
     [{"device", "session", "response"}],
-    [{"audio"}, {"tools", "tool_schema"}, {"http"}],
+    [{"audio"}, {"tools"}, {"http"}],
     [{"opening"}],
     [{""}],  # realtime_trio/__init__.py
     [{"server"}],

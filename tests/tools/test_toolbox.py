@@ -136,8 +136,8 @@ async def test_no_arguments_at_all() -> None:
         ('["Lima"]', "Expected `object`, got `array`"),
         ('{"city": "Li', "Input data was truncated"),
         ('{"city": "\\ud800"}', "truncated"),
-        ('{"city": "Lima", "note": ' + "[" * 100_000, "recursion"),
-        ("\ud800", "surrogates"),
+        ('{"city": "Lima", "note": ' + "[" * 100_000, "nested too deeply"),
+        ("\ud800", "half a surrogate pair"),
     ],
     ids=lambda one: one[:20].encode("ascii", "replace").decode(),
 )

@@ -41,7 +41,7 @@ async def uses() -> None:
     assert_type(add_up.name, str)
     toolbox = Toolbox([get_weather, add_up, Account().balance, Box().plain])
     assert_type(toolbox["add"], Tool[..., Any])
-    outcome = await toolbox.run("add", "{}", call_id="call_1")
+    outcome = await toolbox.run("add", "{}")
     assert_type(outcome.output, str)
 
 

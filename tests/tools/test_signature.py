@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from realtime_trio.errors import ConfigurationError
-from realtime_trio.tool_schema import read_signature
+from realtime_trio.tools.signature import read_signature
 
 
 class Unit(enum.Enum):

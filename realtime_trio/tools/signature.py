@@ -3,7 +3,8 @@
 Calling the function and what comes of it stand in `realtime_trio.tools`; nothing here runs a user's function.
 
 The types are msgspec's: what it can decode is what a parameter can be, so the schema that the model sees and the check
-that its arguments go through cannot differ.
+that its arguments go through cannot differ. With a schema written by hand (`by_hand.py`) the types do not matter, and
+only who gives each parameter is read here.
 """
 
 import inspect
@@ -12,17 +13,23 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from functools import partial
+from typing import Any
 
 import attrs
 import msgspec
 
-from .errors import ConfigurationError
+from realtime_trio.errors import ConfigurationError
 
-__all__ = ["Signature", "read_signature"]
+from .arguments import Arguments, TypedArguments
+from .by_hand import CheckedArguments, check_schema, read_shape
+from .injection import Injection, find_injection
+from .schema import REF, arguments_schema
+
+__all__ = ["Signature", "check_name", "read_signature"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # what the API takes as a function's name
-_REF = "#/$defs/"
+_UNKNOWN = object()  # an annotation that could not be evaluated, and need not be
 
 
 @attrs.frozen
@@ -38,8 +45,11 @@ class Signature:
     parameters: dict[str, Any]
     """JSON Schema of the object that holds its arguments."""
 
-    arguments: type[msgspec.Struct]
-    """The same as a type, for msgspec to decode and check; a parameter with a default may be `msgspec.UNSET`."""
+    arguments: Arguments
+    """How they are read and checked."""
+
+    injections: tuple[Injection, ...]
+    """The parameters that the session gives; they are not among the others."""
 
     is_method: bool
     """The first parameter is the object it has to be bound to; it is not among the parameters."""
@@ -51,6 +61,8 @@ def read_signature(
     name: str | None = None,
     description: str | None = None,
     names: Mapping[str, Any] | None = None,
+    schema: Mapping[str, Any] | None = None,
+    whole: bool = False,
 ) -> Signature:
     """Turn a function's signature and docstring into what a model is told.
 
@@ -59,9 +71,11 @@ def read_signature(
         name: A name that replaces the function's own.
         description: Words that replace those of the docstring. What that says of the parameters still counts.
         names: Where else to look up names in annotations that are strings: the locals of the place of definition.
+        schema: A JSON Schema that was written by hand. Then the types are not read.
+        whole: Whether the function takes all arguments as one dict, which only a schema by hand can describe.
 
     Returns:
-        The name, the words, the schema and the type of the arguments.
+        The name, the words, the schema and how arguments are checked.
 
     Raises:
         ConfigurationError: It cannot be described. The words name the function, the parameter and the cure.
@@ -74,16 +88,29 @@ def read_signature(
     is_method = _is_unbound_method(function, parameters)
     if is_method:
         parameters = parameters[1:]
-    for parameter in parameters:
-        _refuse_kind(told, parameter)
-    hints = _resolve(plain, told, parameters, names or {})
+    if schema is None:
+        for parameter in parameters:
+            _refuse_kind(told, parameter)
+    hints = _resolve(plain, told, parameters, names or {}, must=schema is None)
+    injections = _injections(function, told, parameters, hints)
+    taken = {one.parameter for one in injections}
+    parameters = [one for one in parameters if one.name not in taken]
     words, parameter_words = _docstring(plain)
-    arguments = _arguments_type(told, parameters, hints)
+    arguments: Arguments
+    if schema is None:
+        kind = _arguments_type(told, parameters, hints)
+        described = arguments_schema(kind, parameters, hints, parameter_words)
+        arguments = TypedArguments(kind, described)
+    else:
+        described, validator = check_schema(schema, told)
+        shape = read_shape(parameters, taken, described, told, whole=whole)
+        arguments = CheckedArguments(described, validator, shape)
     return Signature(
         name=told,
         description=words if description is None else description,
-        parameters=_schema(arguments, parameters, hints, parameter_words),
+        parameters=described,
         arguments=arguments,
+        injections=injections,
         is_method=is_method,
     )
 
@@ -106,10 +133,26 @@ def _plain_function(function: Callable[..., object]) -> Any:
 
 def _own_name(function: Callable[..., object], name: str | None) -> str:
     told = name if name is not None else getattr(function, "__name__", "")
+    return check_name(told, what=None if told else f"{function!r} has no name")
+
+
+def check_name(told: str, *, what: str | None = None) -> str:
+    """See that the API takes a name for a function.
+
+    Args:
+        told: The name.
+        what: What is wrong otherwise, in words.
+
+    Returns:
+        The name.
+
+    Raises:
+        ConfigurationError: It does not; the words say what it would take.
+    """
     if not _NAME.fullmatch(told):
-        what = f"{told!r} is no name for a tool" if told else f"{function!r} has no name"
         raise ConfigurationError(
-            f"{what}: give one of 1 to 64 letters, digits, _ and -, as in @tool(name='get_weather')."
+            f"{what or f'{told!r} is no name for a tool'}: "
+            "give one of 1 to 64 letters, digits, _ and -, as in @tool(name='get_weather')."
         )
     return told
 
@@ -153,7 +196,9 @@ def _refuse_kind(told: str, parameter: inspect.Parameter) -> None:
     raise ConfigurationError(f"{told}(): {problem}")
 
 
-def _resolve(plain: Any, told: str, parameters: list[inspect.Parameter], names: Mapping[str, Any]) -> dict[str, Any]:
+def _resolve(
+    plain: Any, told: str, parameters: list[inspect.Parameter], names: Mapping[str, Any], *, must: bool
+) -> dict[str, Any]:
     """Evaluate annotations that are strings, one by one: a name that only the return value uses does not matter."""
     hints = {}
     known = {**names, **_closure(plain)}
@@ -165,12 +210,33 @@ def _resolve(plain: Any, told: str, parameters: list[inspect.Parameter], names: 
         try:
             resolved = typing.get_type_hints(bearer, getattr(plain, "__globals__", {}), known, include_extras=True)
         except (NameError, AttributeError, SyntaxError, TypeError) as error:
+            if not must:
+                hints[parameter.name] = _UNKNOWN
+                continue
             raise ConfigurationError(
                 f"{told}(): the type of parameter {parameter.name!r} cannot be resolved ({error}). It must be known "
                 "when the function is decorated: define or import it before, and not under TYPE_CHECKING only."
             ) from error
         hints[parameter.name] = resolved[parameter.name]
     return hints
+
+
+def _injections(
+    function: Callable[..., object], told: str, parameters: list[inspect.Parameter], hints: dict[str, Any]
+) -> tuple[Injection, ...]:
+    """Find the parameters that the session gives. What a partial has already given stays as it is."""
+    given = function.keywords if isinstance(function, partial) else {}
+    found = []
+    for parameter in parameters:
+        has_default = parameter.default is not inspect.Parameter.empty
+        hint = hints[parameter.name]
+        one = find_injection(hint, parameter.name, has_default=has_default, told=told)
+        if one is None:
+            continue
+        if parameter.kind not in (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY):
+            raise ConfigurationError(f"{told}(): {parameter.name!r} is given by name: remove the / or * before it.")
+        found.append(one if parameter.name not in given else attrs.evolve(one, kind="partial"))
+    return tuple(found)
 
 
 def _closure(plain: Any) -> dict[str, Any]:
@@ -208,7 +274,7 @@ def _arguments_type(told: str, parameters: list[inspect.Parameter], hints: dict[
     for parameter in parameters:
         hint = hints[parameter.name]
         try:
-            msgspec.json.schema_components([hint], ref_template=_REF + "{name}")
+            msgspec.json.schema_components([hint], ref_template=REF + "{name}")
         except Exception as error:  # the user's classes are looked into: their annotations may raise anything
             problem = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
             raise ConfigurationError(
@@ -225,98 +291,3 @@ def _arguments_type(told: str, parameters: list[inspect.Parameter], hints: dict[
 
 def _type_name(hint: Any) -> str:
     return hint.__qualname__ if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) else str(hint)
-
-
-def _schema(
-    arguments: type[msgspec.Struct],
-    parameters: list[inspect.Parameter],
-    hints: dict[str, Any],
-    parameter_words: dict[str, str],
-) -> dict[str, Any]:
-    (root,), definitions = msgspec.json.schema_components([arguments], ref_template=_REF + "{name}")
-    own = definitions.pop(root["$ref"].removeprefix(_REF))
-    schema = _inlined(own, definitions)
-    del schema["title"]
-    schema.setdefault("required", [])
-    for parameter in parameters:
-        told = schema["properties"][parameter.name]
-        words = _annotated_words(hints[parameter.name]) or parameter_words.get(parameter.name)
-        if words:
-            told["description"] = words
-        if parameter.default is not inspect.Parameter.empty:
-            _tell_default(told, parameter.default, hints[parameter.name])
-    return schema
-
-
-def _annotated_words(hint: Any) -> str | None:
-    """Find `Annotated[T, "words"]` or `Annotated[T, Meta(description="words")]`."""
-    if typing.get_origin(hint) is not Annotated:
-        return None
-    for note in hint.__metadata__:
-        words = note if isinstance(note, str) else getattr(note, "description", None)
-        if isinstance(words, str):
-            return words
-    return None
-
-
-def _tell_default(told: dict[str, Any], default: Any, hint: Any) -> None:
-    """Put the default into the schema, when it is a JSON value that the model itself could have given."""
-    try:
-        value = msgspec.json.decode(msgspec.json.encode(default))
-        msgspec.convert(value, hint)
-    except Exception:  # noqa: BLE001  (a default may be any object: then the model is not told)
-        return
-    told["default"] = value
-
-
-def _inlined(node: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
-    """Replace every reference by what it refers to. Types that contain themselves stay under `$defs`.
-
-    The schema then stands on its own for readers who do not follow references, which models are.
-    """
-    recursive = {name for name in definitions if name in _reachable(name, definitions)}
-    schema: dict[str, Any] = _copied(node, definitions, recursive)
-    used = _references(schema)
-    for name in list(used):
-        used |= _reachable(name, definitions)
-    if used:
-        schema["$defs"] = {
-            name: _copied(definitions[name], definitions, recursive) for name in definitions if name in used & recursive
-        }
-    return schema
-
-
-def _copied(value: Any, definitions: dict[str, Any], recursive: set[str]) -> Any:
-    if isinstance(value, list):
-        return [_copied(one, definitions, recursive) for one in value]
-    if not isinstance(value, dict):
-        return value
-    result = {}
-    for key, inner in value.items():
-        if key == "$ref" and (name := inner.removeprefix(_REF)) not in recursive:
-            result.update(_copied(definitions[name], definitions, recursive))
-        elif key == "properties":  # its keys are names of fields, whatever they look like
-            result[key] = {field: _copied(schema, definitions, recursive) for field, schema in inner.items()}
-        elif key in {"default", "enum"}:
-            result[key] = inner
-        elif key != "discriminator":  # OpenAPI's, not JSON Schema's; the types' own tags say the same
-            result[key] = _copied(inner, definitions, recursive)
-    return result
-
-
-def _references(value: Any) -> set[str]:
-    if isinstance(value, list):
-        return set().union(*(_references(one) for one in value))
-    if not isinstance(value, dict):
-        return set()
-    own = {value["$ref"].removeprefix(_REF)} if isinstance(value.get("$ref"), str) else set()
-    return own.union(*(_references(one) for one in value.values()))
-
-
-def _reachable(name: str, definitions: dict[str, Any]) -> set[str]:
-    found: set[str] = set()
-    open_names = _references(definitions[name])
-    while open_names:
-        found |= open_names
-        open_names = set().union(*(_references(definitions[one]) for one in open_names)) - found
-    return found
