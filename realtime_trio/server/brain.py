@@ -14,6 +14,7 @@ import trio
 
 from realtime_trio.server.arithmetic import calculate, figures
 from realtime_trio.server.number_words import in_words, read_number
+from realtime_trio.server.obeying import obey, sentence
 from realtime_trio.server.seams import BrainRequest, Said, ToolAnswered, ToolCall, ToolCalled, ToolSpec, Utterance
 from realtime_trio.server.story import STORY
 from realtime_trio.server.tool_talk import asked_calls, fill_arguments, say_output, takes_a_place, weather_tool
@@ -58,11 +59,6 @@ _PLACES = tuple(
     re.compile(rf"\b{word}\s+(?:the\s+)?(?P<place>[^\W\d][\w .'’-]*?)" + _LAST_WORDS, re.IGNORECASE)  # noqa: RUF001
     for word in ("in", "for", "at")
 )
-_SAY = re.compile(
-    r"^\s*(?:please\s+)?(?P<verb>say|greet)\b(?P<exactly>\s+exactly)?\s*:?\s*(?P<words>.*?)\s*$",
-    re.IGNORECASE | re.DOTALL,
-)
-
 _SMALL_TALK = (
     (r"\b(?:who|what) are you\b|\bare you (?:real|human|a robot|an? ai|the real)|\byour name\b", (
         "I am a stand-in: offline rules on this machine, not the real model. ", _TRY)),
@@ -83,13 +79,6 @@ def _plain(text: str) -> str:
     """Bring typed and spoken text to one form: lower case, plain apostrophes, single spaces, no closing signs."""
     text = " ".join(text.lower().replace("’", "'").split())  # noqa: RUF001 - a typographic apostrophe
     return text.rstrip(" .!?,;")
-
-
-def _sentence(text: str) -> str:
-    """Give spoken words a capital and a full stop where they have none."""
-    text = text.strip()
-    text = text[:1].upper() + text[1:]
-    return text if text.endswith((".", "!", "?", "…")) else text + "."
 
 
 def _ordinal(day: int) -> str:
@@ -148,7 +137,7 @@ class RulesBrain:
 
     def _answer(self, request: BrainRequest) -> Iterator[Utterance]:
         if request.response_instructions is not None:
-            obeyed = list(_obey(request.response_instructions))
+            obeyed = list(obey(request.response_instructions))
             if obeyed:
                 yield from obeyed
                 return
@@ -179,7 +168,7 @@ class RulesBrain:
             yield "Please type, or install realtime_trio[offline]."
         elif not said.certain:
             yield from _uncertain(said)
-        elif request.tool_choice != "none" and (calls := asked_calls(said.text)):
+        elif request.tools and request.tool_choice != "none" and (calls := asked_calls(said.text)):
             yield from calls
         elif forced is not None:
             yield ToolCall(forced.name, fill_arguments(forced, _place(said.text)))
@@ -205,7 +194,7 @@ class RulesBrain:
 
     def _repeat(self, text: str, _plain: str) -> Sequence[Utterance]:
         match = _REPEAT.match(text.strip())
-        return [_sentence(match["words"])] if match else []
+        return [sentence(match["words"])] if match else []
 
     def _count(self, _text: str, plain: str) -> Sequence[Utterance]:
         match = _COUNT.search(plain)
@@ -264,24 +253,6 @@ def _fresh(request: BrainRequest) -> list[Said | ToolCalled | ToolAnswered]:
         if not (isinstance(item, Said) and item.role == "system"):
             fresh.append(item)
     return fresh[::-1]
-
-
-def _obey(instructions: str) -> Iterator[Utterance]:
-    """Follow the two instructions for a response that rules can follow: "Say ..." and "Greet ..."."""
-    match = _SAY.match(instructions)
-    if match is None:
-        return
-    words = match["words"]
-    quoted = re.fullmatch(r"[\"“](?P<words>.+)[\"”]\W*", words, re.DOTALL)
-    if quoted is not None:
-        yield quoted["words"]
-    elif match["exactly"]:
-        yield words
-    elif match["verb"].lower() == "greet" or re.match(r"(?:hello|hi)\b.*\s\w+\s\w", words, re.IGNORECASE | re.DOTALL):
-        yield "Hello! "
-        yield "What can I do for you?"
-    elif words:
-        yield _sentence(words)
 
 
 def _nothing_asked(request: BrainRequest, fresh: list[Said | ToolCalled | ToolAnswered]) -> Iterator[Utterance]:

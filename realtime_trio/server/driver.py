@@ -14,7 +14,7 @@ Every task is protected from Ctrl-C, which lands in the block of `open_server` i
 
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import TypeVarTuple
 
 import trio
@@ -22,7 +22,7 @@ import trio
 from realtime_trio import events
 from realtime_trio.errors import AudioError, ConnectionClosed, InternalError, RemoteProtocolError
 from realtime_trio.server.delivery import Delivery
-from realtime_trio.server.misbehaviour import GOOD_BEHAVIOUR, GOODBYE, Misbehaviour, close, cut_off
+from realtime_trio.server.misbehaviour import GOOD_BEHAVIOUR, GOODBYE, Misbehaviour, close
 from realtime_trio.server.outbox import Close, Overhear, Recognise, StartResponse, StopResponse, TellLater
 from realtime_trio.server.protocol import RealtimeProtocol
 from realtime_trio.server.seams import Brain, BrainRequest, Eavesdropper, Recogniser, Voice
@@ -208,12 +208,7 @@ class SessionDriver:
             room=self._room,
             words_late=self._misbehaviour.other_order,
         )
-        pieces = self._brain(request)
-        if isinstance(pieces, Coroutine):
-            pieces.close()  # else it warns, somewhere else, that it was never awaited
-            raise TypeError("the brain is a plain async function: it has to be an async generator function, with yield")
-        ending = self._misbehaviour.ending(start.number, request)
-        pieces = pieces if ending is None else cut_off(pieces, ending)
+        pieces = self._misbehaviour.answer(self._brain, start.number, request)
         try:
             async for piece in pieces:
                 if not await delivery.deliver(piece):

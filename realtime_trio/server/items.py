@@ -76,6 +76,11 @@ class Part:
         return self.format.milliseconds(len(self.audio))
 
     @property
+    def spoken(self) -> str:
+        """All that the assistant said, also behind a truncation."""
+        return "".join(word.text for word in self.words)
+
+    @property
     def understood(self) -> str | None:
         """The words, as far as anybody knows them; None for sound that nobody understood."""
         if self.type in ("input_text", "output_text"):

@@ -6,15 +6,16 @@ the rejections, `responses` the order of events, `hearing` the transcripts.
 """
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Mapping
 from typing import TypeAlias
 
 import attrs
 import trio
 
-from realtime_trio.server.seams import BrainRequest, Ending, Failed, Incomplete, Said, Utterance
+from realtime_trio.server.obeying import asked_line, paraphrase
+from realtime_trio.server.seams import Brain, BrainRequest, Ending, Failed, Incomplete, Said, Utterance
 
-__all__ = ["GOODBYE", "GOOD_BEHAVIOUR", "Endings", "Misbehaviour", "close", "cut_off"]
+__all__ = ["GOODBYE", "GOOD_BEHAVIOUR", "Endings", "Misbehaviour", "close"]
 
 Endings: TypeAlias = Mapping[int, Ending] | Callable[[str], Ending | None]
 
@@ -47,6 +48,7 @@ class Misbehaviour:
             before `conversation.item.done`, the end of a transcript before that of its sound, a piece of sound before
             the words in it, `rate_limits.updated` at a response's beginning, `mcp_list_tools.completed` before the
             item.
+        paraphrase: Whether a line that a response was to say word for word is said in other words.
     """
 
     endings: Endings = attrs.field(factory=dict)
@@ -56,6 +58,26 @@ class Misbehaviour:
     failed_transcripts: Collection[int] = ()
     done_delay_s: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
     other_order: bool = False
+    paraphrase: bool = False
+
+    def answer(self, brain: Brain, number: int, request: BrainRequest) -> AsyncIterator[Utterance]:
+        """Have a brain answer, with what goes wrong in it.
+
+        Args:
+            brain: The brain.
+            number: Which of the session's responses it is, from 1.
+            request: What the brain is told.
+
+        Raises:
+            TypeError: The brain is none.
+        """
+        line = asked_line(request.response_instructions or "") if self.paraphrase else None
+        pieces = brain(request) if line is None else _say(paraphrase(line))
+        if isinstance(pieces, Coroutine):
+            pieces.close()  # else it warns, somewhere else, that it was never awaited
+            raise TypeError("the brain is a plain async function: it has to be an async generator function, with yield")
+        ending = self.ending(number, request)
+        return pieces if ending is None else _cut_off(pieces, ending)
 
     def ending(self, number: int, request: BrainRequest) -> Ending | None:
         """Tell how a response ends.
@@ -76,7 +98,11 @@ class Misbehaviour:
 GOOD_BEHAVIOUR = Misbehaviour()
 
 
-async def cut_off(pieces: AsyncIterator[Utterance], ending: Ending) -> AsyncGenerator[Utterance, None]:
+async def _say(line: str) -> AsyncGenerator[Utterance, None]:
+    yield line
+
+
+async def _cut_off(pieces: AsyncIterator[Utterance], ending: Ending) -> AsyncGenerator[Utterance, None]:
     """Say what a brain says up to a number of words, and then end badly.
 
     Cancellation:

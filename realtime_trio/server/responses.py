@@ -337,7 +337,7 @@ class ResponseRun:
             yield self._part_event(events.ResponseOutputTextDone, item, text=part.text)
         else:
             sound = self._part_event(events.ResponseOutputAudioDone, item)
-            words = self._part_event(events.ResponseOutputAudioTranscriptDone, item, transcript=part.transcript or "")
+            words = self._part_event(events.ResponseOutputAudioTranscriptDone, item, transcript=part.spoken)
             yield from (words, sound) if self._other_order else (sound, words)
         yield self._part_event(events.ResponseContentPartDone, item, part=_event_part(part, whole=True))
 
@@ -374,4 +374,4 @@ def _event_part(part: Part, *, whole: bool) -> events.ContentPart:
     """Tell a part as content part events do, which name it otherwise than items."""
     if part.type == "output_text":
         return events.TextPart(text=part.text if whole else "")
-    return events.AudioPart(transcript=(part.transcript or "") if whole else "")
+    return events.AudioPart(transcript=part.spoken if whole else "")

@@ -291,7 +291,7 @@ def test_arguments_fit_the_schema():
 
 def test_call_phrases_become_parallel_calls():
     text = 'please call add {"a": {"b": [1, "}"]}} and then call get_weather {"city": "Lima"}'
-    calls = pieces(text)
+    calls = pieces(text, tools=(WEATHER,))
 
     assert [made.name for made in calls] == ["add", "get_weather"]
     assert [json.loads(made.arguments) for made in calls] == [{"a": {"b": [1, "}"]}}, {"city": "Lima"}]
@@ -303,8 +303,9 @@ def test_bad_json_is_passed_on_as_it_is():
 
 
 def test_call_phrases_need_to_be_certain_and_allowed():
-    assert all(isinstance(piece, str) for piece in pieces(user('call a {"b": 1}', certain=False)))
-    assert all(isinstance(piece, str) for piece in pieces('call a {"b": 1}', tool_choice="none"))
+    assert all(isinstance(piece, str) for piece in pieces(user('call a {"b": 1}', certain=False), tools=(WEATHER,)))
+    assert all(isinstance(piece, str) for piece in pieces('call a {"b": 1}', tools=(WEATHER,), tool_choice="none"))
+    assert all(isinstance(piece, str) for piece in pieces('call a {"b": 1}'))
 
 
 @pytest.mark.parametrize("choice", ["required", "get_weather"])
@@ -372,7 +373,11 @@ def test_a_missing_output_is_waited_for():
         ("Say exactly: Foo, bar.", "Foo, bar."),
         ('Please say exactly "Foo, bar".', "Foo, bar"),
         ("Greet the user warmly.", "Hello! What can I do for you?"),
+        ("Welcome the user.", "Hello! What can I do for you?"),
+        ("You are a pirate.\n\nSay hello.", "Hello."),
+        ('Say this word for word.\n"""\nOne.\n\nGreet """two""".\n"""', 'One.\n\nGreet """two""".'),
         ("Answer in German.", "2 plus 2 is 4."),
+        ("Answer in German.\n\nNever say hello.", "2 plus 2 is 4."),
     ],
 )
 def test_a_responses_own_instructions(instructions, expected):

@@ -13,7 +13,7 @@ from openai import AsyncOpenAI
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
-from realtime_trio.server import ToolAnswered, ToolCall, Transcript, open_server
+from realtime_trio.server import Failed, Incomplete, Misbehaviour, ToolAnswered, ToolCall, Transcript, open_server
 
 ORACLE: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 
@@ -262,6 +262,56 @@ async def test_cancel_and_truncate():
         assert first.item_id == (await talk.until("conversation.item.deleted")).item_id
 
     async with open_server(recogniser="none") as server:
+        await with_client(server, body)
+
+
+async def test_lines_and_answers_beside_the_conversation():
+    async def body(talk):
+        create = talk.connection.response.create
+        await create(response={"output_modalities": ["text"], "instructions": 'Say exactly: "One, two."'})
+        assert "One, two." == (await talk.until("response.done")).response.output[0].content[0].text
+        await talk.say("count to twenty")
+        await create(response={"output_modalities": ["text"]})
+        for number in ("3", "4"):
+            part = {"type": "input_text", "text": f"{number} plus {number}"}
+            item = {"type": "message", "role": "user", "content": [part]}
+            params = {"conversation": "none", "metadata": {"n": number}, "input": [item], "tools": []}
+            await create(response={"output_modalities": ["text"], **params})
+        done = [(await talk.until("response.done")).response for _ in range(3)]
+        texts = {(found.metadata or {}).get("n"): found.output[0].content[0].text for found in done}
+        assert ("3 plus 3 is 6.", "4 plus 4 is 8.") == (texts["3"], texts["4"])
+        assert texts[None].endswith("twenty.")
+
+    async with open_server(recogniser="none") as server:
+        await with_client(server, body)
+
+
+async def test_bad_ends_and_late_transcripts(user_speech):
+    class Ear:
+        async def recognise(self, pcm: bytes) -> Transcript:
+            return Transcript("count to twenty")
+
+    async def body(talk):
+        audio = {"input": {"transcription": {"model": "gpt-4o-transcribe"}}}
+        await talk.connection.session.update(session={"type": "realtime", "audio": audio})
+        await append(talk, user_speech)
+        cut = (await talk.until("response.done")).response
+        assert ("incomplete", "content_filter") == (cut.status, cut.status_details.reason)
+        assert "One, two, three, four, " == cut.output[0].content[0].transcript
+        usage = cut.usage
+        assert usage.total_tokens == usage.input_tokens + usage.output_tokens
+        assert [] == talk.of_type("conversation.item.input_audio_transcription.completed")
+        heard = await talk.until("conversation.item.input_audio_transcription.completed")
+        assert "tokens" == heard.usage.type
+        await talk.connection.response.create()
+        failed = (await talk.until("response.done")).response
+        assert ("failed", "insufficient_quota") == (failed.status, failed.status_details.error.code)
+        assert 0 == failed.usage.total_tokens
+
+    misbehaviour = Misbehaviour(
+        endings={1: Incomplete(), 2: Failed(code="insufficient_quota")}, transcript_after_answer=True
+    )
+    async with open_server(recogniser=Ear(), misbehaviour=misbehaviour) as server:
         await with_client(server, body)
 
 
