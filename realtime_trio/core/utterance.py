@@ -37,7 +37,7 @@ def differences(asked: str, said: str) -> tuple[Difference, ...]:
     Returns:
         The places where the words differ, in order; empty when they do not.
     """
-    wanted, got = _WORD.findall(asked), _WORD.findall(said)
+    wanted, got = (_WORD.findall(unicodedata.normalize("NFKC", text)) for text in (asked, said))
     plain = [_plain(word) for word in wanted], [_plain(word) for word in got]
     matcher = difflib.SequenceMatcher(None, *plain, autojunk=False)
     return tuple(
@@ -48,4 +48,4 @@ def differences(asked: str, said: str) -> tuple[Difference, ...]:
 
 
 def _plain(word: str) -> str:
-    return unicodedata.normalize("NFKC", word).replace("\u2019", "'").casefold()
+    return word.replace("\u2019", "'").casefold()

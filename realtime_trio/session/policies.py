@@ -40,7 +40,9 @@ class Policies:
     asked: Callable[[], Request | None]
     send: Callable[[events.ClientEvent], str]
     calls: Calls
-    _detection: events.ServerVad | events.SemanticVad | None = attrs.field(default=None, init=False)  # as last told
+    _detection: events.ServerVad | events.SemanticVad | None = attrs.field(  # as last told
+        factory=events.ServerVad, init=False
+    )
     _wish: events.ServerVad | events.SemanticVad | None = attrs.field(default=None, init=False)  # what is to come back
     _taken: bool = attrs.field(default=False, init=False)  # the server was told to leave speech to the session
     _under_way: list[Call] = attrs.field(factory=list, init=False)

@@ -38,6 +38,7 @@ from .tool_calls import ToolCalls
 
 __all__ = ["Turns"]
 
+_BLOCK_SECONDS = 0.02  # nothing tells when a sound has left the speaker, so look again after a block
 _USERS = ("speech_started", "pressed")  # reasons by which the user takes the floor
 
 
@@ -182,10 +183,12 @@ class Turns:
             Safe: nothing changes.
         """
         while self._over is None and not self._is_quiet(now := trio.current_time()):
-            floor = self._arbiter.floor.deadline
-            with trio.move_on_at(min(now + 1, floor if floor > now else math.inf)):
-                await self._changed.wait()
-            self.act(trio.current_time())
+            if not self.is_idle:
+                await self.idle()
+            else:  # the floor is the user's, or there is something to hear yet
+                floor = self._arbiter.floor.deadline
+                with trio.move_on_at(floor if floor > now else now + _BLOCK_SECONDS):
+                    await self._changed.wait()
         await trio.lowlevel.checkpoint()
 
     def _is_quiet(self, now: float) -> bool:
