@@ -48,6 +48,8 @@ from .captions import PACE
 from .item import ConversationItem, ItemPart, Transcription, extend, fill, fill_part, find_part, item_id_of, say
 from .order import ItemOrder
 from .runs import PartKey
+from .snapshot import Snapshot
+from .snapshot_items import copy_item
 
 __all__ = ["Conversation", "ConversationItem", "ItemPart", "Transcription"]
 
@@ -73,9 +75,12 @@ class Conversation:
     """The default conversation as the server has it, to the best of what it said.
 
     Iterating gives the items in the server's order.
+
+    Args:
+        heard_is_known: Whether what is heard is reported here (`set_heard`), as a session with a device does.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, heard_is_known: bool = False) -> None:
         self._items: dict[str, ConversationItem] = {}
         self._order = ItemOrder()
         self._out_of_band: dict[str, str] = {}  # responses, and the items that they make
@@ -85,6 +90,7 @@ class Conversation:
         self._transcribes = False
         self._bytes_per_ms = _PCM_BYTES_PER_MS
         self._pace = PACE
+        self._heard_is_known = heard_is_known
 
     def __iter__(self) -> Iterator[ConversationItem]:
         return iter(self.items)
@@ -104,6 +110,15 @@ class Conversation:
     def response_status(self, response_id: str) -> str | None:
         """The last status that was seen of a response, None if none was."""
         return self._statuses.get(response_id)
+
+    def snapshot(self, *, images: bool = True) -> Snapshot:
+        """Take a copy of the conversation as plain data, to be kept, or to begin another session with.
+
+        Args:
+            images: Whether to keep pictures; each makes the copy larger by as much as it was on the wire.
+        """
+        known = self._heard_is_known
+        return Snapshot(items=tuple(copy_item(item, images=images, heard_is_known=known) for item in self))
 
     def set_heard(self, part: PartKey, heard_ms: int) -> None:
         """Note what was heard of a content part. It never shrinks."""

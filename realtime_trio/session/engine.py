@@ -72,7 +72,7 @@ class Engine:
         audio_limit: float,
     ) -> None:
         self.connection = connection
-        self.conversation = Conversation()
+        self.conversation = Conversation(heard_is_known=device is not None)
         self.config = events.RealtimeSession()
         self.lifetime = Lifetime()
         self.subscribers = Subscribers()
