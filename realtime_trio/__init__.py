@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .session import Interruption as Interruption
     from .session import Lagged as Lagged
     from .session import Latency as Latency
+    from .session import LeftOut as LeftOut
     from .session import NotAnEvent as NotAnEvent
     from .session import Paused as Paused
     from .session import Reply as Reply
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from .session import Resumed as Resumed
     from .session import Session as Session
     from .session import SessionStatistics as SessionStatistics
+    from .session import Snapshot as Snapshot
     from .session import SoundState as SoundState
     from .session import Subscription as Subscription
     from .session import ToolCall as ToolCall
@@ -85,6 +87,7 @@ __all__ = [
     "Interruption",
     "Lagged",
     "Latency",
+    "LeftOut",
     "LocalProtocolError",
     "NotAcknowledged",
     "NotAnEvent",
@@ -104,6 +107,7 @@ __all__ = [
     "Session",
     "SessionExpired",
     "SessionStatistics",
+    "Snapshot",
     "SoundState",
     "Subscription",
     "Tool",
@@ -160,6 +164,7 @@ _HOMES = {
         "Interruption",
         "Lagged",
         "Latency",
+        "LeftOut",
         "NotAnEvent",
         "Paused",
         "Reply",
@@ -168,6 +173,7 @@ _HOMES = {
         "Response",
         "Session",
         "SessionStatistics",
+        "Snapshot",
         "SoundState",
         "Subscription",
         "ToolCall",

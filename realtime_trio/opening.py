@@ -18,6 +18,7 @@ from .session import (
     InterruptionPolicy,
     Modality,
     Session,
+    Snapshot,
     ToolErrors,
     TranscriptionSetting,
     TurnDetection,
@@ -50,6 +51,7 @@ async def open_session(
     transcription: TranscriptionSetting | UnsetType = UNSET,
     tools: Iterable[Callable[..., Any]] = (),
     greeting: str | None = None,
+    history: Snapshot | Mapping[str, Any] | None = None,
     audio: AudioDevice | None = None,
     echo: EchoSetting | EchoControl = "auto",
     interruption: InterruptionPolicy = "immediate",
@@ -67,8 +69,8 @@ async def open_session(
 ) -> AsyncGenerator[Session]:
     """Open a session and have it until the block is left.
 
-    The block is entered when the server has created the session and acknowledged its configuration. With a device,
-    capture starts then. What is not given is left to the server's defaults; connection settings come from the
+    The block is entered when the server has created the session and acknowledged its configuration and `history`. With
+    a device, capture starts then. What is not given is left to the server's defaults; connection settings come from the
     arguments, else the environment, else a `.env` file in the working directory.
 
     Args:
@@ -85,6 +87,9 @@ async def open_session(
         tools: Functions that the model may call; see `realtime_trio.tool`.
         greeting: What the model is told so that it speaks first, for example `"Say hello."`; None to let the user
             begin. For one that must be heard to its end, `say` it with `interruption="never"`.
+        history: What the conversation begins with: `session.conversation.snapshot()` of an earlier session, or the data
+            of one. Its items are created and acknowledged before the block is entered; what of it cannot come along,
+            `Snapshot.left_out` tells.
         audio: A microphone and speaker; without, the program appends and receives PCM itself. With
             `turn_detection=None` the microphone is sent only between `Session.press` and `Session.release`.
         echo: What keeps the assistant from hearing itself, for a device whose microphone can hear its speaker (a sound
@@ -116,7 +121,7 @@ async def open_session(
     Raises:
         ConfigurationError: A setting is missing or does not fit; nothing was opened.
         ConnectError: No connection came about; `Refused` when the server said no.
-        ServerError: The server refused the configuration.
+        ServerError: The server refused the configuration, or an item of the history.
         ConnectionClosed: The link was lost or the server closed it; raised once, plain, where the block ends.
         DeviceUnavailable: The device is missing, busy or gone.
 
@@ -129,6 +134,7 @@ async def open_session(
     """
     _check(audio, ack_timeout, tool_errors, audio_limit)
     fittings = _fittings(echo)
+    begins_with = _history(history)
     toolbox = Toolbox(tools)
     base = session_settings(config=config)
     if modality is None and not base.output_modalities:
@@ -168,7 +174,7 @@ async def open_session(
             audio_limit=audio_limit,
         )
         session = engine.tool_calls.session = Session(engine, Toolbox)
-        async with engine.running(settings, drain=drain):
+        async with engine.running(settings, drain=drain, history=begins_with):
             if greeting:
                 engine.speaking.greet(greeting)
             yield session
@@ -193,6 +199,19 @@ def _fittings(echo: object) -> Fittings:
         make_echo=None if echo == "off" else make_echo,
         echo_is_chosen=echo not in ("auto", "off"),
         make_codec=make_codec,
+    )
+
+
+def _history(given: object) -> list[events.Item]:
+    """Give the items that the conversation begins with."""
+    if given is None:
+        return []
+    if isinstance(given, Snapshot):
+        return given.items_to_create()
+    if isinstance(given, Mapping):
+        return Snapshot.from_data(given).items_to_create()
+    raise ConfigurationError(
+        f"history is a Snapshot (session.conversation.snapshot()) or the data of one, not {type(given).__name__}"
     )
 
 

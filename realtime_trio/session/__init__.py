@@ -2,6 +2,11 @@
 
 from realtime_trio.core.barge_in import InterruptionPolicy as InterruptionPolicy
 from realtime_trio.core.interruption import Interruption as Interruption
+from realtime_trio.core.seeds import LeftOut as LeftOut
+from realtime_trio.core.seeds import LeftOutReason as LeftOutReason
+from realtime_trio.core.snapshot import Snapshot as Snapshot
+from realtime_trio.core.snapshot_items import SnapshotItem as SnapshotItem
+from realtime_trio.core.snapshot_items import SnapshotPart as SnapshotPart
 from realtime_trio.core.utterance import Difference as Difference
 
 from .fittings import Fittings as Fittings
@@ -56,6 +61,8 @@ __all__ = [
     "InterruptionPolicy",
     "Lagged",
     "Latency",
+    "LeftOut",
+    "LeftOutReason",
     "Modality",
     "NotAnEvent",
     "Notice",
@@ -68,6 +75,9 @@ __all__ = [
     "Resumed",
     "Session",
     "SessionStatistics",
+    "Snapshot",
+    "SnapshotItem",
+    "SnapshotPart",
     "SoundState",
     "Subscription",
     "Tape",

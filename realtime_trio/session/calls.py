@@ -92,17 +92,18 @@ class Calls:
                 await _settled(call)
             self._close(call)
 
-    def follow(self, kind: Kind, event_id: str) -> Call:
-        """Wait, from now on, for the answer to something that was just sent, beside others of its kind.
+    def follow(self, kind: Kind, event_id: str, item_id: str = "") -> Call:
+        """Wait, from now on, for the answer to something that is being sent, beside others of its kind.
 
         Args:
             kind: What was asked.
             event_id: The client event.
+            item_id: The item it is about.
 
         Returns:
             The call, for `outcome`.
         """
-        call = Call(kind, event_id=event_id, until=trio.current_time() + self.timeout)
+        call = Call(kind, item_id, event_id, until=trio.current_time() + self.timeout)
         self._open.append(call)
         return call
 

@@ -8,7 +8,7 @@ ends is in `lifetime.py`; what a program can call is in `session.py`.
 
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -32,6 +32,7 @@ from .lifetime import Lifetime
 from .notices import AudioDropped, DeviceChanged, NotAnEvent
 from .push_to_talk import PushToTalk
 from .responses import Response
+from .seeding import seed
 from .sound import Sound
 from .speaking import Speaking
 from .subscribers import Subscribers
@@ -140,12 +141,15 @@ class Engine:
         return await self.calls.make(kind, lambda: self.connection.send(event), item_id=item_id)
 
     @asynccontextmanager
-    async def running(self, settings: events.RealtimeSession, *, drain: bool) -> AsyncGenerator[None]:
-        """Run the services around a block, which is entered when the configuration is acknowledged.
+    async def running(
+        self, settings: events.RealtimeSession, *, drain: bool, history: Sequence[events.Item] = ()
+    ) -> AsyncGenerator[None]:
+        """Run the services around a block, which is entered when the configuration and the history are acknowledged.
 
         Args:
             settings: The configuration.
             drain: Whether a normal end waits until what was generated was heard.
+            history: What the conversation begins with.
 
         Cancellation:
             The block first; then the sound fades out, and the services leave.
@@ -154,6 +158,7 @@ class Engine:
         async with self.lifetime.running(drain=finish, goodbye=self._goodbye):
             self.lifetime.start_soon(self._read)
             await self._configure(settings)
+            await seed(history, self.connection.send, self.calls)
             self.lifetime.start_soon(self.turns.run)
             if self.sound.device is not None:
                 ready = trio.Event()
