@@ -34,9 +34,13 @@ if TYPE_CHECKING:
     from .errors import ServerError as ServerError
     from .errors import SessionExpired as SessionExpired
     from .errors import ToolError as ToolError
+    from .errors import ToolTimeout as ToolTimeout
     from .events import UNSET as UNSET
     from .opening import open_session as open_session
     from .server import open_server as open_server
+    from .session import ApprovalHook as ApprovalHook
+    from .session import ApprovalNeeded as ApprovalNeeded
+    from .session import ApprovalRequest as ApprovalRequest
     from .session import AudioDropped as AudioDropped
     from .session import DeviceChanged as DeviceChanged
     from .session import Difference as Difference
@@ -58,10 +62,13 @@ if TYPE_CHECKING:
     from .session import SoundState as SoundState
     from .session import Subscription as Subscription
     from .session import ToolCall as ToolCall
+    from .session import ToolCancelled as ToolCancelled
     from .session import ToolContext as ToolContext
+    from .session import ToolDetached as ToolDetached
     from .session import ToolFailed as ToolFailed
     from .session import ToolFinished as ToolFinished
     from .session import ToolPolicy as ToolPolicy
+    from .session import ToolProgress as ToolProgress
     from .session import ToolStarted as ToolStarted
     from .session import Utterance as Utterance
     from .tools import Tool as Tool
@@ -70,6 +77,9 @@ if TYPE_CHECKING:
 __all__ = [
     "UNSET",
     "AccountRefused",
+    "ApprovalHook",
+    "ApprovalNeeded",
+    "ApprovalRequest",
     "AudioDropped",
     "AudioError",
     "BudgetExceeded",
@@ -112,12 +122,16 @@ __all__ = [
     "Subscription",
     "Tool",
     "ToolCall",
+    "ToolCancelled",
     "ToolContext",
+    "ToolDetached",
     "ToolError",
     "ToolFailed",
     "ToolFinished",
     "ToolPolicy",
+    "ToolProgress",
     "ToolStarted",
+    "ToolTimeout",
     "Utterance",
     "__version__",
     "open_connection",
@@ -152,10 +166,17 @@ _HOMES = {
         "ServerError",
         "SessionExpired",
         "ToolError",
+        "ToolTimeout",
     ],
     "events": ["UNSET"],
     "opening": ["open_session"],
     "session": [
+        "ToolProgress",
+        "ToolDetached",
+        "ToolCancelled",
+        "ApprovalRequest",
+        "ApprovalNeeded",
+        "ApprovalHook",
         "AudioDropped",
         "DeviceChanged",
         "Difference",

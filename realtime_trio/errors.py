@@ -21,6 +21,7 @@ RealtimeError
 ├─ AudioError
 │  └─ DeviceUnavailable      the world: no such device, busy, gone, or a rate that it refuses
 ├─ ToolError                 a tool's answer to the model that says what went wrong; it does not go up
+├─ ToolTimeout               a tool took longer than its `timeout`; in the notice `ToolFailed`
 └─ InternalError             us: please report it
 ```
 
@@ -56,6 +57,7 @@ __all__ = [
     "ServerError",
     "SessionExpired",
     "ToolError",
+    "ToolTimeout",
     "redact",
 ]
 
@@ -300,6 +302,18 @@ class ToolError(RealtimeError):
 
     It becomes the call's output. It does not reach the body of the session and is not logged as a crash.
     """
+
+
+class ToolTimeout(RealtimeError):
+    """A tool ran longer than its `timeout`, and was stopped.
+
+    Attributes:
+        seconds: The timeout.
+    """
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class InternalError(RealtimeError):

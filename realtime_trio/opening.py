@@ -14,12 +14,14 @@ from .device import AudioDevice, EchoControl
 from .errors import ConfigurationError
 from .events import UNSET, UnsetType
 from .session import (
+    ApprovalHook,
     Fittings,
     InterruptionPolicy,
     Modality,
     Session,
     Snapshot,
     ToolErrors,
+    ToolSet,
     TranscriptionSetting,
     TurnDetection,
     check_device_formats,
@@ -60,6 +62,7 @@ async def open_session(
     drain: bool = True,
     tool_errors: ToolErrors = "report",
     audio_limit: float = 600.0,
+    approve: ApprovalHook | None = None,
     organization: str | None = None,
     project: str | None = None,
     headers: Headers = (),
@@ -108,6 +111,10 @@ async def open_session(
         tool_errors: `"report"` tells the model and `session.events()`; `"raise"` ends the session with the tool's
             exception, for tests.
         audio_limit: How much audio one response may have, in seconds; beyond that it is interrupted.
+        approve: Decides on each call that needs approval (a tool with `approve=True`, a hosted MCP server that asks):
+            an async function of the `ApprovalRequest` that returns True, False, or a text: no, for this reason, which
+            the model is told. Without one `session.events()` tells of it (`ApprovalNeeded`), and `Session.approve` or
+            `Session.refuse` decides.
         organization: Else `OPENAI_ORG_ID`.
         project: Else `OPENAI_PROJECT_ID`.
         headers: More headers for the handshake, as a mapping or as pairs.
@@ -135,8 +142,9 @@ async def open_session(
     _check(audio, ack_timeout, tool_errors, audio_limit)
     fittings = _fittings(echo)
     begins_with = _history(history)
-    toolbox = Toolbox(tools)
     base = session_settings(config=config)
+    given = tuple(tools)
+    toolbox = ToolSet(Toolbox(given), given, () if given else tuple(base.tools or ()))
     if modality is None and not base.output_modalities:
         modality = "text" if audio is None else "audio"
     settings = session_settings(
@@ -146,7 +154,7 @@ async def open_session(
         modality=UNSET if modality is None else modality,
         turn_detection=turn_detection,
         transcription=transcription,
-        tools=toolbox.definitions() if toolbox else UNSET,
+        tools=toolbox.definitions() if given else UNSET,
     )
     check_policy(interruption)
     settings = under_policy(settings, interruption, default="server_vad")
@@ -172,6 +180,7 @@ async def open_session(
             ack_timeout=ack_timeout,
             tool_errors=tool_errors,
             audio_limit=audio_limit,
+            approve=approve,
         )
         session = engine.tool_calls.session = Session(engine, Toolbox)
         async with engine.running(settings, drain=drain, history=begins_with):

@@ -28,6 +28,7 @@ from realtime_trio.session import (
     Session,
     ToolFailed,
     ToolFinished,
+    ToolProgress,
     ToolStarted,
 )
 
@@ -213,6 +214,8 @@ class Follower:
                 self._interrupted(interruption)
             case ToolStarted() | ToolFinished() | ToolFailed():
                 self._handle_tools(event)
+            case ToolProgress(name=name, text=text):
+                self._lines.say("tool", f"{name}: {text}")
             case DeviceChanged(available=available, words=words):
                 self._device(words, available=available)
             case EchoNotCancelled(words=words):
@@ -250,7 +253,7 @@ class Follower:
             case Lagged(count=count):
                 self.problem(f"{count} events were missed here")
 
-    def _handle_turns(self, event: events.ServerEvent) -> None:
+    def _handle_turns(self, event: events.ServerEvent | Notice) -> None:
         match event:
             case events.InputAudioBufferSpeechStarted():
                 self.user_speaks = True
@@ -277,7 +280,7 @@ class Follower:
         self.record.losses += not available
         self._lines.say("device", words)
 
-    def _handle_words(self, event: events.ServerEvent) -> None:
+    def _handle_words(self, event: events.ServerEvent | Notice) -> None:
         match event:
             case events.ConversationItemInputAudioTranscriptionCompleted(item_id=item_id, transcript=transcript):
                 self._said(item_id, transcript.strip() or "(nothing that could be understood)")

@@ -9,9 +9,12 @@ from realtime_trio.core.snapshot_items import SnapshotItem as SnapshotItem
 from realtime_trio.core.snapshot_items import SnapshotPart as SnapshotPart
 from realtime_trio.core.utterance import Difference as Difference
 
+from .approvals import ApprovalHook as ApprovalHook
+from .approvals import ApprovalRequest as ApprovalRequest
 from .fittings import Fittings as Fittings
 from .interruptions import PendingInterruption as PendingInterruption
 from .latency import Latency as Latency
+from .notices import ApprovalNeeded as ApprovalNeeded
 from .notices import AudioDropped as AudioDropped
 from .notices import DeviceChanged as DeviceChanged
 from .notices import EchoNotCancelled as EchoNotCancelled
@@ -21,8 +24,11 @@ from .notices import Notice as Notice
 from .notices import Paused as Paused
 from .notices import ReplyLost as ReplyLost
 from .notices import Resumed as Resumed
+from .notices import ToolCancelled as ToolCancelled
+from .notices import ToolDetached as ToolDetached
 from .notices import ToolFailed as ToolFailed
 from .notices import ToolFinished as ToolFinished
+from .notices import ToolProgress as ToolProgress
 from .notices import ToolStarted as ToolStarted
 from .responses import Reply as Reply
 from .responses import Response as Response
@@ -48,8 +54,12 @@ from .tool_context import ToolContext as ToolContext
 from .tool_policy import OnInterrupt as OnInterrupt
 from .tool_policy import ToolPolicy as ToolPolicy
 from .tool_runner import ToolRunner as ToolRunner
+from .tool_set import ToolSet as ToolSet
 
 __all__ = [
+    "ApprovalHook",
+    "ApprovalNeeded",
+    "ApprovalRequest",
     "AudioDropped",
     "DeviceChanged",
     "Difference",
@@ -82,12 +92,16 @@ __all__ = [
     "Subscription",
     "Tape",
     "ToolCall",
+    "ToolCancelled",
     "ToolContext",
+    "ToolDetached",
     "ToolErrors",
     "ToolFailed",
     "ToolFinished",
     "ToolPolicy",
+    "ToolProgress",
     "ToolRunner",
+    "ToolSet",
     "ToolStarted",
     "TranscriptionSetting",
     "TurnDetection",

@@ -4,7 +4,7 @@ Each sends one event and waits for the answer to it; how the two are matched is 
 program can ask for is in `session.py`.
 """
 
-from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from realtime_trio.errors import LocalProtocolError
 from .engine import Engine
 from .exchanges import new_id
 from .settings import check_device_formats, session_settings
-from .tool_runner import ToolRunner
+from .tool_set import MakeTools, ToolSet
 
 __all__ = ["AcknowledgedCalls"]
 
@@ -23,7 +23,7 @@ __all__ = ["AcknowledgedCalls"]
 class AcknowledgedCalls:
     """The part of `Session` whose calls return what the server answered."""
 
-    def __init__(self, engine: Engine, make_tools: Callable[[Iterable[Any]], ToolRunner]) -> None:
+    def __init__(self, engine: Engine, make_tools: MakeTools) -> None:
         self._engine = engine
         self._make_tools = make_tools
 
@@ -123,18 +123,18 @@ class AcknowledgedCalls:
         Cancellation:
             What was sent stays sent.
         """
-        runner = None
+        tools = None
         if "tools" in settings:
-            runner = self._make_tools(settings["tools"])
-            settings = {**settings, "tools": runner.definitions()}
+            given = tuple(settings["tools"])
+            tools = ToolSet(self._make_tools(given), given)
+            settings = {**settings, "tools": tools.definitions()}
         wanted = session_settings(**settings)
         if self._engine.sound.device is not None:
             check_device_formats(wanted)
         policies = self._engine.turns.policies
-        await self._engine.call("update", wire.SessionUpdate(session=policies.adjust(wanted)))
+        then = None if tools is None else partial(_use, self._engine, tools)
+        await self._engine.call("update", wire.SessionUpdate(session=policies.adjust(wanted)), then=then)
         policies.adopt(wanted)
-        if runner is not None:
-            self._engine.tool_calls.runner = runner
         return self.config
 
     # The input buffer
@@ -164,3 +164,7 @@ class AcknowledgedCalls:
             What was sent stays sent.
         """
         await self._engine.call("clear", wire.InputAudioBufferClear())
+
+
+def _use(engine: Engine, tools: ToolSet, _: object) -> None:
+    engine.tool_calls.use(tools)

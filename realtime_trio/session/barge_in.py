@@ -34,6 +34,7 @@ class BargeIns:
         sound: What is paused.
         is_speaking: Tells whether there is anything to interrupt.
         interrupt: Interrupts what is being said.
+        take_floor: Told when the user begins to speak and nothing is being said: tools may be at work.
         hold_floor: Keeps the floor for the user until their turn is committed.
         owe: Asks for a reply to an item.
         delete: Deletes an item.
@@ -44,6 +45,7 @@ class BargeIns:
     sound: Sound
     is_speaking: Callable[[], bool]
     interrupt: Callable[[], PendingInterruption]
+    take_floor: Callable[[], object]
     hold_floor: Callable[[float], object]
     owe: Callable[[str], object]
     delete: Callable[[str], object]
@@ -95,7 +97,10 @@ class BargeIns:
         if policy == "immediate":
             self.interrupt()
             return
-        if policy == "never" or not (self._doubts or self.is_speaking()):
+        if policy == "never":
+            return
+        if not (self._doubts or self.is_speaking()):
+            self.take_floor()
             return
         self._doubts[event.item_id] = Doubt(
             event.item_id,
@@ -122,6 +127,7 @@ class BargeIns:
         self._doubts.clear()
         self._committed.clear()
         self._end_doubt()
+        self.take_floor()
         for item_id in items:
             self._spoken.discard(item_id)
             self.owe(item_id)

@@ -47,12 +47,14 @@ class Call:
         item_id: The item it is about, "" where there is none.
         event_id: The id of the client event, "" until it was sent.
         until: When it is forgotten, at the latest.
+        then: What is done at once when it was acknowledged, also if nobody waits for it any more.
     """
 
     kind: Kind
     item_id: str = ""
     event_id: str = ""
     until: float = math.inf
+    then: Callable[[Any], object] | None = None
     answer: Promise[Any] = attrs.field(factory=Promise)
 
 
@@ -64,13 +66,21 @@ class Calls:
         self._open: list[Call] = []
         self._lots = {kind: trio.Lock() for kind in _ONE_IN_FLIGHT}
 
-    async def make(self, kind: Kind, send: Callable[[], Awaitable[str]], *, item_id: str = "") -> Any:
+    async def make(
+        self,
+        kind: Kind,
+        send: Callable[[], Awaitable[str]],
+        *,
+        item_id: str = "",
+        then: Callable[[Any], object] | None = None,
+    ) -> Any:
         """Send something and wait for its answer.
 
         Args:
             kind: What is asked.
             send: Hands the client event to the writer and returns its event id.
             item_id: The item it is about.
+            then: Done with the answer before any later event is looked at, also if nobody waits any more.
 
         Raises:
             ServerError: The server refused.
@@ -82,8 +92,8 @@ class Calls:
         if kind in _ONE_IN_FLIGHT:
             async with self._lots[kind]:
                 await self._orphan_answered(kind)
-                return await self._make(Call(kind, item_id), send)
-        return await self._make(Call(kind, item_id), send)
+                return await self._make(Call(kind, item_id, then=then), send)
+        return await self._make(Call(kind, item_id, then=then), send)
 
     async def _orphan_answered(self, kind: Kind) -> None:
         """Wait until a cancelled call of this kind, which was sent, has its answer, or never will."""
@@ -164,6 +174,8 @@ class Calls:
         for call in self._open:
             if call.kind == kind and (not call.item_id or call.item_id == item_id):
                 self._close(call)
+                if call.then is not None:
+                    call.then(value)
                 call.answer.keep(value)
                 return True
         return False

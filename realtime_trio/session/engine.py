@@ -8,7 +8,7 @@ ends is in `lifetime.py`; what a program can call is in `session.py`.
 
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -23,10 +23,10 @@ from realtime_trio.core.interruption import is_benign
 from realtime_trio.device import SAMPLE_RATE, AudioDevice, DeviceChange
 from realtime_trio.errors import ConnectionClosed, LocalProtocolError, NotAcknowledged, RemoteProtocolError
 
+from .approvals import ApprovalHook, Approvals
 from .beside import Beside
 from .calls import Calls, Kind, server_error
 from .capture import Capture
-from .exchanges import Request
 from .fittings import Fittings
 from .lifetime import Lifetime
 from .notices import AudioDropped, DeviceChanged, NotAnEvent
@@ -38,7 +38,8 @@ from .speaking import Speaking
 from .subscribers import Subscribers
 from .subscription import again
 from .tool_calls import ToolCalls, ToolErrors
-from .tool_runner import ToolRunner
+from .tool_outputs import ToolOutputs, follow_up
+from .tool_set import ToolSet
 from .turns import Turns
 
 __all__ = ["Engine"]
@@ -51,26 +52,28 @@ class Engine:
 
     Args:
         connection: Events out and in.
-        tools: Runs the model's calls.
+        tools: What the model may call.
         device: Microphone and speaker, if the session has one.
         fittings: What the device needs beside itself.
         interruption: What speech does that begins while something is being said.
         ack_timeout: How long each call waits for the server's answer, in seconds.
         tool_errors: What a tool's crash does beside telling the model.
         audio_limit: Seconds of audio that one response may have.
+        approve: Decides on calls that need approval; None to publish them.
     """
 
     def __init__(
         self,
         connection: Connection,
         *,
-        tools: ToolRunner,
+        tools: ToolSet,
         device: AudioDevice | None,
         fittings: Fittings,
         interruption: InterruptionPolicy,
         ack_timeout: float,
         tool_errors: ToolErrors,
         audio_limit: float,
+        approve: ApprovalHook | None = None,
     ) -> None:
         self.connection = connection
         self.conversation = Conversation(heard_is_known=device is not None)
@@ -94,14 +97,8 @@ class Engine:
         self.sound = Sound(
             device, capture, on_block=self._on_block, on_change=self._on_change, make_codec=fittings.make_codec
         )
-        self.tool_calls = ToolCalls(
-            tools,
-            start_soon=self.lifetime.start_soon,
-            deliver=self._deliver,
-            owe=lambda items, exchanges: self.turns.owe(Request(exchanges=list(exchanges)), items),
-            publish=self.subscribers.publish,
-            crash=self.lifetime.end if tool_errors == "raise" else None,
-        )
+        self.approvals = Approvals(self.subscribers.publish, approve)
+        self.tool_calls = self._make_tool_calls(tools, tool_errors)
         self.turns = Turns(
             send=self._send,
             sound=self.sound,
@@ -121,6 +118,25 @@ class Engine:
         self.push_to_talk = PushToTalk(capture, self.turns, self.calls, self._send, self.lifetime.start_soon)
         self.lifetime.on_end(self._end)
 
+    def _make_tool_calls(self, tools: ToolSet, tool_errors: ToolErrors) -> ToolCalls:
+        start_soon, publish = self.lifetime.start_soon, self.subscribers.publish
+        outputs = ToolOutputs(
+            start_soon,
+            deliver=self._deliver,
+            owe=lambda items, exchanges: self.turns.owe(follow_up(self.config, exchanges), items),
+            quiet=lambda: self.turns.quiet(),  # noqa: PLW0108 the turns are made after this
+            publish=publish,
+        )
+        return ToolCalls(
+            tools,
+            outputs,
+            self.approvals,
+            start_soon,
+            say_later=lambda text, wanted: self.speaking.say_later(text, wanted=wanted),
+            publish=publish,
+            crash=self.lifetime.end if tool_errors == "raise" else None,
+        )
+
     def check_open(self) -> None:
         """Raise why no call makes sense any more, if that is so."""
         if isinstance(self.lifetime.reason, Exception):
@@ -128,17 +144,36 @@ class Engine:
         if self.lifetime.over:
             raise trio.ClosedResourceError("the session is closed")
 
-    async def call(self, kind: Kind, event: events.ClientEvent, item_id: str = "") -> Any:
+    async def call(
+        self,
+        kind: Kind,
+        event: events.ClientEvent | Callable[[], events.ClientEvent],
+        item_id: str = "",
+        then: Callable[[Any], object] | None = None,
+    ) -> Any:
         """Send an event and wait for the answer to it; see `Calls.make`.
+
+        Args:
+            kind: What is asked.
+            event: What is sent; or what makes it, when it is its turn to be sent.
+            item_id: The item it is about.
+            then: Done with the answer before any later event is looked at.
 
         Raises:
             LocalProtocolError: It is not of the wire's shape.
         """
         self.check_open()
-        misfit = events.decode_client(events.encode(event))
-        if isinstance(misfit, events.MalformedEvent):
-            raise LocalProtocolError(f"{misfit.type} does not fit: {misfit.problem}. Nothing was sent.")
-        return await self.calls.make(kind, lambda: self.connection.send(event), item_id=item_id)
+        if not callable(event):
+            _check_shape(event)
+
+        async def send() -> str:
+            if not callable(event):
+                return await self.connection.send(event)
+            made = event()
+            _check_shape(made)
+            return await self.connection.send(made)
+
+        return await self.calls.make(kind, send, item_id=item_id, then=then)
 
     @asynccontextmanager
     async def running(
@@ -275,6 +310,7 @@ class Engine:
         self.sound.release()
         self.calls.end(reason or trio.ClosedResourceError("the session is closed"))
         self.turns.end(reason)
+        self.tool_calls.end()
         self.push_to_talk.end(reason or trio.ClosedResourceError("the session is closed"))
         self.subscribers.end(reason)
 
@@ -283,6 +319,12 @@ class Engine:
             await self.sound.hush()
         if self.lifetime.reason is None:
             self._end(None)
+
+
+def _check_shape(event: events.ClientEvent) -> None:
+    misfit = events.decode_client(events.encode(event))
+    if isinstance(misfit, events.MalformedEvent):
+        raise LocalProtocolError(f"{misfit.type} does not fit: {misfit.problem}. Nothing was sent.")
 
 
 def _is_expected(problem: events.ErrorDetails) -> bool:

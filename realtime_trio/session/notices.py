@@ -8,6 +8,8 @@ from realtime_trio.core.interruption import Interruption
 from realtime_trio.errors import RemoteProtocolError
 
 __all__ = [
+    "ApprovalNeeded",
+    "ApprovalRequest",
     "AudioDropped",
     "DeviceChanged",
     "EchoNotCancelled",
@@ -17,8 +19,11 @@ __all__ = [
     "Paused",
     "ReplyLost",
     "Resumed",
+    "ToolCancelled",
+    "ToolDetached",
     "ToolFailed",
     "ToolFinished",
+    "ToolProgress",
     "ToolStarted",
 ]
 
@@ -90,8 +95,38 @@ class EchoNotCancelled:
 
 
 @attrs.frozen
+class ApprovalRequest:
+    """A call that may not run before somebody agrees.
+
+    Attributes:
+        id: What `Session.approve` and `Session.refuse` are given: a function's call id, or the id of the server's item.
+        kind: `"function"` for a tool that this program runs, `"mcp"` for one of a hosted MCP server.
+        name: The tool.
+        arguments: The arguments as the model wrote them: JSON text, not validated.
+        server_label: The MCP server; None for a function.
+    """
+
+    id: str
+    kind: Literal["function", "mcp"]
+    name: str
+    arguments: str = attrs.field(repr=False)
+    server_label: str | None = None
+
+
+@attrs.frozen
+class ApprovalNeeded:
+    """A call waits for `Session.approve` or `Session.refuse`, because there is no hook that decides.
+
+    Attributes:
+        request: What is to be decided.
+    """
+
+    request: ApprovalRequest
+
+
+@attrs.frozen
 class ToolStarted:
-    """A tool call begins to run.
+    """A tool call begins to run: it is approved, if that was needed, and its turn has come.
 
     Attributes:
         call_id: The call, as the server names it.
@@ -101,17 +136,61 @@ class ToolStarted:
 
     call_id: str
     name: str
-    arguments: str
+    arguments: str = attrs.field(repr=False)
 
 
 @attrs.frozen
-class ToolFinished:
-    """A tool call has its output, which the server has acknowledged.
+class ToolProgress:
+    """A tool tells how far it is.
 
     Attributes:
         call_id: The call.
         name: The tool.
-        output: What the model was given.
+        text: Its words.
+    """
+
+    call_id: str
+    name: str
+    text: str
+
+
+@attrs.frozen
+class ToolCancelled:
+    """A tool call was cancelled before it had a result; it may not even have begun.
+
+    Attributes:
+        call_id: The call.
+        name: The tool.
+        reason: `"speech_started"`, `"pressed"` or `"requested"`: what interrupted it, and `ToolFinished` follows when
+            the model was told. `"session_ended"`: nothing can be told to the model any more.
+    """
+
+    call_id: str
+    name: str
+    reason: str
+
+
+@attrs.frozen
+class ToolDetached:
+    """A tool call goes on in the background, because it was interrupted. `ToolFinished` or `ToolFailed` follows.
+
+    Attributes:
+        call_id: The call.
+        name: The tool.
+    """
+
+    call_id: str
+    name: str
+
+
+@attrs.frozen
+class ToolFinished:
+    """The model was told what a tool call came to: the server has acknowledged it.
+
+    Attributes:
+        call_id: The call.
+        name: The tool.
+        output: What the model was given; for a call in the background, what it was told in the end.
     """
 
     call_id: str
@@ -121,12 +200,15 @@ class ToolFinished:
 
 @attrs.frozen
 class ToolFailed:
-    """A tool raised and the model was given an error text; or the server did not take its output. The session goes on.
+    """Something went wrong with a tool call, and the session goes on.
+
+    The tool raised, or took too long, or the approval hook raised: the model is given an error text. Or the server did
+    not take the output.
 
     Attributes:
         call_id: The call.
         name: The tool.
-        exception: What it raised, with its traceback; or why its output is lost.
+        exception: What was raised, with its traceback; `ToolTimeout`; or why the output is lost.
     """
 
     call_id: str
@@ -175,7 +257,11 @@ Notice: TypeAlias = (
     | EchoNotCancelled
     | NotAnEvent
     | ReplyLost
+    | ApprovalNeeded
     | ToolStarted
+    | ToolProgress
+    | ToolCancelled
+    | ToolDetached
     | ToolFinished
     | ToolFailed
     | AudioDropped

@@ -16,7 +16,7 @@ class SessionStatistics:
         malformed_events: Those that do not fit their type; they were delivered as `events.MalformedEvent`.
         not_events: Messages that are no events; they were reported as `NotAnEvent`.
         dropped_audio_ms: Milliseconds of microphone audio that a slow uplink cost.
-        running_tools: Tool calls without an output.
+        running_tools: Tool calls that are not over: those that wait, run, or are being told of, in the background too.
     """
 
     sent: int

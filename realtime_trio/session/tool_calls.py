@@ -1,41 +1,47 @@
-"""Running the model's function calls: one task each, exactly one output each, one reply for a batch.
+"""Running the model's function calls: each in a task of its own, under its tool's policy, until something settles it.
 
-What a call comes to is decided by the tool runner (`realtime_trio.tools`); here it runs beside the others, its output
-goes to the server, and when a batch is complete a reply is asked for.
+Theory of operation. What can become of a call is `core.tool_call`'s table. Two tasks serve it. One conducts: it asks
+for approval, waits for its turn, starts the tool, lets its time run out, and when the call is settled it has the model
+told (`tool_outputs.py`). The other runs the tool and nothing else, so that one that does not stop when it is cancelled
+keeps nobody waiting. Whatever settles a call goes through `_settle`, and only what comes first counts.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Literal, TypeAlias
+import logging
+import math
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
+import trio
 
-from realtime_trio import events
 from realtime_trio.core.calls import ReadyCall
-from realtime_trio.errors import NotAcknowledged, ServerError
+from realtime_trio.core.tool_call import Outcome, Trigger
+from realtime_trio.errors import ToolTimeout
 
-from .exchanges import Exchange, new_id
-from .notices import Notice, ToolFailed, ToolFinished, ToolStarted
-from .responses import ToolCall
+from . import tool_words
+from .approvals import ApprovalRequest, Approvals
+from .exchanges import Exchange
+from .notices import Notice, ToolCancelled, ToolDetached, ToolFailed, ToolProgress, ToolStarted
 from .tool_context import ToolContext
+from .tool_outputs import Batch, LiveCall, ToolOutputs
+from .tool_queue import Place, ToolQueue
 from .tool_runner import ToolRunner
+from .tool_set import ToolSet
 
 if TYPE_CHECKING:
     from .session import Session
 
-__all__ = ["ToolCalls", "ToolErrors"]
+__all__ = ["INTERRUPTING", "ToolCalls", "ToolErrors"]
+
+_log = logging.getLogger("realtime_trio.session")
 
 ToolErrors: TypeAlias = Literal["report", "raise"]
 
+INTERRUPTING = ("speech_started", "pressed", "requested")
+"""The reasons for an interruption that tools are told of: the user takes the floor, or the program says stop."""
 
-@attrs.define(eq=False)
-class _Batch:
-    """The calls of one response."""
-
-    exchanges: Sequence[Exchange]
-    missing: int
-    runner: ToolRunner
-    lost: Exception | None = None
-    outputs: list[str] = attrs.field(factory=list)
+_MOST_REMEMBERED = 64
 
 
 @attrs.define(eq=False)
@@ -43,30 +49,52 @@ class ToolCalls:
     """The calls of one session.
 
     Attributes:
-        runner: Runs them.
+        tools: Those of the responses that are created from now on.
+        outputs: Tells the model.
+        approvals: Asks whether a call may run.
         start_soon: Starts a child task of the session.
-        deliver: Creates an item and returns when the server has acknowledged it.
-        owe: Asks for one reply to the acknowledged outputs of a batch.
+        say_later: Has a line said when nobody speaks, unless it is not wanted any more by then.
         publish: Takes notices.
         crash: Where a tool's exception goes with `tool_errors="raise"`; None to report it only.
         dependencies: What the program gave for its tools.
         session: The session that the tools are given; set when it is made.
-        running: How many calls are without an output.
     """
 
-    runner: ToolRunner
+    tools: ToolSet
+    outputs: ToolOutputs
+    approvals: Approvals
     start_soon: Callable[..., None]
-    deliver: Callable[[events.Item], Awaitable[object]]
-    owe: Callable[[Sequence[str], Sequence[Exchange]], object]
+    say_later: Callable[[str, Callable[[], bool]], object]
     publish: Callable[[Notice], None]
     crash: Callable[[Exception], object] | None = None
     dependencies: tuple[object, ...] = ()
     session: "Session" = attrs.field(init=False)
-    running: int = attrs.field(default=0, init=False)
     _seen: dict[str, None] = attrs.field(factory=dict, init=False)
+    _queues: dict[tuple[str, int | None], ToolQueue] = attrs.field(factory=dict, init=False)
+    _runners: dict[str, ToolRunner] = attrs.field(factory=dict, init=False)  # by response, the newest last
+    _cut: dict[str, str] = attrs.field(factory=dict, init=False)  # responses, and what interrupted them
+
+    @property
+    def running(self) -> int:
+        """How many calls are not over, those in the background included."""
+        return len(self.outputs.live)
+
+    def use(self, tools: ToolSet) -> None:
+        """Have other tools from now on: the server has acknowledged them."""
+        self.tools = tools
+
+    def created(self, response_id: str) -> None:
+        """A response was created: its calls are of the tools that there are now, whatever changes until it is done."""
+        self._runners[response_id] = self.tools.runner
+        _forget_oldest(self._runners)
 
     def start(
-        self, calls: Sequence[ReadyCall], exchanges: Sequence[Exchange] = (), runner: ToolRunner | None = None
+        self,
+        calls: Sequence[ReadyCall],
+        exchanges: Sequence[Exchange] = (),
+        runner: ToolRunner | None = None,
+        *,
+        response_id: str = "",
     ) -> None:
         """Run the completed calls of one response, side by side.
 
@@ -74,55 +102,182 @@ class ToolCalls:
             calls: All of them.
             exchanges: What they belong to; several, when one response settled several requests.
             runner: Runs them instead of the session's, for a response that was asked for with tools of its own.
+            response_id: The response.
         """
+        at_creation = self._runners.pop(response_id, self.tools.runner)
         calls = [call for call in calls if call.call_id not in self._seen]  # exactly one output each, whatever is sent
         if not calls:
             return
         self._seen.update(dict.fromkeys(call.call_id for call in calls))
-        batch = _Batch(exchanges, len(calls), runner or self.runner)
+        batch = Batch(exchanges, len(calls), runner or at_creation)
         for exchange in exchanges:
             exchange.hold()
-        self.running += len(calls)
-        for call in calls:
-            self.start_soon(self._run, call, batch, name=f"tool {call.name}")
+        for ready in calls:
+            self._begin(LiveCall(ready, batch, batch.runner.policy(ready.name)))
+        if (reason := self._cut.pop(response_id, None)) is not None:  # between the call and the response's end
+            self._interrupt([call for call in self.outputs.live.values() if call.batch is batch], reason)
 
-    async def _run(self, call: ReadyCall, batch: _Batch) -> None:
-        call_id = call.call_id
-        self.publish(ToolStarted(call_id, call.name, call.arguments))
-        context = ToolContext(self.session, call_id, call.name, self.dependencies)
-        outcome = await batch.runner.run(call.name, call.arguments, context=context)
-        if outcome.failure is not None:
-            self.publish(ToolFailed(call_id, call.name, outcome.failure))
-            if self.crash is not None:
-                self.crash(outcome.failure)
-                return
-        item = events.function_call_output(call_id, outcome.output, id=new_id("item"))
-        try:
-            await self.deliver(item)
-        except (ServerError, NotAcknowledged) as error:
-            batch.lost = error
-            self.publish(ToolFailed(call_id, call.name, error))
+    def interrupt(self, reason: str, response_ids: Collection[str] = ()) -> None:
+        """Do to the calls what their tools' policies say about an interruption.
+
+        Args:
+            reason: What interrupts.
+            response_ids: The responses that are cut by it: it counts for their calls, too, which are yet to come.
+        """
+        self._cut.update(dict.fromkeys(response_ids, reason))
+        _forget_oldest(self._cut)
+        self._interrupt(list(self.outputs.live.values()), reason)
+
+    def end(self) -> None:
+        """The session is over: nothing can be sent any more. Say so of each call that is not over."""
+        for call in list(self.outputs.live.values()):
+            if call.life.take("session ended"):
+                self._close(call, "session ended")
+                self.publish(ToolCancelled(call.ready.call_id, call.ready.name, "session_ended"))
+        self.outputs.live.clear()
+
+    # One call
+
+    def _begin(self, call: LiveCall) -> None:
+        name, policy = call.ready.name, call.policy
+        self.outputs.live[call.ready.call_id] = call
+        place = None
+        if policy.approve:
+            call.life.take("needs approval")
         else:
-            batch.outputs.append(str(item.id))
-            self.publish(ToolFinished(call_id, call.name, outcome.output))
-        for exchange in batch.exchanges:
-            exchange.tool_calls.append(ToolCall(call_id, call.name, call.arguments, outcome.output))
-        self._put_in(batch)
+            call.life.take("needs none")
+            place = self._join(call)
+        self.start_soon(self._conduct, call, place, name=f"tool call {name}")
+        if policy.filler is not None:
+            self.start_soon(self._fill, call, policy.filler, name=f"filler of {name}")
 
-    def _put_in(self, batch: _Batch) -> None:
-        self.running -= 1
-        batch.missing -= 1
-        if batch.missing:
+    def _join(self, call: LiveCall) -> Place:
+        """Take the last place in the tool's queue; the model is told at once of a call in the background."""
+        name, policy = call.ready.name, call.policy
+        if policy.background and call.life.take("detached"):
+            self._answer_detached(call, tool_words.background(name), owes_reply=True)
+        return self._queues.setdefault((name, policy.concurrency), ToolQueue(policy.concurrency)).join()
+
+    async def _conduct(self, call: LiveCall, place: Place | None) -> None:
+        life = call.life
+        with call.waiting:
+            await self._see_through(call, place)
+        if life.state == "delivering":
+            await self.outputs.answer(call, call.output, life.outcome != "cancelled")
+        elif life.state == "reporting":
+            await self.outputs.tell_later(call)
+
+    async def _see_through(self, call: LiveCall, place: Place | None) -> None:
+        started = False
+        try:
+            place = place or await self._approved(call)
+            if place is None:
+                return
+            await place.admitted.wait()
+            started = call.life.take("its turn came")
+        finally:
+            if place is not None and not started:
+                place.leave()
+        if not started:
             return
-        if batch.outputs:
-            self._owe_one_reply(batch)
-        for exchange in batch.exchanges:
-            if batch.lost is not None and not batch.outputs:
-                exchange.over.break_(batch.lost)  # no output reached the model: there is nothing to reply to
-            exchange.release()
+        ready, seconds = call.ready, call.policy.timeout
+        self.publish(ToolStarted(ready.call_id, ready.name, ready.arguments))
+        self.start_soon(self._work, call, place, name=f"tool {ready.name}")
+        await trio.sleep(math.inf if seconds is None else seconds)
+        if seconds is not None:
+            failure = ToolTimeout(f"{ready.name} took longer than {seconds:g} s", seconds=seconds)
+            self._settle(call, "timed out", tool_words.timed_out(ready.name, seconds), failure)
 
-    def _owe_one_reply(self, batch: _Batch) -> None:
-        """Ask for one reply to the whole batch, on behalf of those who still wait for it."""
-        waiting = [exchange for exchange in batch.exchanges if not exchange.abandoned]
-        if waiting or not batch.exchanges:
-            self.owe(batch.outputs, waiting)
+    async def _approved(self, call: LiveCall) -> Place | None:
+        ready = call.ready
+        request = ApprovalRequest(ready.call_id, "function", ready.name, ready.arguments)
+        decision = await self.approvals.decide(request)
+        if not decision.approved:
+            self._settle(call, "refused", tool_words.refused(ready.name, decision.reason), decision.failure)
+        elif call.life.take("approved"):
+            return self._join(call)
+        return None
+
+    async def _work(self, call: LiveCall, place: Place) -> None:
+        ready, outcome = call.ready, None
+        context = ToolContext(
+            self.session, ready.call_id, ready.name, self.dependencies, report=partial(self._progress, call)
+        )
+        try:
+            with call.scope:
+                if not call.life.is_settled:
+                    outcome = await call.batch.runner.run(ready.name, ready.arguments, context=context)
+        except Exception as error:  # noqa: BLE001 only a runner of the program's own breaks its promise
+            _log.exception("running tool %s crashed (call %s)", ready.name, ready.call_id)
+            outcome = _Crash(f"Error: {ready.name} failed.", error)
+        finally:
+            place.leave()
+        if outcome is None:
+            return
+        failure = outcome.failure
+        if not self._settle(call, "returned", outcome.output, failure) and failure is not None:
+            words = "tool %s failed when nobody waited for it any more (call %s)"
+            _log.warning(words, ready.name, ready.call_id, exc_info=failure)
+            if self.crash is not None:
+                self.crash(failure)
+
+    async def _fill(self, call: LiveCall, line: str) -> None:
+        with trio.move_on_after(call.policy.filler_after):
+            await call.settled.wait()
+        if call.life.is_attached and not call.batch.filled:
+            call.batch.filled = True
+            self.say_later(line, lambda: call.life.is_attached)
+
+    def _progress(self, call: LiveCall, text: str, speak: bool) -> None:  # noqa: FBT001 the shape that contexts report in
+        if call.life.is_settled:
+            return
+        self.publish(ToolProgress(call.ready.call_id, call.ready.name, text))
+        if speak and text.strip():
+            call.spoken += 1
+            number = call.spoken
+            self.say_later(text, lambda: call.spoken == number and not call.life.is_settled)
+
+    # What settles calls
+
+    def _settle(self, call: LiveCall, trigger: Trigger, output: str, failure: Exception | None = None) -> bool:
+        """Let the first thing that settles a call be what it comes to. Returns whether this was the first."""
+        outcome: Outcome | None = "error" if trigger == "returned" and failure is not None else None
+        if not call.life.take(trigger, outcome):
+            return False
+        call.output = output
+        self._close(call, trigger)
+        if failure is not None:
+            self.publish(ToolFailed(call.ready.call_id, call.ready.name, failure))
+            if self.crash is not None:
+                self.crash(failure)
+        return True
+
+    def _close(self, call: LiveCall, why: str) -> None:
+        call.settled.set()
+        call.waiting.cancel(reason=why)
+        call.scope.cancel(reason=why)
+
+    def _interrupt(self, calls: Sequence[LiveCall], reason: str) -> None:
+        by_user = reason != "requested"
+        for call in calls:
+            call_id, name, action = call.ready.call_id, call.ready.name, call.policy.on_interrupt
+            if action == "cancel" and call.life.is_attached:
+                self._settle(call, "cancelled", tool_words.cancelled(name, by_user=by_user))
+                self.publish(ToolCancelled(call_id, name, reason))
+            elif action == "detach" and call.life.take("detached"):
+                self.publish(ToolDetached(call_id, name))
+                self._answer_detached(call, tool_words.detached(name, by_user=by_user), owes_reply=False)
+
+    def _answer_detached(self, call: LiveCall, text: str, *, owes_reply: bool) -> None:
+        self.start_soon(self.outputs.answer, call, text, owes_reply, name=f"output of {call.ready.name}")
+
+
+@attrs.frozen
+class _Crash:
+    output: str
+    failure: Exception | None
+
+
+def _forget_oldest(remembered: dict[str, Any]) -> None:
+    while len(remembered) > _MOST_REMEMBERED:
+        del remembered[next(iter(remembered))]

@@ -39,7 +39,7 @@ class ToolContext:
     call_id: str
     name: str
     dependencies: tuple[object, ...] = attrs.field(default=(), repr=False)
-    _report: Callable[[str, bool], object] = attrs.field(default=_leave, repr=False)
+    _report: Callable[[str, bool], object] = attrs.field(default=_leave, repr=False, alias="report")
     _home: trio.lowlevel.TrioToken | None = attrs.field(factory=_token, init=False, repr=False)
 
     def progress(self, text: str, *, speak: bool = False) -> None:

@@ -34,7 +34,7 @@ from .promise import Promise
 from .requests import Requests
 from .responses import Response
 from .sound import Sound
-from .tool_calls import ToolCalls
+from .tool_calls import INTERRUPTING, ToolCalls
 
 __all__ = ["Turns"]
 
@@ -104,6 +104,7 @@ class Turns:
             self.sound,
             is_speaking=lambda: self._interruptions.is_speaking or self._arbiter.asked is not None,
             interrupt=lambda: self.interrupt("speech_started"),
+            take_floor=lambda: self.tool_calls.interrupt("speech_started"),
             hold_floor=self._arbiter.hold_floor,
             owe=lambda item_id: self.owe(Request(), [item_id]),
             delete=lambda item_id: self.send(events.ConversationItemDelete(item_id=item_id)),
@@ -278,6 +279,8 @@ class Turns:
         self.live[value.id] = response
         if self._requests.is_unwanted(response):
             self._abandon(response.id, trio.current_time())
+        if not response.out_of_band:
+            self.tool_calls.created(response.id)
         if not self.beside.created(response):
             self._stopwatch.begin(response, trio.current_time())
             self.publish_response(response)
@@ -331,7 +334,7 @@ class Turns:
             settled = self._requests.settled_by(response)
             exchanges = [exchange for one in settled for exchange in one.exchanges]
             runner = next((one.tools for one in settled if one.tools is not None), None)
-            self.tool_calls.start(ready_calls(response.final), exchanges, runner)
+            self.tool_calls.start(ready_calls(response.final), exchanges, runner, response_id=response.id)
 
     def check_heard(self, now: float) -> None:
         """Follow the device's reports: what was heard by now, and where cuts fell."""
@@ -389,6 +392,8 @@ class Turns:
                 self._arbiter.interrupted(response_id)
             else:
                 self._arbiter.stop(response_id)
+        if reason in INTERRUPTING:
+            self.tool_calls.interrupt(reason, ended)
         if reason != "speech_started":  # that is the verdict itself
             self.barge_ins.relent()
         self.act(now)

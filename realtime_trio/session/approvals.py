@@ -1,0 +1,116 @@
+"""Asking somebody whether a call may run: by the program's hook, or by a notice that the program answers.
+
+Which calls need it is said elsewhere: a tool's policy, or the configuration of a hosted MCP server. What a refusal
+comes to is the caller's business too.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import attrs
+
+from realtime_trio.errors import LocalProtocolError
+
+from .notices import ApprovalNeeded, ApprovalRequest, Notice
+from .promise import Promise
+
+__all__ = ["ApprovalHook", "ApprovalRequest", "Approvals", "Decision"]
+
+_log = logging.getLogger("realtime_trio.session")
+
+ApprovalHook: TypeAlias = Callable[[ApprovalRequest], Awaitable[bool | str]]
+"""Says whether a call may run: True, False, or a text: it may not, for this reason, which the model is told."""
+
+_MOST_DECIDED = 1024
+
+
+@attrs.frozen
+class Decision:
+    """What became of a request.
+
+    Attributes:
+        approved: Whether the call may run.
+        reason: Why not, in words for the model; empty when nobody said.
+        failure: What the hook raised; then it may not run.
+    """
+
+    approved: bool
+    reason: str = ""
+    failure: Exception | None = None
+
+
+@attrs.define(eq=False)
+class Approvals:
+    """The requests for approval in one session, those for functions and those for hosted MCP tools.
+
+    Attributes:
+        publish: Takes notices.
+        hook: Decides; None to publish `ApprovalNeeded` and wait for `approve` or `refuse`.
+    """
+
+    publish: Callable[[Notice], None]
+    hook: ApprovalHook | None = None
+    _open: dict[str, Promise[Decision]] = attrs.field(factory=dict, init=False)
+    _known: dict[str, None] = attrs.field(factory=dict, init=False)  # ids that were asked about, the newest last
+
+    async def decide(self, request: ApprovalRequest) -> Decision:
+        """Ask, and wait for the decision.
+
+        Whatever the hook raises makes it a refusal with that failure, logged with its traceback.
+
+        Cancellation:
+            The hook is cancelled; a decision that comes later changes nothing.
+        """
+        if self.hook is not None:
+            return await _by_hook(self.hook, request)
+        self._remember(request.id)
+        answer = self._open[request.id] = Promise[Decision]()
+        try:
+            self.publish(ApprovalNeeded(request))
+            return await answer.wait()
+        finally:
+            del self._open[request.id]
+
+    def answer(self, request_id: str, decision: Decision) -> bool:
+        """Give the decision on a request that was published.
+
+        Returns:
+            Whether it counts: False if it was decided before, or its call does not wait for it any more.
+
+        Raises:
+            LocalProtocolError: There never was such a request.
+        """
+        waiting = self._open.get(request_id)
+        if waiting is None or waiting.settled:
+            if request_id not in self._known:
+                raise LocalProtocolError(
+                    f"no request for approval is {request_id!r}: give the id of an ApprovalRequest"
+                )
+            return False
+        waiting.keep(decision)
+        return True
+
+    def _remember(self, request_id: str) -> None:
+        self._known[request_id] = None
+        while len(self._known) > _MOST_DECIDED:
+            del self._known[next(iter(self._known))]
+
+
+async def _by_hook(hook: ApprovalHook, request: ApprovalRequest) -> Decision:
+    try:
+        answer = await hook(request)
+        if isinstance(answer, str):
+            return Decision(approved=False, reason=answer)
+        if not isinstance(answer, bool):
+            raise TypeError(f"an approval hook returns True, False or a reason, not {type(answer).__name__}")  # noqa: TRY301
+        return Decision(approved=answer)
+    except Exception as error:  # noqa: BLE001 a user's code
+        _log.exception("the approval hook crashed at %s (%s)", request.name, request.id)
+        return Decision(approved=False, failure=error)
+    except BaseExceptionGroup as group:  # cancelled while something crashed: the cancellation has to pass on alone
+        crashes, rest = group.split(Exception)
+        if crashes is not None and rest is not None:
+            _log.error("the approval hook crashed while it was cancelled (%s)", request.id, exc_info=crashes)
+            raise rest from None
+        raise

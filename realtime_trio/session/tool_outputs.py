@@ -1,0 +1,197 @@
+"""What the model is told of its calls: one output each, one reply for a batch, and news of what went on without it.
+
+When a call is settled, and with which words, is decided in `tool_calls.py`.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import attrs
+import trio
+
+from realtime_trio import events
+from realtime_trio.core.calls import ReadyCall
+from realtime_trio.core.tool_call import CallLife
+from realtime_trio.errors import RealtimeError
+
+from . import tool_words
+from .exchanges import Exchange, Request, new_id
+from .notices import Notice, ToolFailed, ToolFinished
+from .responses import ToolCall
+from .tool_policy import ToolPolicy
+from .tool_runner import ToolRunner
+
+__all__ = ["Batch", "LiveCall", "ToolOutputs", "follow_up"]
+
+
+@attrs.define(eq=False)
+class Batch:
+    """The calls of one response.
+
+    Attributes:
+        exchanges: What they belong to.
+        missing: How many of them have no output yet.
+        runner: Runs them.
+        outputs: The ids of the outputs that the server has.
+        owes_reply: Whether one of them is to be replied to.
+        lost: Why the server did not take one.
+        filled: Whether a filler was asked for.
+    """
+
+    exchanges: Sequence[Exchange]
+    missing: int
+    runner: ToolRunner
+    outputs: list[str] = attrs.field(factory=list, init=False)
+    owes_reply: bool = attrs.field(default=False, init=False)
+    lost: Exception | None = attrs.field(default=None, init=False)
+    filled: bool = attrs.field(default=False, init=False)
+
+
+@attrs.define(eq=False)
+class LiveCall:
+    """One call that is not over.
+
+    Attributes:
+        ready: What the model wrote.
+        batch: The calls that came with it.
+        policy: How it is run.
+        life: Where it is in its life.
+        output: What the model is to be told of it, once it is settled.
+        settled: Set when that is known.
+        told: Set when its one output was given.
+        scope: Where the tool runs.
+        waiting: Where it waits for approval, for its turn, and for its time to run out.
+        spoken: How many lines of progress it wanted to be said.
+    """
+
+    ready: ReadyCall
+    batch: Batch
+    policy: ToolPolicy
+    life: CallLife = attrs.field(factory=CallLife, init=False)
+    output: str = attrs.field(default="", init=False)
+    settled: trio.Event = attrs.field(factory=trio.Event, init=False)
+    told: trio.Event = attrs.field(factory=trio.Event, init=False)
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    waiting: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    spoken: int = attrs.field(default=0, init=False)
+
+
+@attrs.define(eq=False)
+class ToolOutputs:
+    """The outputs of one session.
+
+    Attributes:
+        start_soon: Starts a child task of the session.
+        deliver: Creates an item and returns when the server has acknowledged it.
+        owe: Asks for one reply to acknowledged items.
+        quiet: Waits until nobody speaks and nothing is owed.
+        publish: Takes notices.
+        live: The calls that are not over, by call id.
+    """
+
+    start_soon: Callable[..., None]
+    deliver: Callable[[events.Item], Awaitable[object]]
+    owe: Callable[[Sequence[str], Sequence[Exchange]], object]
+    quiet: Callable[[], Awaitable[object]]
+    publish: Callable[[Notice], None]
+    live: dict[str, LiveCall] = attrs.field(factory=dict, init=False)
+    _news: list[LiveCall] = attrs.field(factory=list, init=False)
+    _is_telling: bool = attrs.field(default=False, init=False)
+
+    async def answer(self, call: LiveCall, text: str, owes_reply: bool) -> None:  # noqa: FBT001 a task's arguments
+        """Give a call its one output: no other place does.
+
+        Args:
+            call: A call that is settled, or was just detached.
+            text: The output.
+            owes_reply: Whether the model is to reply to it, when its batch is complete.
+
+        Raises:
+            InternalError: It has one.
+        """
+        call.life.answer()
+        ready, batch, is_last_word = call.ready, call.batch, call.life.state == "delivering"
+        item = events.function_call_output(ready.call_id, _sendable(text), id=new_id("item"))
+        problem = await self._send(item)
+        if problem is None:
+            batch.outputs.append(str(item.id))
+            batch.owes_reply = batch.owes_reply or owes_reply
+        else:
+            batch.lost = problem
+        if is_last_word:
+            self._finish(call, problem)
+        elif problem is not None and call.life.state != "over":
+            self.publish(ToolFailed(ready.call_id, ready.name, problem))
+        for exchange in batch.exchanges:
+            exchange.tool_calls.append(ToolCall(ready.call_id, ready.name, ready.arguments, text))
+        self._put_in(batch)
+        call.told.set()
+
+    async def tell_later(self, call: LiveCall) -> None:
+        """Let the model know what a detached call came to, when both sides are quiet."""
+        await call.told.wait()  # that it goes on
+        self._news.append(call)
+        if not self._is_telling:
+            self._is_telling = True
+            self.start_soon(self._tell, name="background results")
+
+    async def _tell(self) -> None:
+        while self._news:
+            await self.quiet()
+            calls, self._news = self._news, []
+            items = []
+            for call in calls:
+                words = tool_words.news(call.ready.name, call.ready.call_id, _sendable(call.output))
+                item = events.system_message(words, id=new_id("item"))
+                problem = await self._send(item)
+                self._finish(call, problem)
+                if problem is None:
+                    items.append(str(item.id))
+            if items:
+                self.owe(items, ())
+        self._is_telling = False
+
+    async def _send(self, item: events.FunctionCallOutput | events.Message) -> Exception | None:
+        """Create an item. Returns why the server has it not."""
+        try:
+            await self.deliver(item)
+        except (RealtimeError, trio.ClosedResourceError) as error:
+            return error
+        return None
+
+    def _finish(self, call: LiveCall, problem: Exception | None) -> None:
+        """The server has the last word on a call, or did not take it; if the session has ended, that was said."""
+        ready = call.ready
+        if call.life.take("lost" if problem is not None else "acknowledged"):
+            del self.live[ready.call_id]
+            done = ToolFinished(ready.call_id, ready.name, call.output)
+            self.publish(done if problem is None else ToolFailed(ready.call_id, ready.name, problem))
+
+    def _put_in(self, batch: Batch) -> None:
+        batch.missing -= 1
+        if batch.missing:
+            return
+        if batch.owes_reply:
+            waiting = [exchange for exchange in batch.exchanges if not exchange.abandoned]
+            if waiting or not batch.exchanges:
+                self.owe(batch.outputs, waiting)
+        for exchange in batch.exchanges:
+            if batch.lost is not None and not batch.outputs:
+                exchange.over.break_(batch.lost)  # no output reached the model: there is nothing to reply to
+            exchange.release()
+
+
+def follow_up(config: events.RealtimeSession, exchanges: Sequence[Exchange]) -> Request:
+    """Make the request for a reply to what tools gave.
+
+    A session that has the model call a tool in every response would have it call one in reply, and so for ever: where
+    it does, the choice is the model's in this one.
+    """
+    choice = config.tool_choice
+    forced = choice not in (events.UNSET, None, "auto", "none")
+    overrides = events.ResponseCreateParams(tool_choice="auto") if forced else events.UNSET
+    return Request(overrides, list(exchanges))
+
+
+def _sendable(text: str) -> str:
+    """Replace lone surrogates, which no message can carry: a call without an output would leave the model waiting."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,70 @@
+"""The tools that a session has at one time, and how one set of them becomes another.
+
+What a tool is, only the edge knows (`realtime_trio.tools`): here they are values that a runner is made of.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import attrs
+
+from realtime_trio import events
+from realtime_trio.errors import ConfigurationError
+
+from .tool_runner import ToolRunner
+
+__all__ = ["MakeTools", "ToolSet"]
+
+MakeTools = Callable[[Iterable[Any]], ToolRunner]
+
+
+@attrs.frozen
+class ToolSet:
+    """A set of tools.
+
+    Attributes:
+        runner: Runs their calls.
+        given: What the runner was made of: one value for each of its definitions, in the same order.
+        declared: Definitions that came with the configuration alone: nothing here runs their calls.
+    """
+
+    runner: ToolRunner
+    given: tuple[Any, ...] = ()
+    declared: tuple[events.Tool, ...] = ()
+
+    def definitions(self) -> list[events.Tool]:
+        """What the model is told of them."""
+        return [*self.declared, *self.runner.definitions()]
+
+    def adding(self, tools: Iterable[Any], make: MakeTools) -> "ToolSet":
+        """Make a set that has these too.
+
+        Raises:
+            ConfigurationError: One is none, or has a name that there is.
+        """
+        given = (*self.given, *tools)
+        runner = make(given)
+        declared = {_name(one) for one in self.declared}
+        if doubled := sorted(declared.intersection(map(_name, runner.definitions()))):
+            raise ConfigurationError(f"there is a tool {doubled[0]!r} already, from config=: remove it first")
+        return ToolSet(runner, given, self.declared)
+
+    def removing(self, names: Sequence[str], make: MakeTools) -> "ToolSet":
+        """Make a set without these.
+
+        Raises:
+            ConfigurationError: There is none of such a name.
+        """
+        there = [_name(one) for one in self.definitions()]
+        if missing := [name for name in names if name not in there]:
+            there_is = f"There is: {', '.join(there)}." if there else "There are no tools."
+            raise ConfigurationError(f"there is no tool named {', '.join(map(repr, missing))} to remove. {there_is}")
+        by_name = zip(map(_name, self.runner.definitions()), self.given, strict=True)
+        given = tuple(one for name, one in by_name if name not in names)
+        declared = tuple(one for one in self.declared if _name(one) not in names)
+        return ToolSet(make(given), given, declared)
+
+
+def _name(definition: events.Tool) -> str:
+    """What a tool is called: a function by its name, an MCP server by its label."""
+    return str(getattr(definition, "name", None) or getattr(definition, "server_label", ""))
