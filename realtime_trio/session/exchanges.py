@@ -32,6 +32,8 @@ class Exchange:
         responses: The responses that settled its requests, in order.
         tool_calls: The calls they made, in the order of their outputs.
         abandoned: Whether nobody waits for it any more.
+        interruption: What the user's speech does while its responses are to be heard; None for what it does in the
+            session.
     """
 
     over: Promise[None] = attrs.field(factory=Promise)
@@ -39,6 +41,7 @@ class Exchange:
     tool_calls: list[ToolCall] = attrs.field(factory=list)
     requests: list["Request"] = attrs.field(factory=list)
     abandoned: bool = False
+    interruption: InterruptionPolicy | None = None
     _holds: int = attrs.field(default=0, init=False)
 
     def hold(self) -> None:
@@ -96,6 +99,7 @@ class Request:
         for exchange in self.exchanges:
             exchange.requests.append(self)
             exchange.hold()
+            self.interruption = self.interruption or exchange.interruption
 
     def settle(self, response: Response) -> None:
         """A response was created for it."""

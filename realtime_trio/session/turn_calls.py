@@ -59,8 +59,9 @@ class TurnCalls(AcknowledgedCalls):
             stays in the conversation.
         """
         check_when(when, silently=False)
-        exchange = Exchange()
-        request = self._request(overrides, exchange, interruption)
+        check_policy(interruption)
+        exchange = Exchange(interruption=interruption)
+        request = self._request(overrides, exchange)
         try:
             await self._make_room(when)
             item = await self.create_item(wire.user_message(text))
@@ -160,7 +161,10 @@ class TurnCalls(AcknowledgedCalls):
         Cancellation:
             What was not asked for yet is forgotten; what was asked for is cancelled at the server.
         """
-        return await self._created(self._request(overrides, interruption=interruption))
+        check_policy(interruption)
+        request = self._request(overrides)
+        request.interruption = interruption
+        return await self._created(request)
 
     async def generate(
         self,
@@ -272,16 +276,10 @@ class TurnCalls(AcknowledgedCalls):
             self._engine.turns.forget(request)
             raise
 
-    def _request(
-        self,
-        overrides: dict[str, Any],
-        exchange: Exchange | None = None,
-        interruption: InterruptionPolicy | None = None,
-    ) -> Request:
-        check_policy(interruption)
+    def _request(self, overrides: dict[str, Any], exchange: Exchange | None = None) -> Request:
         runner = None
         if any(callable(one) for one in overrides.get("tools") or ()):
             runner = self._make_tools(overrides["tools"])
             overrides = {**overrides, "tools": runner.definitions()}
         exchanges = [] if exchange is None else [exchange]
-        return Request(response_overrides(overrides), exchanges, runner, interruption=interruption)
+        return Request(response_overrides(overrides), exchanges, runner)

@@ -363,6 +363,25 @@ async def test_an_utterance_may_be_easier_to_interrupt_than_the_others(autojump_
         assert results[0].heard == "" or results[0].asked.startswith(results[0].heard)
 
 
+async def test_an_answer_that_must_be_heard_stays_so_over_its_tool_calls(autojump_clock, open_talk, as_function_call):
+    """The reply to the outputs belongs to the same question, and is protected like its first response."""
+
+    async def look_up() -> str:
+        return "found"
+
+    async with open_talk(tools=[look_up]) as talk, trio.open_nursery() as nursery:
+        nursery.start_soon(lambda: talk.session.ask("Well?", interruption="never"))
+        await talk.acknowledge()
+        await talk.created(await talk.peer.expect("response.create"), "resp_1")
+        await talk.done("resp_1", as_function_call("call_1", "look_up", "{}"))
+        await talk.acknowledge()
+        await talk.created(await talk.peer.expect("response.create"), "resp_2")
+        await talk.text("resp_2", "Found.")
+        await trio.sleep(1)
+        protected = (False, False)
+        assert told(talk) == [protected, "response.create", (True, True), protected, "response.create", (True, True)]
+
+
 async def test_with_manual_turns_the_server_is_told_nothing(autojump_clock, open_talk):
     async with open_talk(turn_detection=None) as talk, trio.open_nursery() as nursery:
         await say(talk, nursery, "Hello.", interruption="never")
