@@ -45,6 +45,7 @@ class Options:
         push_to_talk: Whether a key opens the microphone, instead of turn detection.
         echo: What keeps the microphone free of the speaker.
         interruption: What speech does that begins while the assistant speaks.
+        greeting: What the assistant is told so that it speaks first; None to let the user begin.
     """
 
     live: bool = False
@@ -58,6 +59,7 @@ class Options:
     push_to_talk: bool = False
     echo: Echo = "auto"
     interruption: Policy = "immediate"
+    greeting: str | None = None
 
     @property
     def without_hardware(self) -> bool:
@@ -94,6 +96,9 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
     )
     parser.add_argument(
         "--record", type=Path, metavar="FILE.wav", default=Options().record, help="where the sound goes (%(default)s)"
+    )
+    parser.add_argument(
+        "--greeting", metavar="WORDS", help="let the assistant speak first, as these words tell it: 'Say hello.'"
     )
     _add_sound_card(parser)
     _add_without(parser)

@@ -157,6 +157,7 @@ class Stage:
             audio=audio,
             echo=self.options.echo,
             interruption=self.options.interruption,
+            greeting=self.options.greeting,
             drain=drain,
         ) as session:
             yield session

@@ -302,6 +302,13 @@ def test_what_is_piped_in_is_typed(tmp_path):
     assert "2 of the user (0 spoken, 2 typed)" in done.stdout
 
 
+def test_the_assistant_may_speak_first(tmp_path):
+    done = run(tmp_path, "--typed", "--greeting", "Say good morning.", stdin="")
+
+    assert done.returncode == 0
+    assert lines_of(done.stdout) == [("assistant", "Good morning.")]
+
+
 def test_input_that_is_no_terminal_is_left_alone(tmp_path):
     """A pipe or file that somebody else is to read is not eaten by the talk."""
     with subprocess.Popen(
