@@ -20,9 +20,7 @@ from .session import (
     Modality,
     Session,
     Snapshot,
-    ToolChoiceSetting,
     ToolErrors,
-    ToolRunner,
     ToolSet,
     TranscriptionSetting,
     TurnDetection,
@@ -33,7 +31,7 @@ from .session import (
 )
 from .session.engine import Engine
 from .session.fittings import WireCodec
-from .tools import DEFAULT_THREADS, Toolbox
+from .tools import Toolbox
 from .transport import Connect, open_websocket
 
 __all__ = ["EchoSetting", "open_session"]
@@ -53,9 +51,7 @@ async def open_session(
     modality: Modality | None = None,
     turn_detection: TurnDetection | UnsetType = UNSET,
     transcription: TranscriptionSetting | UnsetType = UNSET,
-    tools: Iterable[Callable[..., Any] | events.McpTool] | ToolRunner = (),
-    tool_choice: ToolChoiceSetting | UnsetType = UNSET,
-    dependencies: Iterable[object] = (),
+    tools: Iterable[Callable[..., Any]] = (),
     greeting: str | None = None,
     history: Snapshot | Mapping[str, Any] | None = None,
     audio: AudioDevice | None = None,
@@ -91,12 +87,7 @@ async def open_session(
             speaks the session interrupts; with `interrupt_response=False` it does so itself, instead of the server.
             See `interruption` for other ways.
         transcription: How the user's speech is transcribed: a model's name, `AudioTranscription(...)`, or None.
-        tools: What the model may call: functions (see `realtime_trio.tool`), MCP servers that OpenAI's server calls
-            (`events.McpTool`), or a `Toolbox`, for its limit of threads, or another runner.
-        tool_choice: `"auto"`, `"none"`, `"required"`, or the name of the tool that the model has to call, or the tool
-            itself. The reply to its output is free again.
-        dependencies: What the tools are given where a parameter is annotated `Injected[...]`: the object whose class is
-            nearest.
+        tools: Functions that the model may call; see `realtime_trio.tool`.
         greeting: What the model is told so that it speaks first, for example `"Say hello."`; None to let the user
             begin. For one that must be heard to its end, `say` it with `interruption="never"`.
         history: What the conversation begins with: `session.conversation.snapshot()` of an earlier session, or the data
@@ -151,10 +142,9 @@ async def open_session(
     _check(audio, ack_timeout, tool_errors, audio_limit)
     fittings = _fittings(echo)
     begins_with = _history(history)
-    dependencies = tuple(dependencies)
-    make_tools = _tool_maker(tools, dependencies)
     base = session_settings(config=config)
-    toolbox = ToolSet.of(tools, make_tools, declared=base.tools or ())
+    given = tuple(tools)
+    toolbox = ToolSet(Toolbox(given), given, () if given else tuple(base.tools or ()))
     if modality is None and not base.output_modalities:
         modality = "text" if audio is None else "audio"
     settings = session_settings(
@@ -164,8 +154,7 @@ async def open_session(
         modality=UNSET if modality is None else modality,
         turn_detection=turn_detection,
         transcription=transcription,
-        tools=toolbox.runner.definitions() or UNSET,
-        tool_choice=tool_choice,
+        tools=toolbox.definitions() if given else UNSET,
     )
     check_policy(interruption)
     settings = under_policy(settings, interruption, default="server_vad")
@@ -193,25 +182,11 @@ async def open_session(
             audio_limit=audio_limit,
             approve=approve,
         )
-        engine.tool_calls.dependencies = dependencies
-        session = engine.tool_calls.session = Session(engine, make_tools)
+        session = engine.tool_calls.session = Session(engine, Toolbox)
         async with engine.running(settings, drain=drain, history=begins_with):
             if greeting:
                 engine.speaking.greet(greeting)
             yield session
-
-
-def _tool_maker(tools: object, dependencies: tuple[object, ...]) -> Callable[[Any], ToolRunner]:
-    """Give what makes a runner of tools, now and whenever they change: with one limit of threads for the session."""
-    threads = tools.threads if isinstance(tools, Toolbox) else trio.CapacityLimiter(DEFAULT_THREADS)
-
-    def make(tools: Any) -> ToolRunner:
-        runner = tools if isinstance(tools, ToolRunner) else Toolbox(tools, threads=threads)
-        if isinstance(runner, Toolbox):
-            runner.check(dependencies)
-        return runner
-
-    return make
 
 
 def _fittings(echo: object) -> Fittings:

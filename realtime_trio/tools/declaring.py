@@ -1,6 +1,7 @@
 """Making a function a tool: `@tool`, `Tool.from_schema`, and one call of it."""
 
 import inspect
+import logging
 import sys
 import types
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +21,8 @@ from .injection import MISSING, Injection
 from .signature import Signature, check_name, read_signature
 
 __all__ = ["PolicyOptions", "Tool", "tool"]
+
+_log = logging.getLogger("realtime_trio.tools")
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -151,12 +154,35 @@ class Tool(Generic[P, R]):
         if inspect.iscoroutinefunction(call):
             result = await call()
         else:
-            # in a list, because Trio refuses what looks like a forgotten await: here it is an async function in
-            # the disguise of a plain callable, such as an object with an async __call__
-            (result,) = await trio.to_thread.run_sync(lambda: [call()], abandon_on_cancel=True, limiter=threads)
+            result = await self._in_thread(call, threads)
             if isinstance(result, Awaitable):
                 result = await result
         return self._encoded(result)
+
+    async def _in_thread(self, call: Callable[[], Any], threads: trio.CapacityLimiter | None) -> Any:
+        """Run it in a thread. If cancelled, it cannot be stopped: that it goes on, and what it raises, is logged."""
+        began = abandoned = False
+
+        def work() -> list[Any]:
+            nonlocal began
+            began = True
+            try:
+                # in a list, because Trio refuses what looks like a forgotten await: here it is an async function in
+                # the disguise of a plain callable, such as an object with an async __call__
+                return [call()]
+            except BaseException:
+                if abandoned:
+                    _log.exception("tool %s crashed in a thread that had been left alone", self.name)
+                raise
+
+        try:
+            (result,) = await trio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=threads)
+        except trio.Cancelled:
+            if began:
+                abandoned = True
+                _log.warning("tool %s was cancelled; its thread goes on, and nobody hears what comes of it", self.name)
+            raise
+        return result
 
     def _bind(self, arguments: str, context: ToolContext | None) -> Callable[..., Any]:
         try:
