@@ -71,7 +71,10 @@ if TYPE_CHECKING:
     from .session import ToolProgress as ToolProgress
     from .session import ToolStarted as ToolStarted
     from .session import Utterance as Utterance
+    from .tools import CallId as CallId
+    from .tools import Injected as Injected
     from .tools import Tool as Tool
+    from .tools import Toolbox as Toolbox
     from .tools import tool as tool
 
 __all__ = [
@@ -83,6 +86,7 @@ __all__ = [
     "AudioDropped",
     "AudioError",
     "BudgetExceeded",
+    "CallId",
     "ConfigurationError",
     "ConnectError",
     "Connection",
@@ -92,6 +96,7 @@ __all__ = [
     "DeviceUnavailable",
     "Difference",
     "EchoNotCancelled",
+    "Injected",
     "InternalError",
     "Interrupted",
     "Interruption",
@@ -132,6 +137,7 @@ __all__ = [
     "ToolProgress",
     "ToolStarted",
     "ToolTimeout",
+    "Toolbox",
     "Utterance",
     "__version__",
     "open_connection",
@@ -205,7 +211,7 @@ _HOMES = {
         "ToolStarted",
         "Utterance",
     ],
-    "tools": ["Tool", "tool"],
+    "tools": ["CallId", "Injected", "Tool", "Toolbox", "tool"],
     "server": ["open_server"],
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -20,7 +20,9 @@ from .session import (
     Modality,
     Session,
     Snapshot,
+    ToolChoiceSetting,
     ToolErrors,
+    ToolRunner,
     ToolSet,
     TranscriptionSetting,
     TurnDetection,
@@ -31,7 +33,7 @@ from .session import (
 )
 from .session.engine import Engine
 from .session.fittings import WireCodec
-from .tools import Toolbox
+from .tools import DEFAULT_THREADS, Toolbox
 from .transport import Connect, open_websocket
 
 __all__ = ["EchoSetting", "open_session"]
@@ -51,7 +53,9 @@ async def open_session(
     modality: Modality | None = None,
     turn_detection: TurnDetection | UnsetType = UNSET,
     transcription: TranscriptionSetting | UnsetType = UNSET,
-    tools: Iterable[Callable[..., Any]] = (),
+    tools: Iterable[Callable[..., Any] | events.McpTool] | ToolRunner = (),
+    tool_choice: ToolChoiceSetting | UnsetType = UNSET,
+    dependencies: Iterable[object] = (),
     greeting: str | None = None,
     history: Snapshot | Mapping[str, Any] | None = None,
     audio: AudioDevice | None = None,
@@ -87,7 +91,12 @@ async def open_session(
             speaks the session interrupts; with `interrupt_response=False` it does so itself, instead of the server.
             See `interruption` for other ways.
         transcription: How the user's speech is transcribed: a model's name, `AudioTranscription(...)`, or None.
-        tools: Functions that the model may call; see `realtime_trio.tool`.
+        tools: What the model may call: functions (see `realtime_trio.tool`), MCP servers that OpenAI's server calls
+            (`events.McpTool`), or a `Toolbox`, for its limit of threads, or another runner.
+        tool_choice: `"auto"`, `"none"`, `"required"`, or the name of the tool that the model has to call, or the tool
+            itself. The reply to its output is free again.
+        dependencies: What the tools are given where a parameter is annotated `Injected[...]`: the object whose class is
+            nearest.
         greeting: What the model is told so that it speaks first, for example `"Say hello."`; None to let the user
             begin. For one that must be heard to its end, `say` it with `interruption="never"`.
         history: What the conversation begins with: `session.conversation.snapshot()` of an earlier session, or the data
@@ -142,9 +151,10 @@ async def open_session(
     _check(audio, ack_timeout, tool_errors, audio_limit)
     fittings = _fittings(echo)
     begins_with = _history(history)
+    dependencies = tuple(dependencies)
+    make_tools = _tool_maker(tools, dependencies)
     base = session_settings(config=config)
-    given = tuple(tools)
-    toolbox = ToolSet(Toolbox(given), given, () if given else tuple(base.tools or ()))
+    toolbox = ToolSet.of(tools, make_tools, declared=base.tools or ())
     if modality is None and not base.output_modalities:
         modality = "text" if audio is None else "audio"
     settings = session_settings(
@@ -154,7 +164,8 @@ async def open_session(
         modality=UNSET if modality is None else modality,
         turn_detection=turn_detection,
         transcription=transcription,
-        tools=toolbox.definitions() if given else UNSET,
+        tools=toolbox.runner.definitions() or UNSET,
+        tool_choice=tool_choice,
     )
     check_policy(interruption)
     settings = under_policy(settings, interruption, default="server_vad")
@@ -182,11 +193,25 @@ async def open_session(
             audio_limit=audio_limit,
             approve=approve,
         )
-        session = engine.tool_calls.session = Session(engine, Toolbox)
+        engine.tool_calls.dependencies = dependencies
+        session = engine.tool_calls.session = Session(engine, make_tools)
         async with engine.running(settings, drain=drain, history=begins_with):
             if greeting:
                 engine.speaking.greet(greeting)
             yield session
+
+
+def _tool_maker(tools: object, dependencies: tuple[object, ...]) -> Callable[[Any], ToolRunner]:
+    """Give what makes a runner of tools, now and whenever they change: with one limit of threads for the session."""
+    threads = tools.threads if isinstance(tools, Toolbox) else trio.CapacityLimiter(DEFAULT_THREADS)
+
+    def make(tools: Any) -> ToolRunner:
+        runner = tools if isinstance(tools, ToolRunner) else Toolbox(tools, threads=threads)
+        if isinstance(runner, Toolbox):
+            runner.check(dependencies)
+        return runner
+
+    return make
 
 
 def _fittings(echo: object) -> Fittings:

@@ -50,6 +50,7 @@ from .subscription import Lagged as Lagged
 from .subscription import Subscription as Subscription
 from .tape import Tape as Tape
 from .tool_calls import ToolErrors as ToolErrors
+from .tool_choice import ToolChoiceSetting as ToolChoiceSetting
 from .tool_context import ToolContext as ToolContext
 from .tool_policy import OnInterrupt as OnInterrupt
 from .tool_policy import ToolPolicy as ToolPolicy
@@ -93,6 +94,7 @@ __all__ = [
     "Tape",
     "ToolCall",
     "ToolCancelled",
+    "ToolChoiceSetting",
     "ToolContext",
     "ToolDetached",
     "ToolErrors",

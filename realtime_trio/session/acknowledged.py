@@ -109,8 +109,8 @@ class AcknowledgedCalls:
         """Change the session's configuration; what is not named stays as it is.
 
         Args:
-            settings: `instructions`, `voice`, `modality`, `turn_detection`, `transcription`, `tools` and `config` as
-                for `open_session`, and every other field of the wire's session by its name, for example `tool_choice`.
+            settings: `instructions`, `voice`, `modality`, `turn_detection`, `transcription`, `tools`, `tool_choice`
+                and `config` as for `open_session`, and every other field of the wire's session by its name.
 
         Returns:
             The whole configuration in effect.
@@ -125,10 +125,9 @@ class AcknowledgedCalls:
         """
         tools = None
         if "tools" in settings:
-            given = tuple(settings["tools"])
-            tools = ToolSet(self._make_tools(given), given)
+            tools = ToolSet.of(settings["tools"], self._make_tools)
             settings = {**settings, "tools": tools.definitions()}
-        wanted = session_settings(**settings)
+        wanted = session_settings(**settings, known_tools=self.config.tools)
         if self._engine.sound.device is not None:
             check_device_formats(wanted)
         policies = self._engine.turns.policies

@@ -12,6 +12,8 @@ from realtime_trio import events
 from realtime_trio.core.barge_in import InterruptionPolicy
 from realtime_trio.errors import ConfigurationError
 
+from .tool_choice import ToolChoiceSetting, choose_tool
+
 __all__ = [
     "Modality",
     "TranscriptionSetting",
@@ -40,6 +42,8 @@ def session_settings(
     turn_detection: TurnDetection | events.UnsetType = events.UNSET,
     transcription: TranscriptionSetting | events.UnsetType = events.UNSET,
     tools: Iterable[Any] | events.UnsetType = events.UNSET,
+    tool_choice: ToolChoiceSetting | events.UnsetType = events.UNSET,
+    known_tools: Iterable[Any] | events.UnsetType | None = None,
     **fields: Any,
 ) -> events.RealtimeSession:
     """Put the named settings over `config` and return the value for one `session.update`.
@@ -52,13 +56,16 @@ def session_settings(
         turn_detection: A struct, its type's name for the defaults, or None for manual turns.
         transcription: A struct, a model's name, or None for no transcripts of the user's speech.
         tools: Definitions of tools, in the wire's shape.
+        tool_choice: As the wire has it, or the name of a tool, or the tool itself.
+        known_tools: Those that are in effect where `tools` and `config` have none.
         fields: Other fields of the wire's `RealtimeSession`, by name.
 
     Raises:
         ConfigurationError: A value is not of the wire's shape, or there is no such field.
     """
     base = _as_session(config)
-    changes: dict[str, Any] = _known_fields(fields)
+    known_tools = known_tools if base.tools is events.UNSET else base.tools
+    changes: dict[str, Any] = {**_known_fields(fields), **_tool_fields(tools, tool_choice, known_tools)}
     audio_in: dict[str, Any] = {}
     if turn_detection is not events.UNSET:
         audio_in["turn_detection"] = _turn_detection(turn_detection)
@@ -81,8 +88,6 @@ def session_settings(
         changes["instructions"] = instructions
     if modality is not events.UNSET:
         changes["output_modalities"] = [_modality(modality)]
-    if tools is not events.UNSET:
-        changes["tools"] = list(tools)
     settings = msgspec.structs.replace(base, **changes)
     misfit = events.decode_client(events.encode(events.SessionUpdate(session=settings)))
     if isinstance(misfit, events.MalformedEvent):
@@ -90,10 +95,17 @@ def session_settings(
     return settings
 
 
-def response_overrides(fields: Mapping[str, Any]) -> events.ResponseCreateParams | events.UnsetType:
+def response_overrides(
+    fields: Mapping[str, Any], *, known_tools: Iterable[Any] | events.UnsetType | None = None
+) -> events.ResponseCreateParams | events.UnsetType:
     """Turn the overrides of `ask` and `respond` into the wire's shape; UNSET when there are none.
 
-    `modality` and `voice` are understood beside the wire's own fields.
+    Args:
+        fields: `modality` and `voice`, `tool_choice` as the name of a tool or the tool itself, and the wire's own.
+        known_tools: Those that are in effect where the fields have none.
+
+    Returns:
+        The wire's shape.
 
     Raises:
         ConfigurationError: There is no such field, or the value does not fit.
@@ -101,6 +113,8 @@ def response_overrides(fields: Mapping[str, Any]) -> events.ResponseCreateParams
     if not fields:
         return events.UNSET
     given = dict(fields)
+    if "tool_choice" in given:
+        given["tool_choice"] = choose_tool(given["tool_choice"], given.get("tools", known_tools))
     if "modality" in given:
         given["output_modalities"] = [_modality(given.pop("modality"))]
     if "voice" in given:
@@ -196,6 +210,19 @@ def _convert(value: Mapping[str, Any], kind: type[Any], what: str) -> Any:
         return msgspec.convert(msgspec.to_builtins(value), kind)
     except (msgspec.MsgspecError, TypeError) as error:
         raise ConfigurationError(f"{what} does not fit: {error}") from None
+
+
+def _tool_fields(
+    tools: Iterable[Any] | events.UnsetType,
+    choice: ToolChoiceSetting | events.UnsetType,
+    known: Iterable[Any] | events.UnsetType | None,
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if tools is not events.UNSET:
+        known = fields["tools"] = list(tools)
+    if choice is not events.UNSET:
+        fields |= _known_fields({"tool_choice": choose_tool(choice, known)})
+    return fields
 
 
 def _turn_detection(value: Any) -> events.ServerVad | events.SemanticVad | None:

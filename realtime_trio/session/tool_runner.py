@@ -1,7 +1,7 @@
 """What the session needs of a set of tools; `realtime_trio.tools.Toolbox` fulfils it, and a program's own may too."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from realtime_trio import events
 
@@ -25,6 +25,7 @@ class ToolOutcome(Protocol):
         ...
 
 
+@runtime_checkable
 class ToolRunner(Protocol):
     """What the session needs of a set of tools. `realtime_trio.tools.Toolbox` is one."""
 

@@ -20,6 +20,7 @@ from .responses import Reply, Response
 from .settings import Modality, check_policy, response_overrides
 from .speaking import GenerateInput, Utterance, When, check_when, input_items
 from .subscription import Subscription
+from .tool_runner import ToolRunner
 
 __all__ = ["TurnCalls"]
 
@@ -40,8 +41,9 @@ class TurnCalls(AcknowledgedCalls):
             interruption: What the user's speech does while this answer is to be heard, as for `open_session`; None for
                 what it does in this session.
             overrides: For this reply only, beside the session's settings: `instructions`, `modality`, `voice`, `tools`
-                (functions, too), `tool_choice`, `max_output_tokens`, `metadata` (15 pairs) and the other fields of the
-                wire's `response.create`. Asks without overrides that wait at the same time share one response.
+                (functions, too), `tool_choice` (a name, too), `max_output_tokens`, `metadata` (15 pairs) and the other
+                fields of the wire's `response.create`. Asks without overrides that wait at the same time share one
+                response.
 
         Returns:
             The exchange, when no reply and no tool output is owed any more; with a device, when it was heard. A reply
@@ -172,7 +174,7 @@ class TurnCalls(AcknowledgedCalls):
         *,
         instructions: str | None = None,
         modality: Modality = "text",
-        tools: Iterable[Any] = (),
+        tools: Iterable[Any] | ToolRunner = (),
         **overrides: Any,
     ) -> Response:
         """Have something generated beside the conversation: it is not spoken, and nothing of it is in any history.
@@ -199,7 +201,12 @@ class TurnCalls(AcknowledgedCalls):
         Cancellation:
             It is cancelled at the server.
         """
-        given = {"conversation": "none", "modality": modality, "tools": list(tools), **overrides}
+        given = {
+            "conversation": "none",
+            "modality": modality,
+            "tools": tools if isinstance(tools, ToolRunner) else list(tools),
+            **overrides,
+        }
         if instructions is not None:
             given["instructions"] = instructions
         request = self._request(given)
@@ -278,8 +285,10 @@ class TurnCalls(AcknowledgedCalls):
 
     def _request(self, overrides: dict[str, Any], exchange: Exchange | None = None) -> Request:
         runner = None
-        if any(callable(one) for one in overrides.get("tools") or ()):
-            runner = self._make_tools(overrides["tools"])
-            overrides = {**overrides, "tools": runner.definitions()}
+        tools = overrides.get("tools") or ()
+        if isinstance(tools, ToolRunner) or any(callable(one) for one in tools):
+            runner = self._make_tools(tools)
+            overrides = {**overrides, "tools": list(runner.definitions())}
         exchanges = [] if exchange is None else [exchange]
-        return Request(response_overrides(overrides), exchanges, runner)
+        params = response_overrides(overrides, known_tools=self.config.tools)
+        return Request(params, exchanges, runner)

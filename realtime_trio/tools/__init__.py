@@ -20,7 +20,8 @@ from .declaring import Tool as Tool
 from .declaring import tool as tool
 from .injection import CallId as CallId
 from .injection import Injected as Injected
+from .toolbox import DEFAULT_THREADS as DEFAULT_THREADS
 from .toolbox import Toolbox as Toolbox
 from .toolbox import ToolOutcome as ToolOutcome
 
-__all__ = ["CallId", "Injected", "Tool", "ToolOutcome", "Toolbox", "tool"]
+__all__ = ["DEFAULT_THREADS", "CallId", "Injected", "Tool", "ToolOutcome", "Toolbox", "tool"]

@@ -179,6 +179,8 @@ def find_injection(hint: Any, parameter: str, *, has_default: bool, told: str) -
 
 def _without_none(hint: Any) -> tuple[tuple[Any, ...], bool]:
     """Take a union apart: its members without None, and whether None was one."""
+    if typing.get_origin(hint) is Annotated and not any(isinstance(mark, _Mark) for mark in hint.__metadata__):
+        hint = typing.get_args(hint)[0]  # words for the reader, say
     if typing.get_origin(hint) not in (typing.Union, types.UnionType):
         return (hint,), False
     members = typing.get_args(hint)

@@ -86,6 +86,16 @@ class Toolbox(Mapping[str, Tool[..., Any]]):
     def __repr__(self) -> str:
         return f"<Toolbox {', '.join(self._tools) or 'without functions'}>"
 
+    @property
+    def tools(self) -> tuple[Tool[..., Any] | McpTool, ...]:
+        """All of them, hosted ones too, in the order in which they were given: what another toolbox can be made of."""
+        return tuple(self._tools[str(one.name)] if isinstance(one, FunctionTool) else one for one in self._definitions)
+
+    @property
+    def threads(self) -> trio.CapacityLimiter:
+        """Limits how many tools run in threads at once."""
+        return self._threads
+
     def definitions(self) -> list[FunctionTool | McpTool]:
         """Give all of them as the session's configuration wants them.
 

@@ -15,8 +15,9 @@ import pytest
 import trio
 
 from realtime_trio.errors import ConfigurationError, ToolError
-from realtime_trio.session import ToolContext
-from realtime_trio.tools import Tool, Toolbox, ToolOutcome, tool
+from realtime_trio.events import FunctionTool, McpTool
+from realtime_trio.session import ToolContext, ToolPolicy
+from realtime_trio.tools import DEFAULT_THREADS, Tool, Toolbox, ToolOutcome, tool
 
 KEY = "sk-" + "proj-abcdefgh12345678"  # in two, so that nobody takes it for a real one
 CONTEXT = ToolContext(None, "call_1", "f")
@@ -132,7 +133,20 @@ async def test_no_arguments_at_all() -> None:
         ('{"city": "Lima", "days": "3"}', "Expected `int`, got `str` - at `$.days`"),
         ('{"city": "Lima", "days": 1.5}', "Expected `int`, got `float`"),
         ('{"days": 3}', "missing required field `city`"),
-        ('{"city": "Lima", "town": "x"}', "unknown field `town`"),
+        ('{"city": "Lima", "town": "x"}', "unknown field `town` (there is: city, days, note)"),
+        ('{"city": "Lima", "city": "Oslo"}', "the key `city` stands twice in one object"),
+        ('{"city": "Lima", "note": {"a": 1, "a": 1}}', "the key `a` stands twice in one object"),
+        ('{"city": "Lima", "note": NaN}', "JSON is malformed"),
+        ('{"city": "Lima", "note": -Infinity}', "JSON is malformed"),
+        ('{"city": "Lima", "note": 1e400}', "Number out of range"),
+        ('{"city": "Lima", "days": ' + "9" * 5000 + "}", "Integer value out of range - at `$.days`"),
+        ('{"city": "Lima"} {"city": "Oslo"}', "trailing characters"),
+        ('{"city": "a' + chr(0) + '"}', "invalid character"),
+        ("null", "Expected `object`, got `null`"),
+        (chr(0xFEFF) + '{"city": "Lima"}', "invalid character"),
+        (chr(0xA0) + '{"city": "Lima"}', "invalid character"),
+        ('{"city": "Lima", "' + "x" * 100_000 + '": 1}', "unknown field `" + "x" * 64 + "...`"),
+        ('{"city": "Lima", "' + KEY + '": 1}', "unknown field `[redacted]`"),
         ('["Lima"]', "Expected `object`, got `array`"),
         ('{"city": "Li', "Input data was truncated"),
         ('{"city": "\\ud800"}', "truncated"),
@@ -413,3 +427,120 @@ def test_definitions() -> None:
 def test_outcome_hides_the_output_in_its_repr() -> None:
     """An output may hold what a log must not."""
     assert repr(ToolOutcome("secret")) == "ToolOutcome(output=<6 characters>, failure=None)"
+
+
+def test_policy() -> None:
+    """It is that of the tool; a tool of a tool keeps what is not named; a method keeps it when it is bound."""
+
+    class Shop:
+        @tool(timeout=2, on_interrupt="cancel")
+        def sell(self) -> None: ...
+
+    careful = tool(Shop().sell, name="careful", timeout=None, approve=True)
+    toolbox = Toolbox([Shop().sell, careful, get_weather])
+
+    assert toolbox.policy("sell") == ToolPolicy(timeout=2, on_interrupt="cancel")
+    assert toolbox.policy("careful") == ToolPolicy(on_interrupt="cancel", approve=True)
+    assert toolbox.policy("get_weather") == toolbox.policy("unknown") == ToolPolicy()
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"timeout": 0}, r"f\(\): timeout is a number of seconds above 0, or None, not 0"),
+        ({"on_interrupt": "stop"}, r"f\(\): on_interrupt is 'finish', 'cancel' or 'detach', not 'stop'"),
+        ({"concurrency": True}, r"f\(\): concurrency is how many calls"),
+        ({"background": True, "filler": "One moment."}, r"f\(\): background=True and filler contradict each other"),
+        ({"name": "f", "approve": "yes"}, r"f\(\): approve is True or False, not 'yes'"),
+    ],
+    ids=str,
+)
+def test_policies_that_are_refused(options: Any, problem: str) -> None:
+    """At the decorator: the function, the keyword, the cure."""
+
+    def f() -> None: ...
+
+    with pytest.raises(ConfigurationError, match=problem):
+        tool(**options)(f)
+    with pytest.raises(ConfigurationError, match=problem):
+        tool(tool(f), **options)
+
+
+def test_hosted_servers() -> None:
+    """They are definitions among the others, in order; a label is taken once; there is no function of theirs here."""
+    docs = McpTool(server_label="docs", server_url="https://example.com/mcp")
+    toolbox = Toolbox([docs, get_weather, McpTool(server_label="mail", connector_id="connector_gmail")])
+
+    assert [getattr(one, "name", None) or one.server_label for one in toolbox.definitions()] == [
+        "docs",
+        "get_weather",
+        "mail",
+    ]
+    assert list(toolbox) == ["get_weather"]
+    with pytest.raises(ConfigurationError, match="two MCP servers have the label 'docs'"):
+        Toolbox([docs, docs])
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        (FunctionTool(name="f"), r"f is a definition without a function: Tool.from_schema\("),
+        ("get_weather", r"a tool is a function, not 'get_weather'"),
+    ],
+    ids=["definition", "name"],
+)
+def test_what_is_no_tool(given: Any, problem: str) -> None:
+    with pytest.raises(ConfigurationError, match=problem):
+        Toolbox([given])
+
+
+async def test_threads_are_limited() -> None:
+    """So many sync tools run, the next waits; async ones do not count. A thread that was left alone counts on."""
+    release, entered = threading.Event(), trio.Semaphore(0)
+    token = trio.lowlevel.current_trio_token()
+
+    def blocking() -> str:
+        token.run_sync_soon(entered.release)
+        release.wait()
+        return "done"
+
+    async def other() -> str:
+        await trio.lowlevel.checkpoint()
+        return "other"
+
+    toolbox = Toolbox([blocking, other], threads=2)
+    outputs = []
+
+    async def call() -> None:
+        outputs.append((await toolbox.run("blocking", "{}")).output)
+
+    async with trio.open_nursery() as left_alone:
+        left_alone.start_soon(call)
+        await entered.acquire()
+        left_alone.cancel_scope.cancel()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call)
+        await entered.acquire()
+        nursery.start_soon(call)
+        await trio.testing.wait_all_tasks_blocked()
+        statistics = toolbox.threads.statistics()
+        assert (statistics.borrowed_tokens, statistics.tasks_waiting) == (2, 1)
+        assert (await toolbox.run("other", "{}")).output == "other"
+        assert outputs == []
+        release.set()
+
+    assert outputs == ["done", "done"]
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "many", None])
+def test_threads_that_are_no_number(threads: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"threads is how many tools may run in threads at once, 1 or more"):
+        Toolbox([], threads=threads)
+
+
+def test_a_limit_of_threads_may_be_shared() -> None:
+    limiter = trio.CapacityLimiter(3)
+
+    assert Toolbox(threads=limiter).threads is limiter
+    assert Toolbox().threads.total_tokens == DEFAULT_THREADS
+    assert repr(Toolbox([get_weather])) == "<Toolbox get_weather>"
