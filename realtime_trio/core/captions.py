@@ -22,7 +22,7 @@ import unicodedata
 
 import attrs
 
-__all__ = ["PACE", "Captions"]
+__all__ = ["PACE", "Captions", "whole_words"]
 
 # How long things take to say, in letters.
 _WORD = 0.5  # the gap behind each word
@@ -112,6 +112,20 @@ class Captions:
                 self._plan = _Plan(key, *self._times(text, whole=whole))
             self._told = max(self._told, self._plan.characters(heard_ms))
         return text[: self._told]
+
+    def end_of(self, text: str, place: int) -> float:
+        """Estimate when the words before a place in the text are spoken, while more words and more sound may come.
+
+        Args:
+            text: The transcript as far as it is known.
+            place: A character position in it; a word that goes on behind it does not count.
+
+        Returns:
+            Milliseconds from the beginning of the sound; it need not have come yet.
+        """
+        stops, times = self._times(text, whole=False)
+        words = bisect.bisect_right(stops, place)
+        return times[words - 1] if words else 0.0
 
     def pace(self, text: str) -> float | None:
         """Tell how fast a whole part was spoken, for the next one by the same speaker.
@@ -225,6 +239,17 @@ def _remains(times: list[float], arrivals: list[float]) -> _Offs:
     first, last = sum(leads[:few]) / few, sum(leads[-few:]) / few
     slope = (last - first) / (end - begin) if end > begin else 0.0
     return _Offs(times, [lead - first - slope * (time - begin) for time, lead in zip(times, leads, strict=True)])
+
+
+def whole_words(text: str) -> int:
+    """Tell up to which place a growing text has whole words.
+
+    Its last word may go on, unless white space follows it, or it ends a sentence.
+    """
+    if text[-1:].isspace() or _pause(text.rstrip(_CLOSING)[-1:]) == _PAUSES["."]:
+        return len(text)
+    last = len(text) - len((text.rsplit(maxsplit=1) or [""])[-1])
+    return _breaks(text, last, len(text))[-2] if last < len(text) else 0
 
 
 def _weigh(text: str) -> tuple[list[int], list[float], list[float], float]:

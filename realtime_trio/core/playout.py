@@ -15,6 +15,9 @@ When it runs dry before it is finished, that is an underrun and not a reason to 
 
 Taken samples are kept until they were handed over (a ring's worth), so that a cut which spares some responses can put
 back what the device threw away of those: `cut(())` is a pause that loses no sample.
+
+A part may be held, for as long as its words are being judged: then it keeps its place, and is not handed out further
+than it was released. It counts as received and not played, so whatever asks how far the sound is gets the truth.
 """
 
 import math
@@ -93,6 +96,23 @@ class PlayoutLedger:
         """
         _remember(self._ended, response_id)
 
+    # what may be played of it
+
+    def hold(self, part: PartKey) -> None:
+        """Let nothing of this part be taken before it is released; what comes behind it waits as well."""
+        self._record(part).limit = 0
+
+    def release(self, part: PartKey, samples: int | None = None) -> None:
+        """Let samples of a held part be taken, counted from its beginning, received or not; what was let go stays so.
+
+        Args:
+            part: One that is held; others are not changed.
+            samples: How many; None for all.
+        """
+        record = self._parts.get(part)
+        if record is not None and record.limit is not None:
+            record.limit = None if samples is None else max(record.limit, samples)
+
     # what the device takes and reports
 
     def take(self, samples: int) -> bytes:
@@ -109,13 +129,9 @@ class PlayoutLedger:
         if any(chunk.data is not None for old in self._open_cuts() for chunk in old.in_flight):
             return b""
         pieces: list[memoryview] = []
-        while samples > 0 and (part := self._voice()) is not None:
-            data = part.queue.popleft()
-            length = min(samples, len(data) // WIDTH)
-            if length * WIDTH < len(data):
-                part.queue.appendleft(data[length * WIDTH :])
-                data = data[: length * WIDTH]
-            part.queued -= length
+        while samples > 0 and (part := self._voice()) is not None and (ready := part.ready):
+            data = part.pop(min(samples, ready))
+            length = len(data) // WIDTH
             part.append(log.number, log.taken, length)
             log.in_flight.append(Chunk(log.taken, length, part, data))
             log.taken += length
@@ -229,11 +245,7 @@ class PlayoutLedger:
         record = self._parts.get(part)
         if record is None:
             return 0
-        for span in record.spans:
-            log = self._logs.get(span.generation)
-            if log is not None and not log.fixed and span.start + span.length > log.handed:
-                return None
-        return sum(span.length for span in record.spans)
+        return None if record.in_flight(self._logs) else sum(span.length for span in record.spans)
 
     def cut_ms(self, part: PartKey) -> int | None:
         """Whole milliseconds of a cut part that come out; None if it was not cut, or it is not known yet."""
@@ -255,7 +267,7 @@ class PlayoutLedger:
 
     def pending(self, response_id: str) -> bool:
         """Whether audio of this response was received that is not handed over yet (and will be, if nothing cuts it)."""
-        return any(part.queued or self._in_flight(part) for part in self._of.get(response_id, ()))
+        return any(part.queued or part.in_flight(self._logs) for part in self._of.get(response_id, ()))
 
     def played(self, response_id: str, now: float) -> bool:
         """Whether all audio that was received of this response left the speaker; also true when there is none."""
@@ -316,7 +328,7 @@ class PlayoutLedger:
 
     def _forget_oldest(self) -> None:
         for key, part in self._parts.items():
-            if not part.queued and part is not self._current and not self._in_flight(part):
+            if not part.queued and part is not self._current and not part.in_flight(self._logs):
                 del self._parts[key]
                 self._of[key.response_id].remove(part)
                 if not self._of[key.response_id]:
@@ -343,14 +355,6 @@ class PlayoutLedger:
         """Whether nothing more of this part is to be expected. A response makes its parts one after the other."""
         response_id = part.key.response_id
         return part.done or response_id in self._ended or any(p.key.response_id == response_id for p in self._waiting)
-
-    def _in_flight(self, part: Part) -> bool:
-        """Whether samples of this part are in the device and were neither handed over nor cut."""
-        for span in part.spans:
-            log = self._logs.get(span.generation)
-            if log is not None and not log.fixed and span.start + span.length > log.handed:
-                return True
-        return False
 
     def _open_cuts(self) -> list[Generation]:
         """Older generations of which it is not known yet where the cut fell."""

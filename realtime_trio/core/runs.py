@@ -5,6 +5,7 @@ How the two are brought together is in `core.playout`.
 
 import math
 from collections import deque
+from collections.abc import Mapping
 
 import attrs
 
@@ -58,6 +59,31 @@ class Part:
     queued: int = 0
     spans: list[Span] = attrs.Factory(list)
     carry: bytes = b""  # half a sample, when a delta ended in the middle of one
+    limit: int | None = None  # how many of its samples may be taken; None for all
+
+    @property
+    def ready(self) -> int:
+        """How many samples may be taken now."""
+        if self.limit is None:
+            return self.queued
+        return max(0, min(self.queued, self.limit - sum(span.length for span in self.spans)))
+
+    def pop(self, most: int) -> memoryview:
+        """Take the next samples, at most so many, from one piece of what was received."""
+        data = self.queue.popleft()
+        length = min(most, len(data) // WIDTH)
+        if length * WIDTH < len(data):
+            self.queue.appendleft(data[length * WIDTH :])
+        self.queued -= length
+        return data[: length * WIDTH]
+
+    def in_flight(self, generations: Mapping[int, "Generation"]) -> bool:
+        """Whether samples of it are in the device and were neither handed over nor cut."""
+        for span in self.spans:
+            log = generations.get(span.generation)
+            if log is not None and not log.fixed and span.start + span.length > log.handed:
+                return True
+        return False
 
     def append(self, generation: int, start: int, length: int) -> None:
         """Note that its next samples were taken."""
