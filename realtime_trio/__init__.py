@@ -45,6 +45,9 @@ if TYPE_CHECKING:
     from .session import DeviceChanged as DeviceChanged
     from .session import Difference as Difference
     from .session import EchoNotCancelled as EchoNotCancelled
+    from .session import Guarded as Guarded
+    from .session import GuardedText as GuardedText
+    from .session import GuardFailed as GuardFailed
     from .session import Interrupted as Interrupted
     from .session import Interruption as Interruption
     from .session import Lagged as Lagged
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
     from .session import SessionStatistics as SessionStatistics
     from .session import Snapshot as Snapshot
     from .session import SoundState as SoundState
+    from .session import Stop as Stop
     from .session import Subscription as Subscription
     from .session import ToolCall as ToolCall
     from .session import ToolCancelled as ToolCancelled
@@ -96,6 +100,9 @@ __all__ = [
     "DeviceUnavailable",
     "Difference",
     "EchoNotCancelled",
+    "GuardFailed",
+    "Guarded",
+    "GuardedText",
     "Injected",
     "InternalError",
     "Interrupted",
@@ -124,6 +131,7 @@ __all__ = [
     "SessionStatistics",
     "Snapshot",
     "SoundState",
+    "Stop",
     "Subscription",
     "Tool",
     "ToolCall",
@@ -187,6 +195,9 @@ _HOMES = {
         "DeviceChanged",
         "Difference",
         "EchoNotCancelled",
+        "GuardFailed",
+        "Guarded",
+        "GuardedText",
         "Interrupted",
         "Interruption",
         "Lagged",
@@ -202,6 +213,7 @@ _HOMES = {
         "SessionStatistics",
         "Snapshot",
         "SoundState",
+        "Stop",
         "Subscription",
         "ToolCall",
         "ToolContext",

@@ -16,6 +16,7 @@ from .events import UNSET, UnsetType
 from .session import (
     ApprovalHook,
     Fittings,
+    Guard,
     InterruptionPolicy,
     Modality,
     Session,
@@ -33,6 +34,7 @@ from .session import (
 )
 from .session.engine import Engine
 from .session.fittings import WireCodec
+from .session.guarding import GuardSettings, check_guard
 from .tools import DEFAULT_THREADS, Toolbox
 from .transport import Connect, open_websocket
 
@@ -67,6 +69,9 @@ async def open_session(
     tool_errors: ToolErrors = "report",
     audio_limit: float = 600.0,
     approve: ApprovalHook | None = None,
+    guard: Guard | None = None,
+    guard_lead_ms: float = 200,
+    guard_timeout: float = 5.0,
     organization: str | None = None,
     project: str | None = None,
     headers: Headers = (),
@@ -124,6 +129,12 @@ async def open_session(
             an async function of the `ApprovalRequest` that returns True, False, or a text: no, for this reason, which
             the model is told. Without one `session.events()` tells of it (`ApprovalNeeded`), and `Session.approve` or
             `Session.refuse` decides.
+        guard: An async function that judges words before they are heard, `async def guard(text: GuardedText)`: None
+            lets pass what it was given, a reason or `Stop(reason, instead=...)` ends the response. Sound, transcript
+            and written text are held until they pass. A guard that raises stops the response too. See docs/guard.md.
+        guard_lead_ms: How many milliseconds before the estimated end of the words that passed the sound is held: when
+            a word is spoken is not told by the server.
+        guard_timeout: How long the guard may take for an answer, in seconds; then the response is stopped.
         organization: Else `OPENAI_ORG_ID`.
         project: Else `OPENAI_PROJECT_ID`.
         headers: More headers for the handshake, as a mapping or as pairs.
@@ -149,6 +160,7 @@ async def open_session(
         in one of them cancels the block and is raised as `InternalError`.
     """
     _check(audio, ack_timeout, tool_errors, audio_limit)
+    check_guard(guard, guard_lead_ms, guard_timeout)
     fittings = _fittings(echo)
     begins_with = _history(history)
     dependencies = tuple(dependencies)
@@ -192,6 +204,7 @@ async def open_session(
             tool_errors=tool_errors,
             audio_limit=audio_limit,
             approve=approve,
+            guard=GuardSettings(guard, guard_lead_ms, guard_timeout),
         )
         engine.tool_calls.dependencies = dependencies
         session = engine.tool_calls.session = Session(engine, make_tools)

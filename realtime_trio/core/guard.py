@@ -1,6 +1,6 @@
 """The guard window: how much of a part may be said while its words are still being judged.
 
-Deliberately elsewhere: where words lie in their sound (`core.captions`), holding the sound (`core.playout`), calling the
+Deliberately elsewhere: where words lie in their sound (`core.captions`), holding the sound (`core.playout`), asking the
 guard and stopping what it stops (the session).
 
 Theory of operation. Words come before they can be heard: generation is faster than speech. So the sound of a part is
@@ -26,8 +26,8 @@ class GuardedText:
 
     Attributes:
         text: All of them from the part's beginning, whole words only.
-        new: Those at the end of `text` that did not pass yet; may be empty in the last call.
-        complete: Whether that is all of the part: its last call.
+        new: Those at the end of `text` that did not pass yet. Empty, like `text`, where there is sound without a word.
+        complete: Whether it is known that no more words come.
         response_id: The response.
         item_id: Its item.
         content_index: The part's place in the item.
@@ -105,8 +105,8 @@ class GuardedPart:
 
     @property
     def waits(self) -> bool:
-        """Whether the guard is to be asked: new words, or the end of the part."""
-        return not (self.open or self.stopped) and (self.unjudged > self.passed or self.complete)
+        """Whether the guard is to be asked: there are new words, or there is nothing but sound."""
+        return not (self.open or self.stopped) and (self.unjudged > self.passed or (self.complete and not self.text))
 
     def add_words(self, words: str) -> None:
         """Take words that come."""
@@ -132,23 +132,23 @@ class GuardedPart:
             self.text = text
             self.passed = min(self.passed, same)
         self.complete = True
+        if self.text or not self.received_ms:  # sound without words is a question of its own
+            self._open_if_passed()
 
-    def let_pass(self, until: int, *, complete: bool) -> None:
-        """Note that the guard let words pass.
-
-        Args:
-            until: Up to which character.
-            complete: Whether it was told that this is all of the part.
-        """
+    def let_pass(self, until: int) -> None:
+        """Note that the guard let words pass, up to this character; with no words at all, the sound."""
         if self.stopped or self.open:
             return
         self.passed = max(self.passed, min(until, len(self.text)))
-        if complete and self.complete and self.passed == len(self.text):
-            self.open = True
-            self.allowed_ms = math.inf
-        else:
+        self._open_if_passed()
+        if not self.open:
             end = self._captions.end_of(self.text, self.passed)
             self.allowed_ms = max(self.allowed_ms, end - self.lead_ms)
+
+    def _open_if_passed(self) -> None:
+        if self.complete and not self.stopped and self.passed == len(self.text):
+            self.open = True
+            self.allowed_ms = math.inf
 
     def stop(self) -> None:
         """Note that the guard stopped it: nothing more is let go."""

@@ -61,10 +61,15 @@ class Interrupter:
     """Follows the responses of a session and plans their interruption.
 
     Give it every server event, and the ledger every audio event before that.
+
+    Args:
+        ledger: Where the sound is.
+        is_held: Tells whether some of a response, written or spoken, waits to be let go.
     """
 
-    def __init__(self, ledger: PlayoutLedger) -> None:
+    def __init__(self, ledger: PlayoutLedger, *, is_held: Callable[[str], bool] = lambda _: False) -> None:
         self._ledger = ledger
+        self._is_held = is_held
         self._responses: dict[str, _Watched] = {}
         self._interrupted: dict[str, _Watched] = {}  # those of them of which something may be left to be told
         self._ignored: dict[str, None] = {}  # out of band, or over
@@ -103,12 +108,18 @@ class Interrupter:
     def is_speaking(self) -> bool:
         """Whether an interruption now would end anything: a response is being generated, or has sound to be played."""
         return any(
-            not watched.interrupted and (not watched.done or self._ledger.pending(response_id))
+            not watched.interrupted and (not watched.done or self._is_pending(response_id))
             for response_id, watched in self._responses.items()
         )
 
     def begin(
-        self, reason: str, *, now: float, server_cancels: bool, response_ids: Collection[str] | None = None
+        self,
+        reason: str,
+        *,
+        now: float,
+        server_cancels: bool,
+        response_ids: Collection[str] | None = None,
+        why: str = "",
     ) -> InterruptionPlan:
         """Decide what an interruption ends. Nothing of it is to be played from here on.
 
@@ -121,6 +132,7 @@ class Interrupter:
                 `speech_started`, and `interrupt_response` is in effect. Asking it again could hit the next response.
             response_ids: Only these. None: every response of the default conversation that is being generated or has
                 sound that was not handed over.
+            why: More about the reason.
 
         Returns:
             The plan; false if there was nothing to interrupt.
@@ -131,7 +143,7 @@ class Interrupter:
         for response_id, watched in self._responses.items():
             if watched.interrupted or (response_ids is not None and response_id not in response_ids):
                 continue
-            if watched.done and not self._ledger.pending(response_id):
+            if watched.done and not self._is_pending(response_id):
                 continue
             watched.interrupted = True
             self._interrupted[response_id] = watched
@@ -140,7 +152,7 @@ class Interrupter:
                 cancel.append(response_id)
             for part in self._ledger.parts(response_id):
                 heard[part] = self._ledger.heard_ms(part, now)
-        return InterruptionPlan(reason, tuple(ended), tuple(cancel), heard)
+        return InterruptionPlan(reason, tuple(ended), tuple(cancel), heard, why)
 
     def drop(self, response_id: str) -> None:
         """Play nothing of a response that was cancelled before it made a sound, and have its audio items deleted.
@@ -202,9 +214,12 @@ class Interrupter:
                     heard_text,
                 )
             )
-        return Interruption(plan.reason, plan.response_ids, tuple(parts))
+        return Interruption(plan.reason, plan.response_ids, tuple(parts), plan.why)
 
     # inside
+
+    def _is_pending(self, response_id: str) -> bool:
+        return self._is_held(response_id) or self._ledger.pending(response_id)
 
     def _parts(self, plan: InterruptionPlan) -> list[PartKey]:
         return [part for response_id in plan.response_ids for part in self._ledger.parts(response_id)]
@@ -241,7 +256,7 @@ class Interrupter:
 
     def _prune(self) -> None:
         for response_id, watched in list(self._responses.items()):
-            if watched.done and not watched.interrupted and not self._ledger.pending(response_id):
+            if watched.done and not watched.interrupted and not self._is_pending(response_id):
                 self._ignore(response_id)
         while len(self._responses) >= _MAX_RESPONSES:
             self._ignore(next(iter(self._responses)))

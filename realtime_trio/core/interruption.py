@@ -64,12 +64,15 @@ class InterruptionPlan:
         response_ids: The responses that end here, in the order in which they were made. Give them to
             `PlayoutLedger.cut`, also when there was no sound yet.
         cancel: Those to send `response.cancel` for, by id, before anything else.
+        heard: How many milliseconds of their parts had left the speaker.
+        why: More about the reason, in the words of whoever interrupted.
     """
 
     reason: str
     response_ids: tuple[str, ...]
     cancel: tuple[str, ...]
     heard: dict[PartKey, int] = attrs.field(factory=dict, repr=False)
+    why: str = ""
 
     def __bool__(self) -> bool:
         """Whether there was anything to interrupt."""
@@ -109,11 +112,13 @@ class Interruption:
         reason: What interrupted.
         response_ids: The responses that ended.
         parts: Their audio parts, in the order of their first audio; empty for text, and before the first sound arrived.
+        why: What the guard said, where the reason is `"guard"`.
     """
 
     reason: str
     response_ids: tuple[str, ...]
     parts: tuple[Interrupted, ...]
+    why: str = ""
 
     @property
     def heard_ms(self) -> int:

@@ -16,6 +16,8 @@ from realtime_trio.session import (
     AudioDropped,
     DeviceChanged,
     EchoNotCancelled,
+    Guarded,
+    GuardFailed,
     Interrupted,
     Interruption,
     Lagged,
@@ -222,8 +224,8 @@ class Follower:
                 self._lines.say("echo", words)
             case Resumed():
                 self._lines.say("resumed", "that was no interruption")
-            case Paused():
-                pass  # a screen shows it by itself, and lines tell how it ends
+            case Paused() | Guarded() | GuardFailed():
+                pass  # a screen shows a pause by itself, and lines tell how it ends
             case AudioDropped() | NotAnEvent() | ReplyLost() | Lagged():
                 self._handle_trouble(event)
             case _:

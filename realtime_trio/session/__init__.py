@@ -1,6 +1,9 @@
 """The session layer: a nursery, its turns, and the calls that a program makes. See `session.py` for the way in."""
 
 from realtime_trio.core.barge_in import InterruptionPolicy as InterruptionPolicy
+from realtime_trio.core.guard import Guard as Guard
+from realtime_trio.core.guard import GuardedText as GuardedText
+from realtime_trio.core.guard import Stop as Stop
 from realtime_trio.core.interruption import Interruption as Interruption
 from realtime_trio.core.seeds import LeftOut as LeftOut
 from realtime_trio.core.seeds import LeftOutReason as LeftOutReason
@@ -18,6 +21,8 @@ from .notices import ApprovalNeeded as ApprovalNeeded
 from .notices import AudioDropped as AudioDropped
 from .notices import DeviceChanged as DeviceChanged
 from .notices import EchoNotCancelled as EchoNotCancelled
+from .notices import Guarded as Guarded
+from .notices import GuardFailed as GuardFailed
 from .notices import Interrupted as Interrupted
 from .notices import NotAnEvent as NotAnEvent
 from .notices import Notice as Notice
@@ -67,6 +72,10 @@ __all__ = [
     "EchoNotCancelled",
     "Fittings",
     "GenerateInput",
+    "Guard",
+    "GuardFailed",
+    "Guarded",
+    "GuardedText",
     "Interrupted",
     "Interruption",
     "InterruptionPolicy",
@@ -90,6 +99,7 @@ __all__ = [
     "SnapshotItem",
     "SnapshotPart",
     "SoundState",
+    "Stop",
     "Subscription",
     "Tape",
     "ToolCall",

@@ -28,6 +28,7 @@ from .beside import Beside
 from .calls import Calls, Kind, server_error
 from .capture import Capture
 from .fittings import Fittings
+from .guarding import Guarding, GuardSettings
 from .lifetime import Lifetime
 from .notices import AudioDropped, DeviceChanged, NotAnEvent
 from .push_to_talk import PushToTalk
@@ -60,6 +61,7 @@ class Engine:
         tool_errors: What a tool's crash does beside telling the model.
         audio_limit: Seconds of audio that one response may have.
         approve: Decides on calls that need approval; None to publish them.
+        guard: Who judges what is said before it is heard, and how.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Engine:
         tool_errors: ToolErrors,
         audio_limit: float,
         approve: ApprovalHook | None = None,
+        guard: GuardSettings,
     ) -> None:
         self.connection = connection
         self.conversation = Conversation(heard_is_known=device is not None)
@@ -109,6 +112,7 @@ class Engine:
             audio_limit=audio_limit,
             beside=Beside(self._send, ack_timeout),
             calls=self.calls,
+            guarding=self._make_guarding(guard, crash=self.lifetime.end if tool_errors == "raise" else None),
             interruption=interruption,
             round_trip=lambda: connection.round_trip,
         )
@@ -135,6 +139,16 @@ class Engine:
             say_later=lambda text, wanted: self.speaking.say_later(text, wanted=wanted),
             publish=publish,
             crash=self.lifetime.end if tool_errors == "raise" else None,
+        )
+
+    def _make_guarding(self, guard: GuardSettings, crash: Callable[[Exception], object] | None) -> Guarding:
+        return Guarding(
+            guard,
+            self.sound,
+            start_soon=self.lifetime.start_soon,
+            publish=self.subscribers.publish,
+            replace=lambda text, wanted: self.speaking.say_later(text, wanted=wanted),
+            crash=crash,
         )
 
     def check_open(self) -> None:

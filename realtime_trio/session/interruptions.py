@@ -56,7 +56,11 @@ class Interruptions:
     _pending: list[tuple[InterruptionPlan, PendingInterruption]] = attrs.field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._interrupter = Interrupter(self.sound.ledger)
+        self._interrupter = Interrupter(self.sound.ledger, is_held=self._is_held)
+
+    def _is_held(self, response_id: str) -> bool:
+        response = self.live.get(response_id)
+        return response is not None and response.held
 
     @property
     def is_speaking(self) -> bool:
@@ -69,7 +73,13 @@ class Interruptions:
         self.settle()
 
     def begin(
-        self, reason: str, *, now: float, server_cancels: bool, response_ids: Collection[str] | None = None
+        self,
+        reason: str,
+        *,
+        now: float,
+        server_cancels: bool,
+        response_ids: Collection[str] | None = None,
+        why: str = "",
     ) -> tuple[tuple[str, ...], PendingInterruption]:
         """Interrupt, in this order: sound, turns, server.
 
@@ -78,14 +88,17 @@ class Interruptions:
             now: When.
             server_cancels: Whether the server cancels its active response by itself.
             response_ids: Only these; None for all of the conversation.
+            why: More about the reason.
 
         Returns:
             The ids of the responses that end, and what can be awaited for the record.
         """
-        plan = self._interrupter.begin(reason, now=now, server_cancels=server_cancels, response_ids=response_ids)
+        plan = self._interrupter.begin(
+            reason, now=now, server_cancels=server_cancels, response_ids=response_ids, why=why
+        )
         pending = PendingInterruption()
         if not plan:
-            pending.record_of_nothing = Interruption(reason, (), ())
+            pending.record_of_nothing = Interruption(reason, (), (), why)
             pending.record.keep(pending.record_of_nothing)
             return (), pending
         self.sound.cut(plan.response_ids)

@@ -34,7 +34,7 @@ class Latency:
 
     The turn ends where the speech does, as it was captured; with push-to-talk when the key is released, with a commit
     of the program's own when it was sent. For an answer to no speech, a typed turn for example, the time begins when it
-    was asked for. All in milliseconds; the four pieces add up to the whole.
+    was asked for. All in milliseconds; the five pieces add up to the whole.
     """
 
     total_ms: int
@@ -51,7 +51,11 @@ class Latency:
     `turn_detection_ms`, or of `server_ms` where the answer was asked for."""
 
     buffer_ms: int
-    """From the arrival of the first sound until it left the speaker: what was played before it, the device's buffer."""
+    """From when the first sound had arrived, and passed, until it left the speaker: what was played before it, the
+    device's buffer."""
+
+    guard_ms: int = 0
+    """From the arrival of the first sound until the guard let it pass; 0 without one."""
 
 
 @attrs.define(eq=False)
@@ -63,12 +67,14 @@ class Stages:
         asked_at: When it was asked for, if this session did.
         audio_at: When its first sound arrived.
         round_trip: Seconds to the server and back, at that time.
+        released_at: When the guard let the first of that sound pass, if there is one.
     """
 
     turn_over_at: float | None = None
     asked_at: float | None = None
     audio_at: float | None = None
     round_trip: float | None = None
+    released_at: float | None = None
 
     def latency(self, speech_ended_at: float | None, first_sound_at: float | None) -> Latency | None:
         """Split the time between these two moments; None if one of them is not known."""
@@ -79,6 +85,7 @@ class Stages:
         audio = end if self.audio_at is None else min(max(start, self.audio_at), end)
         over = start if speech_ended_at is None else self.turn_over_at
         over = start if over is None else min(max(start, over), audio)
+        released = audio if self.released_at is None else min(max(audio, self.released_at), end)
         trip = self.round_trip or 0.0
         detection_trip = min(trip, over - start)
         asked = self.asked_at is not None and self.asked_at >= over
@@ -87,7 +94,8 @@ class Stages:
             over - start - detection_trip,
             audio - over - request_trip,
             detection_trip + request_trip,
-            end - audio,
+            end - released,
+            released - audio,
         )
         return _in_milliseconds(pieces)
 

@@ -13,6 +13,8 @@ __all__ = [
     "AudioDropped",
     "DeviceChanged",
     "EchoNotCancelled",
+    "GuardFailed",
+    "Guarded",
     "Interrupted",
     "NotAnEvent",
     "Notice",
@@ -217,6 +219,40 @@ class ToolFailed:
 
 
 @attrs.frozen
+class Guarded:
+    """The guard stopped a response before it was heard any further; `Interrupted` follows, and tells what was heard.
+
+    Attributes:
+        response_id: The response.
+        item_id: Its item.
+        reason: What the guard said.
+        text: The words that were judged, all of the part so far.
+        passed: Those of them that had passed before.
+    """
+
+    response_id: str
+    item_id: str
+    reason: str
+    text: str
+    passed: str
+
+
+@attrs.frozen
+class GuardFailed:
+    """The guard raised, or did not answer in time: its response is stopped, since nothing unjudged is heard.
+
+    Attributes:
+        response_id: The response.
+        item_id: Its item.
+        exception: What it raised, with its traceback; `trio.TooSlowError` when it took too long.
+    """
+
+    response_id: str
+    item_id: str
+    exception: Exception
+
+
+@attrs.frozen
 class AudioDropped:
     """The uplink was too slow: microphone audio was dropped before it was sent, oldest first.
 
@@ -255,6 +291,8 @@ Notice: TypeAlias = (
     | Resumed
     | DeviceChanged
     | EchoNotCancelled
+    | Guarded
+    | GuardFailed
     | NotAnEvent
     | ReplyLost
     | ApprovalNeeded

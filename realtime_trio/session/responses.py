@@ -21,6 +21,7 @@ from .tape import Tape
 
 if TYPE_CHECKING:
     from realtime_trio.core.barge_in import InterruptionPolicy
+    from realtime_trio.core.guard import Stop
     from realtime_trio.core.interruption import Interruption
 
 __all__ = ["Reply", "Response", "ToolCall", "total_usage"]
@@ -89,6 +90,8 @@ class Response:
         first_sound_at: When the first sound of it left the speaker; Trio time, None without a device.
         stages: What `latency` is split by.
         policy: What the user's speech does while it is to be heard; None for what it does in the session.
+        held: Whether some of it waits for the guard; what is held is in none of its streams yet.
+        stopped_by: What the guard said, if it stopped this response.
     """
 
     id: str
@@ -103,6 +106,8 @@ class Response:
     audio_bytes: int = 0
     is_ours: bool = False
     policy: "InterruptionPolicy | None" = None
+    held: bool = False
+    stopped_by: "Stop | None" = None
     _now: events.Response = attrs.field(factory=events.Response)
     _interrupt: Callable[["Response"], object] = attrs.field(default=lambda _: None, alias="interrupt")
     _done: Promise[events.Response] = attrs.field(factory=Promise, init=False)
@@ -245,8 +250,14 @@ class Response:
     def finish(self, final: events.Response) -> None:
         """It is generated."""
         self._now = final
-        self._complete_tapes()
+        if not self.held:
+            self._complete_tapes()
         self._done.keep(final)
+
+    def let_go(self) -> None:
+        """It is generated, and the guard let all of it pass."""
+        self.held = False
+        self._complete_tapes()
 
     def finish_heard(self) -> None:
         """All that will ever be played of it was played."""

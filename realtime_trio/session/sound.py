@@ -14,7 +14,7 @@ import trio
 
 from realtime_trio import events
 from realtime_trio.core.levels import level_dbfs
-from realtime_trio.core.playout import PartKey, PlayoutLedger
+from realtime_trio.core.playout import SAMPLES_PER_MS, PartKey, PlayoutLedger
 from realtime_trio.device import AudioBlock, AudioDevice, AudioStream, DeviceChange, EchoState
 from realtime_trio.nursery import open_services
 
@@ -176,6 +176,11 @@ class Sound:
         if decoder := self._decoders.pop(part, None):
             self.ledger.receive(part, decoder.finish())
         self.ledger.finish(part)
+        self.wake()
+
+    def let_go(self, part: PartKey, ms: float) -> None:
+        """Let so many milliseconds of a part that is held be played, counted from its beginning; inf for all."""
+        self.ledger.release(part, None if ms == math.inf else int(ms * SAMPLES_PER_MS))
         self.wake()
 
     def end(self, response_id: str) -> None:

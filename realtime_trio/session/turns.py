@@ -19,13 +19,14 @@ from realtime_trio.core.arbiter import METADATA_KEY, Arbiter
 from realtime_trio.core.barge_in import InterruptionPolicy
 from realtime_trio.core.calls import ready_calls
 from realtime_trio.core.conversation import Conversation
-from realtime_trio.core.playout import PartKey
 
 from .barge_in import BargeIns
 from .beside import Beside
 from .calls import Calls
 from .cancels import Cancels
 from .exchanges import Exchange, Request
+from .guarding import Guarding
+from .intake import Intake
 from .interruptions import Interruptions, PendingInterruption
 from .latency import Stopwatch
 from .notices import Notice
@@ -56,6 +57,7 @@ class Turns:
         audio_limit: Seconds of audio that one response may have.
         beside: The responses beside the conversation.
         calls: Who knows which answer belongs to which call.
+        guarding: Holds what the guard did not let pass yet.
         interruption: What speech does that begins while something is being said.
         round_trip: Tells how many seconds the link takes to the server and back, where that is known.
         live: The responses that are neither heard nor settled, by id.
@@ -72,6 +74,7 @@ class Turns:
     audio_limit: float
     beside: Beside
     calls: Calls
+    guarding: Guarding
     interruption: InterruptionPolicy = "immediate"
     round_trip: Callable[[], float | None] = lambda: None
     live: dict[str, Response] = attrs.field(factory=dict, init=False)
@@ -83,12 +86,16 @@ class Turns:
     _over: Exception | None = attrs.field(default=None, init=False)
     _interruptions: Interruptions = attrs.field(init=False)
     _stopwatch: Stopwatch = attrs.field(init=False)
+    _intake: Intake = attrs.field(init=False)
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
     _alarm: float = attrs.field(default=math.inf, init=False)  # when `run` acts by itself
 
     def __attrs_post_init__(self) -> None:
         self._arbiter = Arbiter(self.beside.timeout)
         self._stopwatch = Stopwatch(self.sound.capture.ledger.time_of, self.round_trip)
+        self._intake = Intake(
+            self.sound, self._stopwatch, self.guarding, self.audio_limit, self._arbiter.heard, self._interrupt_one
+        )
         self.policies = Policies(
             self.interruption, self.live, lambda: self._requests.asked, send=self.send, calls=self.calls
         )
@@ -96,6 +103,7 @@ class Turns:
             self._arbiter, self._ask, self.publish, self.live, self._abandon, self.policies.prepare, self.beside
         )
         self._cancels = Cancels(self.send)
+        self.guarding.turns = self
         self._interruptions = Interruptions(
             self.sound, self.send, self.publish, self.live, self.conversation.words, self.conversation.set_heard
         )
@@ -172,10 +180,15 @@ class Turns:
 
         A response of which nothing came for 30 s does not count: a server that lost it must not keep us here.
         """
-        while self._over is None and not self.is_idle:
+        while self._over is None and not self._is_settled():
             with trio.move_on_after(1):  # for that silence the arbiter has no deadline when nobody waits for the slot
                 await self._changed.wait()
             self.act(trio.current_time())
+
+    def _is_settled(self) -> bool:
+        if self.is_idle:
+            self.guarding.finish_all()  # what is held of a response that the server lost is judged as it is
+        return self.is_idle
 
     async def quiet(self) -> None:
         """Wait until neither side speaks: nothing is owed, generated or to be heard, and the floor is nobody's.
@@ -208,8 +221,8 @@ class Turns:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no response of the conversation is being generated, asked for, or owed."""
-        return self._arbiter.idle and self._arbiter.active is None
+        """Whether no response of the conversation is being generated, judged by the guard, asked for, or owed."""
+        return self._arbiter.idle and self._arbiter.active is None and not self.guarding.is_busy
 
     @property
     def _deadline(self) -> float:
@@ -234,6 +247,7 @@ class Turns:
         response = self.live.get(response_id)
         if response is not None and response.interrupted:
             return
+        self.guarding.drop(response_id)
         if self.sound.ledger.parts(response_id):
             self._interruptions.begin("abandoned", now=now, server_cancels=False, response_ids=[response_id])
             return
@@ -262,7 +276,7 @@ class Turns:
                 self._cancels.refused(problem)
             case _:
                 if live := self.live.get(getattr(event, "response_id", "") or ""):
-                    self._extend(live, event)
+                    self._intake.take(live, event)
         self._arbiter.handle(event, now)
         self.policies.handle(event)
         self._interruptions.handle(event)
@@ -285,34 +299,6 @@ class Turns:
             self._stopwatch.begin(response, trio.current_time())
             self.publish_response(response)
 
-    def _extend(self, response: Response, event: events.ServerEvent) -> None:
-        match event:
-            case events.ResponseOutputTextDelta(delta=delta):
-                response.text_deltas.append(delta)
-            case events.ResponseOutputAudioTranscriptDelta(delta=delta):
-                response.transcript_deltas.append(delta)
-            case events.ResponseOutputAudioDelta(delta=pcm):
-                self._extend_audio(response, event, pcm)
-            case events.ResponseOutputAudioDone():
-                if self._is_played(response):
-                    self.sound.finish(_part(event))
-            case _:
-                return
-        if self.sound.device is None or isinstance(event, events.ResponseOutputTextDelta):
-            self._arbiter.heard(response.id)  # delivered is as good as heard where nothing is played
-
-    def _extend_audio(self, response: Response, event: events.ResponseOutputAudioDelta, pcm: bytes) -> None:
-        response.audio_chunks.append(pcm)
-        response.audio_bytes += len(pcm)
-        self._stopwatch.note_audio(response, trio.current_time())
-        if self._is_played(response):
-            self.sound.receive(_part(event), pcm)
-        if response.audio_bytes > self.audio_limit * self.sound.output_bytes_per_second and not response.interrupted:
-            self._interrupt_one(response, "audio_limit")
-
-    def _is_played(self, response: Response) -> bool:
-        return self.sound.device is not None and not response.out_of_band
-
     def _done(self, event: events.ResponseDone) -> None:
         response = self.live.get(event.response.id or "")
         if response is None:
@@ -322,11 +308,23 @@ class Turns:
         response.finish(final)
         self._cancels.done(response)
         self.sound.end(response.id)
-        if not self.sound.ledger.parts(response.id):  # nothing of it is to be played
-            if response.status == "completed":
-                self._arbiter.heard(response.id)
-            if not response.interrupted:
-                response.finish_heard()
+        if response.held:
+            self.guarding.finish(response)
+        else:
+            self.deliver(response)
+
+    def deliver(self, response: Response) -> None:
+        """Take a response that was generated, and that nothing holds, for heard, if nothing of it is to be played."""
+        if self.sound.ledger.parts(response.id):
+            return
+        if response.status == "completed":
+            self._arbiter.heard(response.id)
+        if not response.interrupted:
+            response.finish_heard()
+
+    def note_heard(self, response_id: str) -> None:
+        """Note that something of a response was delivered that is not played."""
+        self._arbiter.heard(response_id)
 
     def _run_tools(self, event: events.ResponseDone) -> None:
         response = self.live.get(event.response.id or "")
@@ -348,7 +346,7 @@ class Turns:
                     self._arbiter.heard(response.id)
             for part in ledger.parts(response.id):
                 self.conversation.set_heard(part, ledger.heard_ms(part, now))
-            if response.is_done and not response.interrupted and ledger.played(response.id, now):
+            if response.is_done and not (response.interrupted or response.held) and ledger.played(response.id, now):
                 response.finish_heard()
         self.act(now)
 
@@ -380,14 +378,24 @@ class Turns:
         else:
             self._interrupt(reason, response_ids=[response.id])
 
+    def stop_guarded(self, response: Response, why: str) -> None:
+        """Stop a response because the guard says so."""
+        self._interrupt("guard", response_ids=[response.id], why=why)
+
     def _interrupt(
-        self, reason: str, *, server_cancels: bool = False, response_ids: Sequence[str] | None = None
+        self,
+        reason: str,
+        *,
+        server_cancels: bool = False,
+        response_ids: Sequence[str] | None = None,
+        why: str = "",
     ) -> PendingInterruption:
         now = trio.current_time()
         ended, pending = self._interruptions.begin(
-            reason, now=now, server_cancels=server_cancels, response_ids=response_ids
+            reason, now=now, server_cancels=server_cancels, response_ids=response_ids, why=why
         )
         for response_id in ended:
+            self.guarding.drop(response_id)
             if reason in _USERS:
                 self._arbiter.interrupted(response_id)
             else:
@@ -410,7 +418,3 @@ class Turns:
         self._cancels.end(error)
         self._interruptions.end(error)
         self._wake()
-
-
-def _part(event: events.ResponseOutputAudioDelta | events.ResponseOutputAudioDone) -> PartKey:
-    return PartKey(event.response_id, event.item_id, event.content_index)

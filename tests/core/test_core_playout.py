@@ -287,6 +287,55 @@ def test_endless_playing_keeps_few_marks():
     assert ledger.heard_ms(A, now=10_000 * 0.02) == 200_000
 
 
+def test_of_a_held_part_no_more_is_taken_than_was_released():
+    """It keeps its place and its truth meanwhile: received, not played; and whatever is behind it waits."""
+    ledger = PlayoutLedger()
+    ledger.hold(A)
+    ledger.receive(A, seconds(1))
+    ledger.finish(A)
+    ledger.receive(C, seconds(1))
+    ledger.finish(C)
+
+    assert ledger.take(48_000) == b""
+    assert ledger.received_ms(A) == 1000
+    assert ledger.queued == 48_000
+    assert ledger.pending("resp_1")
+    assert ledger.drained_at() == ledger.played_at("resp_1") == math.inf
+
+    ledger.release(A, 4800)
+    ledger.release(A, 2400)  # what was let go stays so
+    assert len(ledger.take(48_000)) == 2 * 4800
+    assert ledger.take(48_000) == b""
+
+    ledger.release(A)
+    assert len(ledger.take(48_000)) == 2 * (19_200 + 24_000)
+
+
+def test_what_a_pause_put_back_is_taken_again_and_not_more():
+    ledger = PlayoutLedger()
+    ledger.hold(A)
+    ledger.receive(A, seconds(1))
+    ledger.release(A, 4800)
+    ledger.take(48_000)
+    ledger.report(0, 2400, until=10.0)
+    ledger.cut(())
+    ledger.cut_report(0, 3000)
+
+    assert len(ledger.take(48_000)) == 2 * 1800
+
+
+def test_a_cut_of_what_is_held_and_unheard_falls_at_its_beginning():
+    ledger = PlayoutLedger()
+    ledger.hold(A)
+    ledger.receive(A, seconds(1))
+    ledger.cut(["resp_1"])
+    ledger.release(A)
+
+    assert ledger.cut_ms(A) == 0
+    assert ledger.take(48_000) == b""
+    assert ledger.drained_at() == -math.inf
+
+
 @attrs.define
 class ModelDevice:
     """A ring, a callback and a converter with latency; counts every sample that comes out by its name."""
@@ -339,6 +388,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self.response = 0
         self.item = 0
         self.old_reports: list[tuple[str, int, int, float]] = []
+        self.released: dict[PartKey, int] = {}
 
     def _part(self) -> PartKey:
         return PartKey(f"r{self.response}", f"i{self.item}", 0)
@@ -361,6 +411,22 @@ class LedgerMachine(RuleBasedStateMachine):
             self.ledger.end(f"r{self.response}")
             self.response += 1
         self.item += 1
+
+    @precondition(lambda self: self._part() not in self.names)
+    @rule()
+    def hold(self):
+        self.ledger.hold(self._part())
+        self.released[self._part()] = 0
+
+    @precondition(lambda self: self.released)
+    @rule(data=st.data(), samples=st.none() | st.integers(0, 200))
+    def release(self, data, samples):
+        part = data.draw(st.sampled_from(sorted(self.released, key=str)))
+        self.ledger.release(part, samples)
+        if samples is None:
+            del self.released[part]
+        else:
+            self.released[part] = max(self.released[part], samples)
 
     @rule(room=st.integers(0, 300))
     def feed(self, room):
@@ -416,6 +482,12 @@ class LedgerMachine(RuleBasedStateMachine):
             self.blocked.add(response_id)
 
     @invariant()
+    def of_what_is_held_no_more_came_out_than_was_released(self):
+        came_out = {name for name, _ in self.device.out}
+        for part, samples in self.released.items():
+            assert not came_out.intersection(self.names.get(part, [])[samples:])
+
+    @invariant()
     def what_came_out_is_a_prefix_of_what_was_received(self):
         came_out = {name: n for n, (name, _) in enumerate(self.device.out)}
         for names in self.names.values():
@@ -455,8 +527,10 @@ class LedgerMachine(RuleBasedStateMachine):
                 assert cut <= self.ledger.received_samples(part) == len(names)
 
     def teardown(self):
-        """Whatever happened, all that was not cut comes out in the end, and every cut becomes known."""
+        """Whatever happened, all that was not cut comes out once it is released, and every cut becomes known."""
         self.next_part(new_response=True, says_done=True)
+        for part in self.released:
+            self.ledger.release(part)
         for _ in range(10_000):
             if self.ledger.drained(self.device.clock / SAMPLE_RATE):
                 break

@@ -1,0 +1,79 @@
+"""What comes of live responses: words and sound on their way to a response's streams and to the speaker.
+
+Who owns a response and when it is over is `turns.py`'s; what is held on the way is `guarding.py`'s.
+"""
+
+from collections.abc import Callable
+
+import attrs
+import trio
+
+from realtime_trio import events
+from realtime_trio.core.playout import PartKey
+
+from .guarding import Guarding
+from .latency import Stopwatch
+from .responses import Response
+from .sound import Sound
+
+__all__ = ["Intake"]
+
+
+@attrs.define(eq=False)
+class Intake:
+    """The way in of one session.
+
+    Attributes:
+        sound: Where audio is played.
+        stopwatch: Told when sound arrives.
+        guarding: Holds what is not to be heard yet.
+        audio_limit: Seconds of audio that one response may have.
+        heard: Told that something of a response was delivered that is not played.
+        end: Interrupts a response that has more audio than that.
+    """
+
+    sound: Sound
+    stopwatch: Stopwatch
+    guarding: Guarding
+    audio_limit: float
+    heard: Callable[[str], object]
+    end: Callable[[Response, str], object]
+
+    def take(self, response: Response, event: events.ServerEvent) -> None:
+        """Take an event about a live response; most are no business of this."""
+        held = self.guarding.take(response, event)
+        match event:
+            case events.ResponseOutputTextDelta(delta=delta):
+                if not held:
+                    response.text_deltas.append(delta)
+            case events.ResponseOutputAudioTranscriptDelta(delta=delta):
+                if not held:
+                    response.transcript_deltas.append(delta)
+            case events.ResponseOutputAudioDelta(delta=pcm):
+                self._take_audio(response, event, pcm, held=held)
+            case events.ResponseOutputAudioDone():
+                if self._is_played(response):
+                    self.sound.finish(_part(event))
+            case _:
+                return
+        if not held and (self.sound.device is None or isinstance(event, events.ResponseOutputTextDelta)):
+            self.heard(response.id)  # delivered is as good as heard where nothing is played
+
+    def _take_audio(
+        self, response: Response, event: events.ResponseOutputAudioDelta, pcm: bytes, *, held: bool
+    ) -> None:
+        if not held:
+            response.audio_chunks.append(pcm)
+        response.audio_bytes += len(pcm)
+        self.stopwatch.note_audio(response, trio.current_time())
+        if self._is_played(response):
+            self.sound.receive(_part(event), pcm)
+        if response.audio_bytes > self.audio_limit * self.sound.output_bytes_per_second and not response.interrupted:
+            self.end(response, "audio_limit")
+
+    def _is_played(self, response: Response) -> bool:
+        return self.sound.device is not None and not response.out_of_band
+
+
+def _part(event: events.ResponseOutputAudioDelta | events.ResponseOutputAudioDone) -> PartKey:
+    return PartKey(event.response_id, event.item_id, event.content_index)
