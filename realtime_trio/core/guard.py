@@ -11,7 +11,7 @@ positions only grow, and after a stop neither moves.
 
 import math
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -43,6 +43,11 @@ class GuardedText:
     before: str = ""
 
 
+def _has_words(_: object, __: object, reason: Any) -> None:
+    if not isinstance(reason, str) or not reason.strip():
+        raise ValueError(f"a guard that stops gives its reason in words, not {reason!r}")
+
+
 @attrs.frozen
 class Stop:
     """A guard's verdict: this is not to be said.
@@ -53,13 +58,8 @@ class Stop:
             little, and passes through the guard as well; where it is stopped too, nothing takes its place.
     """
 
-    reason: str = attrs.field()
+    reason: str = attrs.field(validator=_has_words)
     instead: str | None = None
-
-    @reason.validator
-    def _has_words(self, _: object, reason: object) -> None:
-        if not isinstance(reason, str) or not reason.strip():
-            raise ValueError(f"a guard that stops gives its reason in words, not {reason!r}")
 
 
 Guard: TypeAlias = Callable[[GuardedText], Awaitable[str | Stop | None]]
