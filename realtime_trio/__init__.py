@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .errors import DeviceUnavailable as DeviceUnavailable
     from .errors import InternalError as InternalError
     from .errors import LocalProtocolError as LocalProtocolError
+    from .errors import McpUnavailable as McpUnavailable
     from .errors import NotAcknowledged as NotAcknowledged
     from .errors import ProtocolError as ProtocolError
     from .errors import QuotaExceeded as QuotaExceeded
@@ -111,6 +112,7 @@ __all__ = [
     "Latency",
     "LeftOut",
     "LocalProtocolError",
+    "McpUnavailable",
     "NotAcknowledged",
     "NotAnEvent",
     "Paused",
@@ -169,6 +171,7 @@ _HOMES = {
         "DeviceUnavailable",
         "InternalError",
         "LocalProtocolError",
+        "McpUnavailable",
         "NotAcknowledged",
         "ProtocolError",
         "QuotaExceeded",

@@ -20,6 +20,7 @@ RealtimeError
 ├─ BudgetExceeded            you: a limit that was set with `budget=` is reached
 ├─ AudioError
 │  └─ DeviceUnavailable      the world: no such device, busy, gone, or a rate that it refuses
+├─ McpUnavailable            the world: an MCP server does not start, is not reached, is gone, or lists no tools
 ├─ ToolError                 a tool's answer to the model that says what went wrong; it does not go up
 ├─ ToolTimeout               a tool took longer than its `timeout`; in the notice `ToolFailed`
 └─ InternalError             us: please report it
@@ -46,6 +47,7 @@ __all__ = [
     "DeviceUnavailable",
     "InternalError",
     "LocalProtocolError",
+    "McpUnavailable",
     "NotAcknowledged",
     "ProtocolError",
     "QuotaExceeded",
@@ -295,6 +297,10 @@ class AudioError(RealtimeError):
 
 class DeviceUnavailable(AudioError):
     """No such device, or it is busy, or gone, or it refuses what was asked of it."""
+
+
+class McpUnavailable(RealtimeError):
+    """An MCP server cannot be used: it does not start, cannot be reached, is gone, or its tools cannot be listed."""
 
 
 class ToolError(RealtimeError):

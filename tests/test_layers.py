@@ -19,7 +19,7 @@ LAYERS: list[list[set[str]]] = [
     [{"core"}],
     [{"config", "transport", "connection", "nursery", "outgoing", "send_queue"}],
     [{"device", "session", "response"}],
-    [{"audio"}, {"tools"}, {"http"}],
+    [{"audio"}, {"tools", "mcp"}, {"http"}],
     [{"opening"}],
     [{""}],  # realtime_trio/__init__.py
     [{"server"}],
@@ -46,7 +46,7 @@ IMPURE = {
     "subprocess",
     "logging",
 }
-HEAVY = {"sounddevice", "numpy", "soxr", "pocketsphinx", "espeakng_loader", "pywebrtc_audio"}
+HEAVY = {"mcp", "sounddevice", "numpy", "soxr", "pocketsphinx", "espeakng_loader", "pywebrtc_audio"}
 
 
 def modules() -> dict[str, Path]:

@@ -1,0 +1,271 @@
+"""The connection to one MCP server, with the official SDK, in a task of its own.
+
+The SDK's context managers are nurseries (of anyio): whatever goes wrong in one comes out of it as a group, and cancels
+what runs inside. So they are entered in a task that has nothing else to do, and everybody else calls through it: a
+server's end is told to those whose calls it took, and to nobody else.
+"""
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+
+from realtime_trio.errors import ConfigurationError, McpUnavailable, redact
+
+from .servers import HttpServer, McpServerAddress, StdioServer
+
+if TYPE_CHECKING:
+    from mcp import Client
+
+__all__ = ["Link", "load_sdk"]
+
+T = TypeVar("T")
+
+_CONNECTION_CLOSED = -32000  # JSON-RPC errors that the SDK makes itself when there is nobody to ask any more
+_GOODBYE_SECONDS = 1.0
+_CONNECT_SECONDS = 30.0
+_READ_SECONDS = 300.0  # a server may hold a stream of events open
+_LISTEN_AGAIN_SECONDS = 1.0
+_CURE = "install it with: pip install 'realtime_trio[mcp]'"
+
+
+def load_sdk() -> None:
+    """Load the SDK, which takes most of a second.
+
+    Raises:
+        ConfigurationError: It is not there, or too old.
+    """
+    try:
+        from mcp import Client  # noqa: F401
+    except ImportError as error:
+        raise ConfigurationError(f"MCP servers need the package mcp, 2.3 or newer ({error}): {_CURE}") from error
+
+
+class Link:
+    """The connection to one MCP server.
+
+    Args:
+        server: Where it is.
+        startup_timeout: How long it may take until it answers, in seconds.
+        on_tools_changed: Called when it says that its tools are others now.
+    """
+
+    def __init__(
+        self, server: McpServerAddress, startup_timeout: float, on_tools_changed: Callable[[], object]
+    ) -> None:
+        self.server = server
+        self._timeout = startup_timeout
+        self._on_tools_changed = on_tools_changed
+        self._client: Client | None = None
+        self._problem: McpUnavailable | None = None
+        self._status: int | None = None  # the last HTTP status that was none of success
+        self._turned = trio.Event()  # up, or not to be had
+        self._wanted = trio.Event()
+        self._leaving = trio.Event()
+        self._left = trio.Event()
+        self._scope = trio.CancelScope()
+        self._calls: set[trio.CancelScope] = set()
+
+    async def run(self) -> None:
+        """Serve until cancelled, or until `leave`.
+
+        When the connection is lost, a server at a URL is connected to again by the next call; a program is not started
+        again, because what it knew is gone.
+        """
+        while not self._leaving.is_set():
+            await self._serve()
+            if isinstance(self.server, StdioServer):
+                break
+            await self._wanted.wait()
+        self._left.set()
+
+    async def leave(self) -> None:
+        """Say goodbye to a server at a URL, in bounded time. A program is ended when `run` is cancelled."""
+        self._leaving.set()
+        self._wanted.set()
+        if isinstance(self.server, HttpServer):
+            with trio.move_on_after(_GOODBYE_SECONDS, shield=True):
+                await self._left.wait()
+
+    async def call(self, function: "Callable[[Client], Awaitable[T]]") -> T:
+        """Ask something of the server.
+
+        Raises:
+            McpUnavailable: It cannot be reached, or its end came before the answer.
+            Exception: What the SDK raises otherwise.
+
+        Cancellation:
+            The request is cancelled at the server.
+        """
+        from mcp import MCPError
+
+        client = await self._connected()
+        with trio.CancelScope() as scope:
+            self._calls.add(scope)
+            try:
+                return await function(client)
+            except MCPError as error:
+                if error.code != _CONNECTION_CLOSED:
+                    raise
+                self._lose(McpUnavailable(f"{self._name} ended while it was asked something"))
+            finally:
+                self._calls.discard(scope)
+        raise self._lost()
+
+    async def first(self) -> None:
+        """Wait for the first connection.
+
+        Raises:
+            McpUnavailable: It did not come about.
+        """
+        await self._turned.wait()
+        if self._client is None:
+            raise self._lost()
+
+    @property
+    def _name(self) -> str:
+        return f"the MCP server {self.server.name}"
+
+    async def _connected(self) -> "Client":
+        if self._client is None and isinstance(self.server, HttpServer) and not self._leaving.is_set():
+            if not self._wanted.is_set():
+                self._turned = trio.Event()
+                self._wanted.set()
+            await self._turned.wait()
+        if self._client is None:
+            raise self._lost()
+        return self._client
+
+    def _lost(self) -> McpUnavailable:
+        """Make the exception anew: several calls may raise it."""
+        problem = self._problem
+        copy = McpUnavailable(str(problem) if problem else f"{self._name} is closed")
+        copy.__cause__ = problem.__cause__ if problem else None
+        return copy
+
+    def _lose(self, problem: McpUnavailable) -> None:
+        """Note that the connection is gone: who waits for an answer hears of it."""
+        self._problem = self._problem or problem  # what was noticed first
+        self._client = None
+        self._scope.cancel(reason=str(problem))
+        for scope in self._calls:
+            scope.cancel(reason=str(problem))
+
+    async def _serve(self) -> None:
+        """Connect once, and stay until that is over."""
+        self._status = self._problem = None
+        self._wanted = trio.Event()
+        self._scope = trio.CancelScope(deadline=trio.current_time() + self._timeout)
+        problem = McpUnavailable(f"{self._name} did not answer within {self._timeout:g} s")
+        try:
+            with self._scope, self._explained():
+                async with self._open_client() as client, trio.open_nursery() as nursery:
+                    following = trio.Event()
+                    nursery.start_soon(self._follow_changes, client, following)
+                    await following.wait()  # before the tools are asked for: no change falls between
+                    self._scope.deadline = math.inf
+                    problem = McpUnavailable(f"{self._name} ended")
+                    self._client = client
+                    self._turned.set()
+                    await self._leaving.wait()
+                    nursery.cancel_scope.cancel(reason="the toolset is closed")
+        except McpUnavailable as error:
+            problem = error
+        self._lose(problem)
+        self._turned.set()
+
+    async def _follow_changes(self, client: "Client", following: trio.Event) -> None:
+        """Follow changes of the tools at a server that tells of them only if asked to (the protocol of 2026)."""
+        from mcp import MCPError
+        from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
+
+        tools = client.server_capabilities.tools
+        # an older server tells unasked; and if the server is gone, the next call will say so
+        with suppress(ListenNotSupportedError, MCPError):
+            while tools and tools.list_changed:
+                with suppress(SubscriptionLost):
+                    async with client.listen(tools_list_changed=True) as changes:
+                        if following.is_set():  # what was told in between is lost
+                            self._on_tools_changed()
+                        following.set()
+                        async for _ in changes:
+                            self._on_tools_changed()
+                await trio.sleep(_LISTEN_AGAIN_SECONDS)
+        following.set()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what went wrong into one exception that says which server, what, and what can be done."""
+        try:
+            yield
+        except Exception as error:
+            raise self._explain(error) from error
+        except BaseExceptionGroup as group:
+            crashes, rest = group.split(Exception)
+            if rest is not None or crashes is None:  # cancelled: what broke on the way out interests nobody
+                raise (rest or group) from None
+            raise self._explain(crashes) from group
+
+    def _explain(self, error: BaseException) -> McpUnavailable:
+        import httpx2
+        from mcp import MCPError
+
+        while isinstance(error, ExceptionGroup):  # several requests broke at once, for one reason
+            error = error.exceptions[0]
+        words = redact(str(error) or type(error).__name__, *self.server.secrets)
+        match error:
+            case FileNotFoundError() | PermissionError() | NotADirectoryError() if isinstance(self.server, StdioServer):
+                why, cure = error.strerror, "Is it installed, on PATH, and is the directory (cwd) right?"
+                return McpUnavailable(f"{self._name} cannot be started: {why}. {cure}")
+            case MCPError(code=code) if code == _CONNECTION_CLOSED and isinstance(self.server, StdioServer):
+                return McpUnavailable(
+                    f"{self._name} ended before it answered: what it wrote to its standard error says why. Of the "
+                    "environment it is given PATH, HOME and the like only, and what env= names"
+                )
+            case _ if self._status is not None:
+                cure = "check the headers" if self._status in (401, 403) else "check the URL"
+                return McpUnavailable(f"{self._name} answered with the HTTP status {self._status}: {cure}")
+            case httpx2.TransportError():
+                return McpUnavailable(f"{self._name} cannot be reached: {words}. Does it run?")
+            case _:
+                return McpUnavailable(f"{self._name} does not speak MCP as it should: {words}")
+
+    @asynccontextmanager
+    async def _open_client(self) -> "AsyncIterator[Client]":
+        from mcp import Client, StdioServerParameters, types
+        from mcp.client.stdio import stdio_client
+
+        async def take(message: object) -> None:
+            if isinstance(message, types.ToolListChangedNotification):
+                self._on_tools_changed()
+
+        if isinstance(self.server, StdioServer):
+            parameters = StdioServerParameters(
+                command=self.server.command, args=list(self.server.args), env=self.server.env, cwd=self.server.cwd
+            )
+            errors: Any = self.server.stderr  # None: inherited
+            transport = stdio_client(parameters, errlog=errors)
+            async with Client(transport, message_handler=take, cache=None) as client:
+                yield client
+        else:
+            async with (
+                self._open_http(self.server) as transport,
+                Client(transport, message_handler=take, cache=None) as client,
+            ):
+                yield client
+
+    @asynccontextmanager
+    async def _open_http(self, server: HttpServer) -> AsyncIterator[Any]:
+        import httpx2
+        from mcp.client.streamable_http import streamable_http_client
+
+        async def note(response: httpx2.Response) -> None:
+            if response.is_error:
+                self._status = response.status_code
+
+        timeout = httpx2.Timeout(_CONNECT_SECONDS, read=_READ_SECONDS)
+        hooks: dict[str, list[Any]] = {"response": [note]}
+        async with httpx2.AsyncClient(headers=server.headers, timeout=timeout, event_hooks=hooks) as client:
+            yield streamable_http_client(server.url, http_client=client)
