@@ -37,6 +37,10 @@ if TYPE_CHECKING:
     from .errors import ToolError as ToolError
     from .errors import ToolTimeout as ToolTimeout
     from .events import UNSET as UNSET
+    from .mcp import HttpServer as HttpServer
+    from .mcp import McpToolset as McpToolset
+    from .mcp import StdioServer as StdioServer
+    from .mcp import open_mcp as open_mcp
     from .opening import open_session as open_session
     from .server import open_server as open_server
     from .session import ApprovalHook as ApprovalHook
@@ -104,6 +108,7 @@ __all__ = [
     "GuardFailed",
     "Guarded",
     "GuardedText",
+    "HttpServer",
     "Injected",
     "InternalError",
     "Interrupted",
@@ -112,6 +117,7 @@ __all__ = [
     "Latency",
     "LeftOut",
     "LocalProtocolError",
+    "McpToolset",
     "McpUnavailable",
     "NotAcknowledged",
     "NotAnEvent",
@@ -133,6 +139,7 @@ __all__ = [
     "SessionStatistics",
     "Snapshot",
     "SoundState",
+    "StdioServer",
     "Stop",
     "Subscription",
     "Tool",
@@ -151,6 +158,7 @@ __all__ = [
     "Utterance",
     "__version__",
     "open_connection",
+    "open_mcp",
     "open_server",
     "open_session",
     "tool",
@@ -186,6 +194,7 @@ _HOMES = {
         "ToolTimeout",
     ],
     "events": ["UNSET"],
+    "mcp": ["HttpServer", "McpToolset", "StdioServer", "open_mcp"],
     "opening": ["open_session"],
     "session": [
         "ToolProgress",

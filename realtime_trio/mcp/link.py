@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import attrs
 import trio
 
 from realtime_trio.errors import ConfigurationError, McpUnavailable, redact
@@ -24,7 +25,6 @@ __all__ = ["Link", "load_sdk"]
 T = TypeVar("T")
 
 _CONNECTION_CLOSED = -32000  # JSON-RPC errors that the SDK makes itself when there is nobody to ask any more
-_GOODBYE_SECONDS = 1.0
 _CONNECT_SECONDS = 30.0
 _READ_SECONDS = 300.0  # a server may hold a stream of events open
 _LISTEN_AGAIN_SECONDS = 1.0
@@ -43,6 +43,38 @@ def load_sdk() -> None:
         raise ConfigurationError(f"MCP servers need the package mcp, 2.3 or newer ({error}): {_CURE}") from error
 
 
+@attrs.define(eq=False)
+class _Connection:
+    """One try to be connected, and what came of it.
+
+    Attributes:
+        scope: Around all of it.
+        client: What calls go through; None before it is up, and after it is lost.
+        problem: Why it did not come about, or is lost.
+        calls: Those that wait for an answer.
+    """
+
+    scope: trio.CancelScope
+    client: "Client | None" = None
+    problem: McpUnavailable | None = None
+    calls: set[trio.CancelScope] = attrs.field(factory=set)
+
+    def lose(self, problem: McpUnavailable) -> None:
+        """Note that it is gone: who waits for an answer hears of it."""
+        self.problem = self.problem or problem  # what was noticed first
+        self.client = None
+        self.scope.cancel(reason=str(problem))
+        for scope in self.calls:
+            scope.cancel(reason=str(problem))
+
+    def lost(self) -> McpUnavailable:
+        """Make the exception anew: several calls may raise it."""
+        problem = self.problem or McpUnavailable("the MCP server is not connected")
+        copy = McpUnavailable(str(problem))
+        copy.__cause__ = problem.__cause__
+        return copy
+
+
 class Link:
     """The connection to one MCP server.
 
@@ -56,17 +88,15 @@ class Link:
         self, server: McpServerAddress, startup_timeout: float, on_tools_changed: Callable[[], object]
     ) -> None:
         self.server = server
+        self._name = f"the MCP server {server.name}"
         self._timeout = startup_timeout
         self._on_tools_changed = on_tools_changed
-        self._client: Client | None = None
-        self._problem: McpUnavailable | None = None
         self._status: int | None = None  # the last HTTP status that was none of success
-        self._turned = trio.Event()  # up, or not to be had
+        self._connection = _Connection(trio.CancelScope())
+        self._waiting: list[trio.Event] = []  # for the next connection, or for word that there is none
         self._wanted = trio.Event()
         self._leaving = trio.Event()
         self._left = trio.Event()
-        self._scope = trio.CancelScope()
-        self._calls: set[trio.CancelScope] = set()
 
     async def run(self) -> None:
         """Serve until cancelled, or until `leave`.
@@ -77,17 +107,28 @@ class Link:
         while not self._leaving.is_set():
             await self._serve()
             if isinstance(self.server, StdioServer):
+                self._turn()
                 break
-            await self._wanted.wait()
+            if not self._leaving.is_set():
+                await self._wanted.wait()
         self._left.set()
 
     async def leave(self) -> None:
-        """Say goodbye to a server at a URL, in bounded time. A program is ended when `run` is cancelled."""
+        """Say goodbye to a server at a URL. A program is ended when `run` is cancelled."""
         self._leaving.set()
         self._wanted.set()
         if isinstance(self.server, HttpServer):
-            with trio.move_on_after(_GOODBYE_SECONDS, shield=True):
-                await self._left.wait()
+            await self._left.wait()
+
+    async def first(self) -> None:
+        """Wait for the first connection.
+
+        Raises:
+            McpUnavailable: It did not come about.
+        """
+        await self._next()
+        if self._connection.client is None:
+            raise self._connection.lost()
 
     async def call(self, function: "Callable[[Client], Awaitable[T]]") -> T:
         """Ask something of the server.
@@ -101,80 +142,59 @@ class Link:
         """
         from mcp import MCPError
 
-        client = await self._connected()
+        if self._connection.client is None and isinstance(self.server, HttpServer) and not self._leaving.is_set():
+            self._wanted.set()
+            await self._next()
+        connection = self._connection
+        if connection.client is None:
+            raise connection.lost()
         with trio.CancelScope() as scope:
-            self._calls.add(scope)
+            connection.calls.add(scope)
             try:
-                return await function(client)
+                return await function(connection.client)
             except MCPError as error:
                 if error.code != _CONNECTION_CLOSED:
                     raise
-                self._lose(McpUnavailable(f"{self._name} ended while it was asked something"))
+                connection.lose(McpUnavailable(f"{self._name} ended while it was asked something"))
             finally:
-                self._calls.discard(scope)
-        raise self._lost()
+                connection.calls.discard(scope)
+        raise connection.lost()
 
-    async def first(self) -> None:
-        """Wait for the first connection.
+    async def _next(self) -> None:
+        turned = trio.Event()
+        self._waiting.append(turned)
+        await turned.wait()
 
-        Raises:
-            McpUnavailable: It did not come about.
-        """
-        await self._turned.wait()
-        if self._client is None:
-            raise self._lost()
-
-    @property
-    def _name(self) -> str:
-        return f"the MCP server {self.server.name}"
-
-    async def _connected(self) -> "Client":
-        if self._client is None and isinstance(self.server, HttpServer) and not self._leaving.is_set():
-            if not self._wanted.is_set():
-                self._turned = trio.Event()
-                self._wanted.set()
-            await self._turned.wait()
-        if self._client is None:
-            raise self._lost()
-        return self._client
-
-    def _lost(self) -> McpUnavailable:
-        """Make the exception anew: several calls may raise it."""
-        problem = self._problem
-        copy = McpUnavailable(str(problem) if problem else f"{self._name} is closed")
-        copy.__cause__ = problem.__cause__ if problem else None
-        return copy
-
-    def _lose(self, problem: McpUnavailable) -> None:
-        """Note that the connection is gone: who waits for an answer hears of it."""
-        self._problem = self._problem or problem  # what was noticed first
-        self._client = None
-        self._scope.cancel(reason=str(problem))
-        for scope in self._calls:
-            scope.cancel(reason=str(problem))
+    def _turn(self) -> None:
+        """Wake who waits: it is up, or cannot be had."""
+        waiting, self._waiting = self._waiting, []
+        self._wanted = trio.Event()
+        for turned in waiting:
+            turned.set()
 
     async def _serve(self) -> None:
         """Connect once, and stay until that is over."""
-        self._status = self._problem = None
-        self._wanted = trio.Event()
-        self._scope = trio.CancelScope(deadline=trio.current_time() + self._timeout)
+        self._status = None
+        self._connection = connection = _Connection(trio.CancelScope(deadline=trio.current_time() + self._timeout))
+        was_up = False
         problem = McpUnavailable(f"{self._name} did not answer within {self._timeout:g} s")
         try:
-            with self._scope, self._explained():
+            with connection.scope, self._explained():
                 async with self._open_client() as client, trio.open_nursery() as nursery:
                     following = trio.Event()
                     nursery.start_soon(self._follow_changes, client, following)
                     await following.wait()  # before the tools are asked for: no change falls between
-                    self._scope.deadline = math.inf
+                    connection.scope.deadline = math.inf
                     problem = McpUnavailable(f"{self._name} ended")
-                    self._client = client
-                    self._turned.set()
+                    connection.client, was_up = client, True
+                    self._turn()
                     await self._leaving.wait()
                     nursery.cancel_scope.cancel(reason="the toolset is closed")
         except McpUnavailable as error:
             problem = error
-        self._lose(problem)
-        self._turned.set()
+        connection.lose(problem)
+        if self._leaving.is_set() or not was_up:
+            self._turn()  # else who waits came while it broke down, and waits for the next one
 
     async def _follow_changes(self, client: "Client", following: trio.Event) -> None:
         """Follow changes of the tools at a server that tells of them only if asked to (the protocol of 2026)."""

@@ -13,9 +13,11 @@ from realtime_trio.tools.declaring import PolicyOptions
 
 from .link import Link, load_sdk
 from .servers import HttpServer, McpServerAddress, StdioServer
-from .toolset import McpToolset, Selection
+from .toolset import McpToolset, Offer, Selection
 
 __all__ = ["open_mcp"]
+
+_GOODBYE_SECONDS = 1.0
 
 
 @asynccontextmanager
@@ -71,16 +73,17 @@ async def open_mcp(
     await trio.to_thread.run_sync(load_sdk)
     changes = _Changes()
     link = Link(server, startup_timeout, changes.note)
-    toolset = McpToolset(link, selection, policy)
+    offer = Offer(link, selection, policy)
     async with open_services(f"the MCP server {server.name}") as services:
         services.start_soon(link.run)
         try:
             await link.first()
-            await toolset.load()
-            services.start_soon(changes.follow, toolset)
-            yield toolset
+            await offer.load()
+            services.start_soon(changes.follow, offer)
+            yield McpToolset(offer)
         finally:
-            await link.leave()
+            with trio.move_on_after(_GOODBYE_SECONDS, shield=True):
+                await link.leave()
 
 
 class _Changes:
@@ -93,12 +96,12 @@ class _Changes:
         """The tools are others now."""
         self._noted.set()
 
-    async def follow(self, toolset: McpToolset) -> None:
+    async def follow(self, offer: Offer) -> None:
         """Load them anew whenever they are, until cancelled."""
         while True:
             await self._noted.wait()
             self._noted = trio.Event()
-            await toolset.reload()
+            await offer.reload()
 
 
 def _check(server: object, startup_timeout: object) -> None:

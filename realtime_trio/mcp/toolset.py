@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mcp.types import CallToolResult
     from mcp.types import Tool as Definition
 
-__all__ = ["McpToolset", "Selection"]
+__all__ = ["McpToolset", "Offer", "Selection"]
 
 _LONGEST_NAME = 64
 _MOST_PAGES = 100
@@ -59,84 +59,55 @@ class Selection:
         return _ILLEGAL.sub("_", self.prefix + name)[:_LONGEST_NAME]
 
 
-class McpToolset:
-    """The tools of an MCP server. Made by `open_mcp`.
+class Offer:
+    """What one server offers at the moment: asks for it, makes tools of it, and notes when it changes.
 
-    Iterating gives them, each a `Tool`, as they are now: `open_session(tools=[*toolset])`.
+    Attributes:
+        link: The connection.
+        tools: By the names that the model is told.
+        instructions: What the server says of itself.
+        is_seen: Whether somebody took the tools since they changed.
     """
 
     def __init__(self, link: Link, selection: Selection, policy: Mapping[str, Any]) -> None:
-        self._link = link
+        self.link = link
+        self.tools: dict[str, Tool[..., Any]] = {}
+        self.instructions = ""
+        self.is_seen = True
         self._selection = selection
         self._policy = policy
-        self._tools: dict[str, Tool[..., Any]] = {}
-        self._instructions = ""
         self._change = trio.Event()
-        self._seen = True  # whether somebody iterated since they changed
         self._problem: RealtimeError | None = None
 
-    @property
-    def name(self) -> str:
-        """The server: the program without its arguments, or the URL without credentials."""
-        return self._link.server.name
+    async def load(self) -> None:
+        """Ask the server for its tools."""
+        definitions, self.instructions = await self.link.call(self._list)
+        self.tools = self._made_of(definitions)
+        self._selection.check({one.name for one in definitions}, f"the MCP server {self.link.server.name}")
 
-    @property
-    def instructions(self) -> str:
-        """What the server says of itself, for the instructions of the session if you trust it; empty if it does not."""
-        return self._instructions
-
-    def __iter__(self) -> Iterator[Tool[..., Any]]:
-        self._seen = True
-        return iter(tuple(self._tools.values()))
-
-    def __len__(self) -> int:
-        return len(self._tools)
-
-    def __repr__(self) -> str:
-        return f"<McpToolset {self.name}: {', '.join(self._tools) or 'no tools'}>"
+    async def reload(self) -> None:
+        """Ask again, and tell those who wait for a change."""
+        before = {name: tool.definition() for name, tool in self.tools.items()}
+        try:
+            definitions, _ = await self.link.call(self._list)
+            self.tools = self._made_of(definitions)
+        except RealtimeError as problem:
+            self._problem = problem
+        else:
+            if before == {name: tool.definition() for name, tool in self.tools.items()}:
+                return
+            self.is_seen = False
+        self._change.set()
+        self._change = trio.Event()
 
     async def changed(self) -> None:
-        """Wait until the tools are others than those that were iterated over last.
-
-            while True:
-                await toolset.changed()
-                await session.update(tools=[*toolset])
-
-        Raises:
-            ConfigurationError: What the server offers now cannot be told to a model. The toolset is as before.
-            McpUnavailable: The server said that its tools changed, and then not how.
-
-        Cancellation:
-            Safe: the change is not missed.
-        """
-        while self._seen and self._problem is None:
+        """Wait until there are tools that nobody has seen, or raise why there are none."""
+        while self.is_seen and self._problem is None:
             await self._change.wait()
         problem, self._problem = self._problem, None
         if problem is not None:
             raise problem
         await trio.lowlevel.checkpoint()
-
-    async def load(self) -> None:
-        """Ask the server for its tools."""
-        definitions, instructions = await self._link.call(self._list)
-        self._tools = self._made_of(definitions)
-        self._instructions = instructions
-        self._selection.check({one.name for one in definitions}, f"the MCP server {self.name}")
-
-    async def reload(self) -> None:
-        """Ask again, and tell those who wait for a change."""
-        before = {name: tool.definition() for name, tool in self._tools.items()}
-        try:
-            definitions, _ = await self._link.call(self._list)
-            self._tools = self._made_of(definitions)
-        except RealtimeError as problem:
-            self._problem = problem
-        else:
-            if before == {name: tool.definition() for name, tool in self._tools.items()}:
-                return
-            self._seen = False
-        self._change.set()
-        self._change = trio.Event()
 
     async def _list(self, client: "Client") -> "tuple[list[Definition], str]":
         from mcp import MCPError
@@ -156,6 +127,7 @@ class McpToolset:
 
     def _made_of(self, definitions: "list[Definition]") -> dict[str, Tool[..., Any]]:
         tools: dict[str, Tool[..., Any]] = {}
+        server = f"the MCP server {self.link.server.name}"
         for definition in definitions:
             if not self._selection.takes(definition.name):
                 continue
@@ -163,13 +135,13 @@ class McpToolset:
                 tool = self._made(definition)
             except ConfigurationError as error:
                 raise ConfigurationError(
-                    f"the tool {definition.name!r} of the MCP server {self.name} cannot be told to a model: {error} "
+                    f"the tool {definition.name!r} of {server} cannot be told to a model: {error} "
                     f"Leave it out with exclude=[{definition.name!r}]."
                 ) from error
             if tool.name in tools:
                 raise ConfigurationError(
-                    f"the MCP server {self.name} has two tools that would both be called {tool.name!r}: leave one out "
-                    f"with exclude=[{definition.name!r}]."
+                    f"{server} has two tools that would both be called {tool.name!r}: leave one out with "
+                    f"exclude=[{definition.name!r}]."
                 )
             tools[tool.name] = tool
         return tools
@@ -194,7 +166,7 @@ class McpToolset:
         from pydantic import ValidationError
 
         try:
-            result = await self._link.call(call)
+            result = await self.link.call(call)
         except MCPError as error:
             raise ToolError(f"Error: {name} was refused: {error}") from error
         except (RuntimeError, ValidationError) as error:  # an answer that its own schema, or MCP, does not allow
@@ -205,4 +177,50 @@ class McpToolset:
 
     def _misbehaves(self, what: str, error: Exception | None = None) -> McpUnavailable:
         del error  # its words may repeat what was sent, or received: it is the cause, for the log
-        return McpUnavailable(redact(f"the MCP server {self.name} {what}", *self._link.server.secrets))
+        return McpUnavailable(redact(f"the MCP server {self.link.server.name} {what}", *self.link.server.secrets))
+
+
+class McpToolset:
+    """The tools of an MCP server. Made by `open_mcp`.
+
+    Iterating gives them, each a `Tool`, as they are now: `open_session(tools=[*toolset])`.
+    """
+
+    def __init__(self, offer: Offer) -> None:
+        self._offer = offer
+
+    @property
+    def name(self) -> str:
+        """The server: the program and its script, or the URL without credentials."""
+        return self._offer.link.server.name
+
+    @property
+    def instructions(self) -> str:
+        """What the server says of itself, for the instructions of the session if you trust it; empty if it does not."""
+        return self._offer.instructions
+
+    def __iter__(self) -> Iterator[Tool[..., Any]]:
+        self._offer.is_seen = True
+        return iter(tuple(self._offer.tools.values()))
+
+    def __len__(self) -> int:
+        return len(self._offer.tools)
+
+    def __repr__(self) -> str:
+        return f"<McpToolset {self.name}: {', '.join(self._offer.tools) or 'no tools'}>"
+
+    async def changed(self) -> None:
+        """Wait until the tools are others than those that were iterated over last.
+
+            while True:
+                await toolset.changed()
+                await session.update(tools=[*toolset])
+
+        Raises:
+            ConfigurationError: What the server offers now cannot be told to a model. The toolset is as before.
+            McpUnavailable: The server said that its tools changed, and then not how.
+
+        Cancellation:
+            Safe: the change is not missed.
+        """
+        await self._offer.changed()

@@ -55,7 +55,7 @@ async def test_a_server_that_went_away_is_connected_to_again_when_it_is_back(htt
                         pass
                     process.kill()
                 assert lost, "who waited was told"
-                with pytest.raises(McpUnavailable, match="ended|cannot be reached"):
+                with pytest.raises(McpUnavailable, match=r"ended|cannot be reached"):
                     await tools["add"].run('{"a": 1, "b": 2}')
                 with http_shop(int(url.split(":")[2].partition("/")[0])):
                     assert await tools["add"].run('{"a": 1, "b": 2}') == "3"
