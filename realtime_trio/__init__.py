@@ -60,16 +60,20 @@ if TYPE_CHECKING:
     from .session import LeftOut as LeftOut
     from .session import NotAnEvent as NotAnEvent
     from .session import Paused as Paused
+    from .session import Prices as Prices
     from .session import Reply as Reply
     from .session import ReplyLost as ReplyLost
     from .session import Response as Response
+    from .session import ResponseNotCompleted as ResponseNotCompleted
     from .session import Resumed as Resumed
     from .session import Session as Session
     from .session import SessionStatistics as SessionStatistics
+    from .session import SessionUsage as SessionUsage
     from .session import Snapshot as Snapshot
     from .session import SoundState as SoundState
     from .session import Stop as Stop
     from .session import Subscription as Subscription
+    from .session import Tokens as Tokens
     from .session import ToolCall as ToolCall
     from .session import ToolCancelled as ToolCancelled
     from .session import ToolContext as ToolContext
@@ -79,6 +83,7 @@ if TYPE_CHECKING:
     from .session import ToolPolicy as ToolPolicy
     from .session import ToolProgress as ToolProgress
     from .session import ToolStarted as ToolStarted
+    from .session import TranscriptionTotal as TranscriptionTotal
     from .session import Utterance as Utterance
     from .tools import CallId as CallId
     from .tools import Injected as Injected
@@ -122,6 +127,7 @@ __all__ = [
     "NotAcknowledged",
     "NotAnEvent",
     "Paused",
+    "Prices",
     "ProtocolError",
     "QuotaExceeded",
     "RateLimited",
@@ -132,16 +138,19 @@ __all__ = [
     "ReplyLost",
     "Response",
     "ResponseFailed",
+    "ResponseNotCompleted",
     "Resumed",
     "ServerError",
     "Session",
     "SessionExpired",
     "SessionStatistics",
+    "SessionUsage",
     "Snapshot",
     "SoundState",
     "StdioServer",
     "Stop",
     "Subscription",
+    "Tokens",
     "Tool",
     "ToolCall",
     "ToolCancelled",
@@ -155,6 +164,7 @@ __all__ = [
     "ToolStarted",
     "ToolTimeout",
     "Toolbox",
+    "TranscriptionTotal",
     "Utterance",
     "__version__",
     "open_connection",
@@ -217,22 +227,27 @@ _HOMES = {
         "LeftOut",
         "NotAnEvent",
         "Paused",
+        "Prices",
         "Reply",
         "ReplyLost",
-        "Resumed",
         "Response",
+        "ResponseNotCompleted",
+        "Resumed",
         "Session",
         "SessionStatistics",
         "Snapshot",
+        "SessionUsage",
         "SoundState",
         "Stop",
         "Subscription",
+        "Tokens",
         "ToolCall",
         "ToolContext",
         "ToolFailed",
         "ToolFinished",
         "ToolPolicy",
         "ToolStarted",
+        "TranscriptionTotal",
         "Utterance",
     ],
     "tools": ["CallId", "Injected", "Tool", "Toolbox", "tool"],

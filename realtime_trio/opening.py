@@ -19,6 +19,7 @@ from .session import (
     Guard,
     InterruptionPolicy,
     Modality,
+    Prices,
     Session,
     Snapshot,
     ToolChoiceSetting,
@@ -72,6 +73,7 @@ async def open_session(
     guard: Guard | None = None,
     guard_lead_ms: float = 200,
     guard_timeout: float = 5.0,
+    prices: Prices | None = None,
     organization: str | None = None,
     project: str | None = None,
     headers: Headers = (),
@@ -135,6 +137,7 @@ async def open_session(
         guard_lead_ms: How many milliseconds before the estimated end of the words that passed the sound is held: when
             a word is spoken is not told by the server.
         guard_timeout: How long the guard may take for an answer, in seconds; then the response is stopped.
+        prices: What usage costs by your contract, for `Session.cost`, `Response.cost` and `Reply.cost`.
         organization: Else `OPENAI_ORG_ID`.
         project: Else `OPENAI_PROJECT_ID`.
         headers: More headers for the handshake, as a mapping or as pairs.
@@ -161,6 +164,8 @@ async def open_session(
     """
     _check(audio, ack_timeout, tool_errors, audio_limit)
     check_guard(guard, guard_lead_ms, guard_timeout)
+    if prices is not None and not isinstance(prices, Prices):
+        raise ConfigurationError(f"prices is a Prices(...), not {type(prices).__name__}")
     fittings = _fittings(echo)
     begins_with = _history(history)
     dependencies = tuple(dependencies)
@@ -205,6 +210,7 @@ async def open_session(
             audio_limit=audio_limit,
             approve=approve,
             guard=GuardSettings(guard, guard_lead_ms, guard_timeout),
+            prices=prices,
         )
         engine.tool_calls.dependencies = dependencies
         session = engine.tool_calls.session = Session(engine, make_tools)

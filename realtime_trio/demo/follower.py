@@ -26,6 +26,7 @@ from realtime_trio.session import (
     Paused,
     ReplyLost,
     Response,
+    ResponseNotCompleted,
     Resumed,
     Session,
     ToolFailed,
@@ -107,14 +108,17 @@ class Follower:
         Cancellation:
             Safe; it is the usual end.
         """
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._follow_responses)
-            nursery.start_soon(self._refresh)
-            with contextlib.suppress(RealtimeError):
-                async for event in self._events:
-                    self._last = trio.current_time()
-                    self.handle(event)
-            nursery.cancel_scope.cancel(reason="the session is over")
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._follow_responses)
+                nursery.start_soon(self._refresh)
+                with contextlib.suppress(RealtimeError):
+                    async for event in self._events:
+                        self._last = trio.current_time()
+                        self.handle(event)
+                nursery.cancel_scope.cancel(reason="the session is over")
+        finally:
+            self.record.usage = self._session.usage
 
     def typed(self, text: str) -> None:
         """Take note of a turn that the user typed."""
@@ -227,6 +231,9 @@ class Follower:
             case Paused() | Guarded() | GuardFailed():
                 pass  # a screen shows a pause by itself, and lines tell how it ends
             case AudioDropped() | NotAnEvent() | ReplyLost() | Lagged():
+            case Paused():
+                pass  # a screen shows it by itself, and lines tell how it ends
+            case AudioDropped() | NotAnEvent() | ReplyLost() | ResponseNotCompleted() | Lagged():
                 self._handle_trouble(event)
             case _:
                 self._handle_turns(event)
@@ -242,7 +249,7 @@ class Follower:
             case ToolFailed(call_id=call_id, exception=exception):
                 self._called(call_id, f"failed: {exception!r}", well=False)
 
-    def _handle_trouble(self, event: AudioDropped | NotAnEvent | ReplyLost | Lagged) -> None:
+    def _handle_trouble(self, event: AudioDropped | NotAnEvent | ReplyLost | ResponseNotCompleted | Lagged) -> None:
         match event:
             case AudioDropped(ms=ms):
                 self.problem(f"{ms} ms of the user's sound were dropped: the link is too slow")
@@ -252,6 +259,10 @@ class Follower:
                 self._reply_due = 0.0
                 if isinstance(problem, NotAcknowledged):  # an error, or a failed response, is an event of its own
                     self.problem(str(problem))
+            case ResponseNotCompleted(error=error, reason=reason):
+                self.problem(
+                    str(error) if error is not None else f"an answer was cut short: {reason or 'no reason given'}"
+                )
             case Lagged(count=count):
                 self.problem(f"{count} events were missed here")
 
@@ -295,9 +306,6 @@ class Follower:
             case events.ResponseDone(response=response):
                 if answer := self._answers.get(response.id or ""):
                     self._lines.finish(answer.line)
-                if response.status == "failed":
-                    details = response.status_details.error if response.status_details else None
-                    self.problem(f"a response failed: {(details.message if details else None) or 'no reason given'}")
             case _:
                 pass
 

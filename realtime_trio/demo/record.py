@@ -2,7 +2,7 @@
 
 import attrs
 
-from realtime_trio.session import Interruption, Latency, Response
+from realtime_trio.session import Interruption, Latency, Response, SessionUsage
 
 __all__ = ["Record", "Turn"]
 
@@ -52,6 +52,7 @@ class Record:
         tools: The tool calls that ended, each with whether it went well.
         interruptions: What was interrupted, and where.
         told_ms: Where the server says that an item was cut, by item id.
+        usage: What the session used.
         losses: How often the sound hardware went away.
         problems: What went wrong, in words.
     """
@@ -61,5 +62,6 @@ class Record:
     tools: list[tuple[str, bool]] = attrs.field(factory=list)
     interruptions: list[Interruption] = attrs.field(factory=list)
     told_ms: dict[str, int] = attrs.field(factory=dict)
+    usage: SessionUsage = attrs.field(factory=SessionUsage)
     losses: int = 0
     problems: list[str] = attrs.field(factory=list)

@@ -3,10 +3,9 @@
 import os
 from collections.abc import Iterable, Iterator
 
-from realtime_trio import events
 from realtime_trio.audio import DeviceStatistics
 from realtime_trio.device import SAMPLE_RATE, EchoState
-from realtime_trio.session import Interruption
+from realtime_trio.session import Interruption, SessionUsage, Tokens
 
 from .lines import folded
 from .record import Record, Turn
@@ -110,7 +109,7 @@ def _summary(
     yield _row("", f"{len(answers)} of the assistant, in {responses}")
     yield from _rows("tool calls", _tools(record.tools))
     yield from _rows("interruptions", [_interruption(one, record) for one in record.interruptions])
-    yield _row("usage", _usage(response.usage for response in record.responses))
+    yield from _rows("usage", _usage(record.usage))
     yield from _rows("latency", _latencies(record.turns, room))
     yield _row("", "(from the end of what the user said or typed to the first sound at the speaker)")
     for name, text in sound:
@@ -175,13 +174,21 @@ def _times_of(turn: Turn) -> str:
     return f"{'-':>5}   {'(no sound)':<37}"
 
 
-def _usage(usages: Iterable[events.Usage | None]) -> str:
-    known = [usage for usage in usages if usage is not None]
-    ins = [usage.input_token_details for usage in known if usage.input_token_details]
-    outs = [usage.output_token_details for usage in known if usage.output_token_details]
-    return (
-        f"input {sum(usage.input_tokens or 0 for usage in known)} tokens "
-        f"({sum(one.text_tokens or 0 for one in ins)} text, {sum(one.audio_tokens or 0 for one in ins)} audio), "
-        f"output {sum(usage.output_tokens or 0 for usage in known)} tokens "
-        f"({sum(one.text_tokens or 0 for one in outs)} text, {sum(one.audio_tokens or 0 for one in outs)} audio)"
+def _usage(usage: SessionUsage) -> Iterator[str]:
+    """Tell what was used, by kind."""
+    cached = f"; {usage.cached_tokens} of them cached" if usage.cached_tokens else ""
+    yield (
+        f"input {usage.input_tokens} tokens ({_kinds(usage.input)}{cached}), "
+        f"output {usage.output_tokens} tokens ({_kinds(usage.output)})"
     )
+    heard = usage.transcription
+    by_time = [f"{heard.seconds:.1f} s of speech"] if heard.seconds else []
+    by_tokens = [f"{heard.total_tokens} tokens"] if heard.total_tokens else []
+    if used := ", ".join(by_time + by_tokens):
+        yield f"transcription apart: {used}"
+
+
+def _kinds(tokens: Tokens) -> str:
+    rare = (("image", tokens.image), ("unknown", tokens.unknown))
+    kinds = [("text", tokens.text), ("audio", tokens.audio), *((kind, number) for kind, number in rare if number)]
+    return ", ".join(f"{number} {kind}" for kind, number in kinds)

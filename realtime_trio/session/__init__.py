@@ -5,11 +5,15 @@ from realtime_trio.core.guard import Guard as Guard
 from realtime_trio.core.guard import GuardedText as GuardedText
 from realtime_trio.core.guard import Stop as Stop
 from realtime_trio.core.interruption import Interruption as Interruption
+from realtime_trio.core.prices import Prices as Prices
 from realtime_trio.core.seeds import LeftOut as LeftOut
 from realtime_trio.core.seeds import LeftOutReason as LeftOutReason
 from realtime_trio.core.snapshot import Snapshot as Snapshot
 from realtime_trio.core.snapshot_items import SnapshotItem as SnapshotItem
 from realtime_trio.core.snapshot_items import SnapshotPart as SnapshotPart
+from realtime_trio.core.usage import SessionUsage as SessionUsage
+from realtime_trio.core.usage import Tokens as Tokens
+from realtime_trio.core.usage import TranscriptionTotal as TranscriptionTotal
 from realtime_trio.core.utterance import Difference as Difference
 
 from .approvals import ApprovalHook as ApprovalHook
@@ -28,6 +32,7 @@ from .notices import NotAnEvent as NotAnEvent
 from .notices import Notice as Notice
 from .notices import Paused as Paused
 from .notices import ReplyLost as ReplyLost
+from .notices import ResponseNotCompleted as ResponseNotCompleted
 from .notices import Resumed as Resumed
 from .notices import ToolCancelled as ToolCancelled
 from .notices import ToolDetached as ToolDetached
@@ -89,12 +94,15 @@ __all__ = [
     "OnInterrupt",
     "Paused",
     "PendingInterruption",
+    "Prices",
     "Reply",
     "ReplyLost",
     "Response",
+    "ResponseNotCompleted",
     "Resumed",
     "Session",
     "SessionStatistics",
+    "SessionUsage",
     "Snapshot",
     "SnapshotItem",
     "SnapshotPart",
@@ -102,6 +110,7 @@ __all__ = [
     "Stop",
     "Subscription",
     "Tape",
+    "Tokens",
     "ToolCall",
     "ToolCancelled",
     "ToolChoiceSetting",
@@ -116,6 +125,7 @@ __all__ = [
     "ToolSet",
     "ToolStarted",
     "TranscriptionSetting",
+    "TranscriptionTotal",
     "TurnDetection",
     "Utterance",
     "When",

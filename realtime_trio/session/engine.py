@@ -20,9 +20,11 @@ from realtime_trio.core.arbiter import ALREADY_ACTIVE
 from realtime_trio.core.barge_in import InterruptionPolicy
 from realtime_trio.core.conversation import Conversation
 from realtime_trio.core.interruption import is_benign
+from realtime_trio.core.prices import Prices
 from realtime_trio.device import SAMPLE_RATE, AudioDevice, DeviceChange
 from realtime_trio.errors import ConnectionClosed, LocalProtocolError, NotAcknowledged, RemoteProtocolError
 
+from .accounts import Accounts
 from .approvals import ApprovalHook, Approvals
 from .beside import Beside
 from .calls import Calls, Kind, server_error
@@ -62,6 +64,7 @@ class Engine:
         audio_limit: Seconds of audio that one response may have.
         approve: Decides on calls that need approval; None to publish them.
         guard: Who judges what is said before it is heard, and how.
+        prices: What usage costs.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Engine:
         audio_limit: float,
         approve: ApprovalHook | None = None,
         guard: GuardSettings,
+        prices: Prices | None = None,
     ) -> None:
         self.connection = connection
         self.conversation = Conversation(heard_is_known=device is not None)
@@ -119,6 +123,7 @@ class Engine:
         self.speaking = Speaking(
             self.turns, instructions=lambda: self.config.instructions or "", heard=self._heard_words
         )
+        self.accounts = Accounts(self.turns.live, self.sound, self.subscribers.publish, prices)
         self.push_to_talk = PushToTalk(capture, self.turns, self.calls, self._send, self.lifetime.start_soon)
         self.lifetime.on_end(self._end)
 
@@ -208,6 +213,7 @@ class Engine:
             self.lifetime.start_soon(self._read)
             await self._configure(settings)
             await seed(history, self.connection.send, self.calls)
+            self.accounts.begin()
             self.lifetime.start_soon(self.turns.run)
             if self.sound.device is not None:
                 ready = trio.Event()
@@ -269,6 +275,7 @@ class Engine:
             _log.warning("the server reports: %s", server_error(event.error))
         self.turns.handle(event, now)
         self.subscribers.publish(event)
+        self.accounts.handle(event, now)
         self.turns.act(now)
 
     def _configured(self, session: events.RealtimeSession) -> None:
@@ -321,6 +328,7 @@ class Engine:
 
     def _end(self, reason: Exception | None) -> None:
         self._ended = True
+        self.accounts.end()
         self.sound.release()
         self.calls.end(reason or trio.ClosedResourceError("the session is closed"))
         self.turns.end(reason)

@@ -12,7 +12,7 @@ from realtime_trio import events
 from realtime_trio.core.barge_in import InterruptionPolicy
 
 from .promise import Promise
-from .responses import Reply, Response, ToolCall, total_usage
+from .responses import Reply, Response, ToolCall, total_cost, total_usage
 from .tool_runner import ToolRunner
 
 __all__ = ["Exchange", "Request", "new_id"]
@@ -66,6 +66,7 @@ class Exchange:
             interruption=last.interruption if last else None,
             incomplete_reason=last.incomplete_reason if last else None,
             cancelled_reason=last.cancelled_reason if last else None,
+            cost=total_cost(self.responses),
         )
 
 

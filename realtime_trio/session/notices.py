@@ -5,7 +5,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 from realtime_trio.core.interruption import Interruption
-from realtime_trio.errors import RemoteProtocolError
+from realtime_trio.errors import RemoteProtocolError, ResponseFailed
 
 __all__ = [
     "ApprovalNeeded",
@@ -20,6 +20,7 @@ __all__ = [
     "Notice",
     "Paused",
     "ReplyLost",
+    "ResponseNotCompleted",
     "Resumed",
     "ToolCancelled",
     "ToolDetached",
@@ -285,6 +286,26 @@ class ReplyLost:
     problem: Exception
 
 
+@attrs.frozen
+class ResponseNotCompleted:
+    """A response failed, or was cut short by a limit or a filter; also one that turn detection or another client made.
+
+    It comes whether or not a call waits for the response, which then raises `error` or returns what there is.
+
+    Attributes:
+        response_id: Which one.
+        status: `"failed"` or `"incomplete"`.
+        reason: Failed: the server's code, for example `"insufficient_quota"`, when there is one. Incomplete:
+            `"max_output_tokens"` or `"content_filter"`.
+        error: Failed: what a call that waits for it raises, for example `QuotaExceeded`. It may yet be asked for again.
+    """
+
+    response_id: str
+    status: str
+    reason: str | None
+    error: ResponseFailed | None
+
+
 Notice: TypeAlias = (
     Interrupted
     | Paused
@@ -296,6 +317,7 @@ Notice: TypeAlias = (
     | NotAnEvent
     | ReplyLost
     | ApprovalNeeded
+    | ResponseNotCompleted
     | ToolStarted
     | ToolProgress
     | ToolCancelled

@@ -5,6 +5,7 @@ business.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from realtime_trio.core.barge_in import InterruptionPolicy
     from realtime_trio.core.guard import Stop
     from realtime_trio.core.interruption import Interruption
+    from realtime_trio.core.prices import Prices
 
-__all__ = ["Reply", "Response", "ToolCall", "total_usage"]
+__all__ = ["Reply", "Response", "ToolCall", "total_cost", "total_usage"]
 
 
 @attrs.frozen
@@ -54,6 +56,7 @@ class Reply:
         incomplete_reason: Why the last response is incomplete: `"max_output_tokens"` or `"content_filter"`; None when
             it is not.
         cancelled_reason: Why it was cancelled: `"turn_detected"` or `"client_cancelled"`, when the server said so.
+        cost: What all its responses cost together; None without `open_session(prices=...)`.
         usage: Tokens of all its responses together.
         tool_calls: Every function call on the way, in order.
         responses: Every response on the way, in order; the last one gave `text`.
@@ -68,6 +71,7 @@ class Reply:
     interruption: "Interruption | None" = None
     incomplete_reason: str | None = None
     cancelled_reason: str | None = None
+    cost: Decimal | None = None
 
 
 @attrs.define(eq=False, repr=False)
@@ -89,6 +93,7 @@ class Response:
         is_ours: Whether this session asked for it; otherwise turn detection did, or somebody else.
         first_sound_at: When the first sound of it left the speaker; Trio time, None without a device.
         stages: What `latency` is split by.
+        prices: What `cost` is reckoned with.
         policy: What the user's speech does while it is to be heard; None for what it does in the session.
         held: Whether some of it waits for the guard; what is held is in none of its streams yet.
         stopped_by: What the guard said, if it stopped this response.
@@ -108,6 +113,7 @@ class Response:
     policy: "InterruptionPolicy | None" = None
     held: bool = False
     stopped_by: "Stop | None" = None
+    prices: "Prices | None" = attrs.field(default=None, repr=False)
     _now: events.Response = attrs.field(factory=events.Response)
     _interrupt: Callable[["Response"], object] = attrs.field(default=lambda _: None, alias="interrupt")
     _done: Promise[events.Response] = attrs.field(factory=Promise, init=False)
@@ -146,6 +152,11 @@ class Response:
     def usage(self) -> events.Usage | None:
         """Tokens used, once it is done."""
         return self._now.usage or None
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What that costs; None until it is done, and without `open_session(prices=...)`."""
+        return None if self.prices is None or self.usage is None else self.prices.cost(self.usage)
 
     @property
     def metadata(self) -> dict[str, str]:
@@ -291,6 +302,13 @@ def total_usage(usages: Iterable[events.Usage | None]) -> events.Usage:
     """Add up the tokens of several responses, modality by modality; what no response reports stays absent."""
     total: events.Usage = _add([usage for usage in usages if usage is not None], events.Usage)
     return total
+
+
+def total_cost(responses: Iterable[Response]) -> Decimal | None:
+    """Add up what several responses cost; None without prices."""
+    costs = [response.cost for response in responses]
+    known = [cost for cost in costs if cost is not None]
+    return sum(known, Decimal(0)) if known else None
 
 
 def _add(values: Sequence[Any], kind: type[msgspec.Struct]) -> Any:

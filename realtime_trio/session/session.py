@@ -5,12 +5,14 @@ speak in `turn_calls.py`, those about tools in `tool_control.py`.
 How it works inside is in `engine.py`; how it is put together, in `realtime_trio.opening`.
 """
 
+from decimal import Decimal
 from typing import Any, TypeVar, overload
 
 import trio
 
 from realtime_trio import events as wire  # the name `events` is a method here
 from realtime_trio.core.conversation import Conversation
+from realtime_trio.core.usage import SessionUsage
 from realtime_trio.errors import LocalProtocolError
 
 from .notices import Notice
@@ -145,6 +147,16 @@ class Session(TurnCalls, ToolControl):
             Safe: everything goes on.
         """
         await self._engine.drained()
+
+    @property
+    def usage(self) -> SessionUsage:
+        """What the session used so far: tokens by kind, the transcription apart, responses, turns and minutes."""
+        return self._engine.accounts.usage
+
+    @property
+    def cost(self) -> Decimal | None:
+        """What that costs by the table that was given as `open_session(prices=...)`; None without one."""
+        return self._engine.accounts.cost
 
     def statistics(self) -> SessionStatistics:
         """Return counts of this moment."""

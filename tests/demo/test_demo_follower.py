@@ -1,6 +1,7 @@
 """What goes on in a session becomes lines and a record, also when it is odd."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 
 import pytest
 import trio
@@ -12,7 +13,7 @@ from realtime_trio.demo.follower import Follower
 from realtime_trio.demo.lines import Lines
 from realtime_trio.demo.record import Record, Turn
 from realtime_trio.demo.summary import summary
-from realtime_trio.errors import NotAcknowledged, RemoteProtocolError, ServerError
+from realtime_trio.errors import NotAcknowledged, RemoteProtocolError, ResponseFailed, ServerError
 from realtime_trio.session import (
     AudioDropped,
     Interrupted,
@@ -21,9 +22,13 @@ from realtime_trio.session import (
     NotAnEvent,
     ReplyLost,
     Response,
+    ResponseNotCompleted,
+    SessionUsage,
+    Tokens,
     ToolFailed,
     ToolFinished,
     ToolStarted,
+    TranscriptionTotal,
 )
 from realtime_trio.session.latency import Stages
 
@@ -151,8 +156,15 @@ async def test_a_tool_has_one_line_however_it_ends(watched):
         (NotAnEvent(RemoteProtocolError("not JSON")), "not JSON"),
         (Lagged(7), "7 events were missed here"),
         (events.Error(event_id="", error=events.ErrorDetails(type="server_error", message="sorry")), "sorry"),
-        (done("failed", error=events.ResponseError(message="too many")), "a response failed: too many"),
-        (done("failed"), "a response failed: no reason given"),
+        (
+            ResponseNotCompleted("r1", "failed", "x", ResponseFailed("response r1 failed: x", response_id="r1")),
+            "response r1 failed: x",
+        ),
+        (
+            ResponseNotCompleted("r1", "incomplete", "content_filter", None),
+            "an answer was cut short: content_filter",
+        ),
+        (ResponseNotCompleted("r1", "incomplete", None, None), "an answer was cut short: no reason given"),
     ],
 )
 async def test_what_goes_wrong_is_seen_and_counted(watched, happened, problem):
@@ -221,17 +233,11 @@ def test_the_summary_of_nothing():
 
 
 def test_the_summary_adds_up():
-    usage = events.Usage(
-        input_tokens=10,
-        output_tokens=5,
-        input_token_details=events.InputTokenDetails(text_tokens=3, audio_tokens=7),
-        output_token_details=events.OutputTokenDetails(text_tokens=1, audio_tokens=4),
-    )
     spoken, silent = Response("a"), Response("b")
     spoken.transcript_deltas.append("words")
     spoken.stages = Stages(turn_over_at=1.31, audio_at=1.43, round_trip=0.01)
-    spoken.finish(events.Response(usage=usage))
-    silent.finish(events.Response(usage=usage))
+    spoken.finish(events.Response())
+    silent.finish(events.Response())
     record = Record(
         turns=[
             Turn(said="hello", responses=[times(spoken, ended=1.0, sounded=1.5), silent]),
@@ -241,6 +247,12 @@ def test_the_summary_adds_up():
         tools=[("look", True), ("leap", True), ("look", False)],
         interruptions=[interrupted(cut_ms=450, received_ms=900).interruption],
         told_ms={"item_1": 450},
+        usage=SessionUsage(
+            input=Tokens(text=6, audio=14),
+            cached=Tokens(audio=8),
+            output=Tokens(text=2, audio=8, unknown=1),
+            transcription=TranscriptionTotal(seconds=Decimal("4.5"), output=3),
+        ),
         problems=["one", "two"],
     )
 
@@ -249,7 +261,10 @@ def test_the_summary_adds_up():
     assert found["turns"] == ["2 of the user (1 spoken, 1 typed)", "1 of the assistant, in 2 responses"]
     assert found["tool calls"] == ["2 x look, 1 failed", "1 x leap"]
     assert found["interruptions"] == ["heard 0.45 s of 0.90 s generated, the server confirms 0.45 s"]
-    assert found["usage"] == ["input 20 tokens (6 text, 14 audio), output 10 tokens (2 text, 8 audio)"]
+    assert found["usage"] == [
+        "input 20 tokens (6 text, 14 audio; 8 of them cached), output 11 tokens (2 text, 8 audio, 1 unknown)",
+        "transcription apart: 4.5 s of speech, 3 tokens",
+    ]
     header, spoken_turn, typed_turn, _ = found["latency"]
     assert header == "turn  total = detection + server + network + buffer, in ms"
     assert spoken_turn.split() == ["1", "500", "=", "300", "+", "120", "+", "10", "+", "70", "hello"]

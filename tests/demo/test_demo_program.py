@@ -156,7 +156,9 @@ def test_the_summary_counts_what_happened(talk):
     assert "4 of the user (4 spoken, 0 typed)" in summary
     assert "1 x get_weather" in summary
     assert re.search(
-        r"input \d+ tokens \(\d+ text, [1-9]\d* audio\), output \d+ tokens \(\d+ text, \d+ audio\)", summary
+        r"input \d+ tokens \(\d+ text, [1-9]\d* audio; \d+ of them cached\), "
+        r"output \d+ tokens \(\d+ text, \d+ audio\)\n +transcription apart: \d+ tokens",
+        summary,
     )
     assert [int(number) for number, _ in latencies_of(summary)] == [1, 2, 3, 4]
     assert "problems" not in summary

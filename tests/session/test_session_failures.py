@@ -10,6 +10,7 @@ from realtime_trio import (
     RateLimited,
     ReplyLost,
     ResponseFailed,
+    ResponseNotCompleted,
 )
 
 
@@ -201,3 +202,32 @@ async def test_any_other_failure_is_asked_about_once_more(autojump_clock, open_t
 
         assert type(caught.value) is ResponseFailed
         assert caught.value.response_id == "resp_2"
+
+
+@pytest.mark.parametrize("made_by", ["us", "turn detection", "us, beside the conversation"])
+@pytest.mark.parametrize("ends", [failed("rate_limit_exceeded", "try again in 1h0m0s"), incomplete("content_filter")])
+async def test_everybody_hears_of_a_response_that_was_not_completed(autojump_clock, open_talk, made_by, ends):
+    """Once, whoever asked for it, and whoever waits for it."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+        notices = talk.session.events(ResponseNotCompleted)
+        request, fields = None, {}
+        if made_by != "turn detection":
+            overrides = {"conversation": "none"} if "beside" in made_by else {}
+            nursery.start_soon(lambda: talk.session.respond(**overrides))
+            request = await talk.peer.expect("response.create")
+            fields = {"conversation_id": None} if overrides else {}
+        await talk.created(request, "resp_1", **fields)
+        await talk.done("resp_1", **fields, **ends)
+        await talk.done("resp_1", **fields, **ends)
+
+        notice = await notices.receive()
+
+        assert isinstance(notice, ResponseNotCompleted)
+        assert (notice.response_id, notice.status) == ("resp_1", ends["status"])
+        if ends["status"] == "failed":
+            assert notice.reason == "rate_limit_exceeded"
+            assert isinstance(notice.error, RateLimited)
+        else:
+            assert (notice.reason, notice.error) == ("content_filter", None)
+        with trio.move_on_after(1):
+            pytest.fail(f"told twice: {await notices.receive()}")
