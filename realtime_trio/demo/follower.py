@@ -230,9 +230,6 @@ class Follower:
                 self._lines.say("resumed", "that was no interruption")
             case Paused() | Guarded() | GuardFailed():
                 pass  # a screen shows a pause by itself, and lines tell how it ends
-            case AudioDropped() | NotAnEvent() | ReplyLost() | Lagged():
-            case Paused():
-                pass  # a screen shows it by itself, and lines tell how it ends
             case AudioDropped() | NotAnEvent() | ReplyLost() | ResponseNotCompleted() | Lagged():
                 self._handle_trouble(event)
             case _:
