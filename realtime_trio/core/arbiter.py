@@ -103,6 +103,11 @@ class Arbiter:
         return None if self._asked is None else self._asked.request.id
 
     @property
+    def rival(self) -> str | None:
+        """The id of the response that may yet turn out to be the reply to what is asked for; it may be over by then."""
+        return None if self._asked is None or self._asked.rival is None else self._asked.rival.id
+
+    @property
     def owed(self) -> tuple[str, ...]:
         """The ids of the requests that wait to be asked for, in that order."""
         return tuple(request.id for request in self._replies.waiting)

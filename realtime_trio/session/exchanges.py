@@ -54,12 +54,18 @@ class Exchange:
         if self._holds == 0:
             self.over.keep(None)
 
+    @property
+    def status(self) -> str:
+        """What became of its last response. One that failed without being an error had been stopped before."""
+        last = self.responses[-1] if self.responses else None
+        return "cancelled" if last is None or last.status == "failed" else last.status
+
     def reply(self) -> Reply:
         """Sum it up."""
         last = self.responses[-1] if self.responses else None
         return Reply(
             text=last.text if last else "",
-            status=last.status if last else "cancelled",
+            status=self.status,
             usage=total_usage(response.usage for response in self.responses),
             tool_calls=tuple(self.tool_calls),
             responses=tuple(self.responses),

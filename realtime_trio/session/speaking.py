@@ -100,7 +100,7 @@ class Speaking:
             return Utterance(asked, "", "", differences(asked, ""), "cancelled")
         response = exchange.responses[-1]
         said = response.text
-        return Utterance(asked, said, self.heard(response), differences(asked, said), response.status, response)
+        return Utterance(asked, said, self.heard(response), differences(asked, said), exchange.status, response)
 
     def silently(self, text: str) -> Utterance:
         """Sum up what was only written into the conversation."""

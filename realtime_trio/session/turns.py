@@ -257,7 +257,8 @@ class Turns:
 
     def _retire(self) -> None:
         """Let go of responses of which nothing more is to come, and release who waited for the whole of them."""
-        for response in [one for one in self.live.values() if one.is_done and one.is_heard]:
+        rival = self._arbiter.rival  # it may still turn out to be somebody's reply
+        for response in [one for one in self.live.values() if one.is_done and one.is_heard and one.id != rival]:
             del self.live[response.id]
         self._requests.retire()
 
