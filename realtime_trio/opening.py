@@ -168,6 +168,8 @@ async def open_session(
         raise ConfigurationError(f"prices is a Prices(...), not {type(prices).__name__}")
     fittings = _fittings(echo)
     begins_with = _history(history)
+    if not isinstance(dependencies, Iterable):
+        raise ConfigurationError(f"dependencies is a list: dependencies=[...], not a {type(dependencies).__name__}")
     dependencies = tuple(dependencies)
     make_tools = _tool_maker(tools, dependencies)
     base = session_settings(config=config)

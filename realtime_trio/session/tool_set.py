@@ -35,9 +35,7 @@ class ToolSet:
     declared: tuple[events.Tool, ...] = ()
 
     @classmethod
-    def of(
-        cls, tools: Iterable[Any] | ToolRunner, make: MakeTools, *, declared: Iterable[events.Tool] = ()
-    ) -> "ToolSet":
+    def of(cls, tools: object, make: MakeTools, *, declared: Iterable[events.Tool] = ()) -> "ToolSet":
         """Make a set of what a program gave.
 
         Args:
@@ -48,8 +46,13 @@ class ToolSet:
         Raises:
             ConfigurationError: One is none, or two have the same name, or one cannot be given what it wants.
         """
-        given = tuple(getattr(tools, "tools", ()) if isinstance(tools, ToolRunner) else tools)
-        runner = make(tools if isinstance(tools, ToolRunner) else given)
+        if isinstance(tools, ToolRunner):
+            given, runner = tuple(getattr(tools, "tools", ())), make(tools)
+        elif isinstance(tools, Iterable) and not isinstance(tools, str):
+            given = tuple(tools)
+            runner = make(given)
+        else:
+            raise ConfigurationError(f"tools is a list of tools, as in tools=[...], not {tools!r}")
         return cls(runner, given, () if runner.definitions() else tuple(declared))
 
     def definitions(self) -> list[events.Tool]:

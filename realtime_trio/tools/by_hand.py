@@ -100,8 +100,7 @@ def check_schema(schema: Mapping[str, Any], told: str) -> "tuple[dict[str, Any],
     Raises:
         ConfigurationError: It is no JSON, no valid schema, not of an object, or refers to what it does not contain.
     """
-    from jsonschema import Draft202012Validator, SchemaError
-    from jsonschema.validators import extend, validator_for
+    from jsonschema import SchemaError
     from referencing import Registry
 
     if not isinstance(schema, Mapping):
@@ -120,17 +119,29 @@ def check_schema(schema: Mapping[str, Any], told: str) -> "tuple[dict[str, Any],
             f"{told}(): parameters describes {copied['type']!r}: arguments are always an object, "
             "{'type': 'object', 'properties': {...}}."
         )
-    kind = validator_for(copied, default=Draft202012Validator)
+    draft = copied.get("$schema")
+    kind = _validator_class(draft if isinstance(draft, str) else "")
     try:
         kind.check_schema(copied)
+        _check_references(copied, kind, told)
+    except RecursionError as error:
+        raise ConfigurationError(f"{told}(): parameters is nested too deeply: make it flatter.") from error
     except SchemaError as error:
         raise ConfigurationError(
             f"{told}(): parameters is no valid JSON Schema, at {error.json_path}: {error.message}"
         ) from error
-    _check_references(copied, kind, told)
+    return copied, kind(copied, registry=Registry(), format_checker=_formats())
+
+
+@cache
+def _validator_class(draft: str) -> Any:
+    """Give what checks by a draft, with our own idea of an integer."""
+    from jsonschema import Draft202012Validator
+    from jsonschema.validators import extend, validator_for
+
+    kind = validator_for({"$schema": draft}, default=Draft202012Validator)
     strict = kind.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-    checker: Any = extend(kind, type_checker=strict)  # type: ignore[no-untyped-call]
-    return copied, checker(copied, registry=Registry(), format_checker=_formats())
+    return extend(kind, type_checker=strict)  # type: ignore[no-untyped-call]
 
 
 @cache
@@ -235,7 +246,8 @@ def _refuse_more(parameters: list[inspect.Parameter], told: str) -> None:
 
 
 def _check_names(parameters: list[inspect.Parameter], schema: Mapping[str, Any], told: str) -> None:
-    properties, required = schema.get("properties", {}), schema.get("required", [])
+    properties, required = schema.get("properties", {}), schema.get("required")
+    required = required if isinstance(required, list) else []  # draft 3 has a boolean there
     for one in parameters:
         if one.kind is inspect.Parameter.POSITIONAL_ONLY:
             raise ConfigurationError(f"{told}(): {one.name!r} is positional-only: remove the / from the signature.")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import trio
 
-from realtime_trio import CallId, ConfigurationError, Injected, Session, Toolbox, ToolContext, events, tool
+from realtime_trio import CallId, ConfigurationError, Injected, Session, Toolbox, ToolContext, events, open_server, tool
 from realtime_trio.opening import open_session
 from realtime_trio.session.tool_choice import choose_tool
 from realtime_trio.session.tool_policy import ToolPolicy
@@ -185,3 +185,52 @@ async def test_tools_are_added_to_a_toolbox_of_ones_own(open_talk, autojump_cloc
         assert talk.session._engine.tool_calls.tools.runner.threads is box.threads
         with pytest.raises(ConfigurationError, match="parameter 'db' wants a Database"):
             await talk.session.add_tools(look_up)
+
+
+async def test_a_toolbox_for_one_response(open_talk, as_function_call, autojump_clock):
+    """Beside the session's own tools; and beside the conversation, where calls are the program's."""
+    async with open_talk(tools=[get_weather]) as talk:
+        box = Toolbox([tool(get_weather, name="other")])
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: talk.session.generate("x", tools=box))
+            request = await talk.peer.expect("response.create", response={"conversation": "none"})
+            assert [one["name"] for one in request["response"]["tools"]] == ["other"]
+            await talk.created(request, "resp_0", conversation_id=None)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lambda: talk.session.respond(tools=box, tool_choice="other"))
+            request = await talk.peer.expect("response.create")
+            assert [one["name"] for one in request["response"]["tools"]] == ["other"]
+            await talk.created(request, "resp_1")
+        await talk.done("resp_1", as_function_call("call_1", "other", '{"city": "Lima"}'))
+        item = await talk.acknowledge(item={"type": "function_call_output"})
+        assert item["output"] == "rain in Lima"
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"tools": get_weather}, r"tools is a list of tools, as in tools=\[...\], not <Tool get_weather>"),
+        ({"tools": "get_weather"}, r"tools is a list of tools"),
+        ({"tools": ["get_weather"]}, r"a tool is a function, not 'get_weather'"),
+        ({"dependencies": Database("main")}, r"dependencies is a list: dependencies=\[...\], not a Database"),
+    ],
+)
+async def test_no_list(options, problem, autojump_clock):
+    """A frequent slip gets words, not a TypeError."""
+    async with open_scripted_peer(greet=True) as peer:
+        with pytest.raises(ConfigurationError, match=problem):
+            async with open_session(connect=peer.connect, url=peer.url, **options):
+                raise AssertionError
+
+
+async def test_a_session_that_has_to_call_comes_to_speak():
+    """Over a real socket: the reply to the output is free, else it would call for ever."""
+    with trio.fail_after(30):
+        async with (
+            open_server(recogniser="none") as server,
+            open_session(url=server.url, tools=[get_weather], tool_choice="get_weather") as session,
+        ):
+            reply = await session.ask("Good morning.")
+
+    assert [call.name for call in reply.tool_calls] == ["get_weather"]
+    assert reply.text

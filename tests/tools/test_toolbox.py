@@ -7,7 +7,7 @@ import decimal
 import inspect
 import logging
 import threading
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import attrs
 import msgspec
@@ -544,3 +544,37 @@ def test_a_limit_of_threads_may_be_shared() -> None:
     assert Toolbox(threads=limiter).threads is limiter
     assert Toolbox().threads.total_tokens == DEFAULT_THREADS
     assert repr(Toolbox([get_weather])) == "<Toolbox get_weather>"
+
+
+@attrs.frozen
+class Flat:
+    rooms: int
+
+
+class Cat(msgspec.Struct, tag="cat"):
+    lives: int
+
+
+class Dog(msgspec.Struct, tag="dog"):
+    age: int
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ('{"unit": "kelvin"}', 'Invalid value, it is one of "celsius","fahrenheit" - at `$.unit`'),
+        (
+            '{"unit": "celsius", "pets": [{"type": "cow"}]}',
+            'Invalid value, it is one of "cat","dog" - at `$.pets[0].type`',
+        ),
+        ('{"unit": "celsius", "flats": {"a": {"rooms": "2"}}}', "Expected `int`, got `str` - at `$.flats[...].rooms`"),
+        ('{"unit": "celsius", "pets": [{"type": "cat"}]}', "Object missing required field `lives` - at `$.pets[0]`"),
+    ],
+)
+async def test_words_say_what_would_fit(arguments: str, words: str) -> None:
+    """Wherever it is, and without the value."""
+
+    def f(unit: Literal["celsius", "fahrenheit"], pets: list[Cat | Dog] = [], flats: dict[str, Flat] = {}) -> None:  # noqa: B006
+        raise AssertionError
+
+    assert (await run(f, arguments)).output.startswith(f"Error: the arguments of f do not fit: {words}")
