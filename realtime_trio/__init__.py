@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .mcp import open_mcp as open_mcp
     from .opening import open_session as open_session
     from .server import open_server as open_server
+    from .session import Agent as Agent
     from .session import ApprovalHook as ApprovalHook
     from .session import ApprovalNeeded as ApprovalNeeded
     from .session import ApprovalRequest as ApprovalRequest
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from .session import Guarded as Guarded
     from .session import GuardedText as GuardedText
     from .session import GuardFailed as GuardFailed
+    from .session import HandedOver as HandedOver
+    from .session import Handover as Handover
     from .session import Interrupted as Interrupted
     from .session import Interruption as Interruption
     from .session import Lagged as Lagged
@@ -85,6 +88,7 @@ if TYPE_CHECKING:
     from .session import ToolStarted as ToolStarted
     from .session import TranscriptionTotal as TranscriptionTotal
     from .session import Utterance as Utterance
+    from .session import VoiceKept as VoiceKept
     from .tools import CallId as CallId
     from .tools import Injected as Injected
     from .tools import Tool as Tool
@@ -94,6 +98,7 @@ if TYPE_CHECKING:
 __all__ = [
     "UNSET",
     "AccountRefused",
+    "Agent",
     "ApprovalHook",
     "ApprovalNeeded",
     "ApprovalRequest",
@@ -113,6 +118,8 @@ __all__ = [
     "GuardFailed",
     "Guarded",
     "GuardedText",
+    "HandedOver",
+    "Handover",
     "HttpServer",
     "Injected",
     "InternalError",
@@ -166,6 +173,7 @@ __all__ = [
     "Toolbox",
     "TranscriptionTotal",
     "Utterance",
+    "VoiceKept",
     "__version__",
     "open_connection",
     "open_mcp",
@@ -207,6 +215,7 @@ _HOMES = {
     "mcp": ["HttpServer", "McpToolset", "StdioServer", "open_mcp"],
     "opening": ["open_session"],
     "session": [
+        "Agent",
         "ToolProgress",
         "ToolDetached",
         "ToolCancelled",
@@ -220,6 +229,8 @@ _HOMES = {
         "GuardFailed",
         "Guarded",
         "GuardedText",
+        "HandedOver",
+        "Handover",
         "Interrupted",
         "Interruption",
         "Lagged",
@@ -249,6 +260,7 @@ _HOMES = {
         "ToolStarted",
         "TranscriptionTotal",
         "Utterance",
+        "VoiceKept",
     ],
     "tools": ["CallId", "Injected", "Tool", "Toolbox", "tool"],
     "server": ["open_server"],

@@ -14,6 +14,7 @@ from .device import AudioDevice, EchoControl
 from .errors import ConfigurationError
 from .events import UNSET, UnsetType
 from .session import (
+    Agent,
     ApprovalHook,
     Fittings,
     Guard,
@@ -60,6 +61,7 @@ async def open_session(
     tool_choice: ToolChoiceSetting | UnsetType = UNSET,
     dependencies: Iterable[object] = (),
     greeting: str | None = None,
+    agent: Agent | None = None,
     history: Snapshot | Mapping[str, Any] | None = None,
     audio: AudioDevice | None = None,
     echo: EchoSetting | EchoControl = "auto",
@@ -106,6 +108,8 @@ async def open_session(
             nearest.
         greeting: What the model is told so that it speaks first, for example `"Say hello."`; None to let the user
             begin. For one that must be heard to its end, `say` it with `interruption="never"`.
+        agent: Instructions, tools, a voice and a greeting as one value, for `Session.become` to change. What is given
+            beside it wins.
         history: What the conversation begins with: `session.conversation.snapshot()` of an earlier session, or the data
             of one. Its items are created and acknowledged before the block is entered; what of it cannot come along,
             `Snapshot.left_out` tells.
@@ -170,6 +174,13 @@ async def open_session(
     begins_with = _history(history)
     if not isinstance(dependencies, Iterable):
         raise ConfigurationError(f"dependencies is a list: dependencies=[...], not a {type(dependencies).__name__}")
+    if agent is not None:
+        if not isinstance(agent, Agent):
+            raise ConfigurationError(f"agent is an Agent(...), not {type(agent).__name__}")
+        tools = tools or agent.tools
+        instructions = agent.instructions if instructions is None else instructions
+        voice = agent.voice if voice is None else voice
+        greeting = agent.greeting if greeting is None else greeting
     dependencies = tuple(dependencies)
     make_tools = _tool_maker(tools, dependencies)
     base = session_settings(config=config)
@@ -215,6 +226,7 @@ async def open_session(
             prices=prices,
         )
         engine.tool_calls.dependencies = dependencies
+        engine.handovers.agent = agent
         session = engine.tool_calls.session = Session(engine, make_tools)
         async with engine.running(settings, drain=drain, history=begins_with):
             if greeting:

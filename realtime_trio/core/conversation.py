@@ -78,6 +78,9 @@ class Conversation:
 
     Args:
         heard_is_known: Whether what is heard is reported here (`set_heard`), as a session with a device does.
+
+    Attributes:
+        has_spoken: Whether the model has made a sound, also beside the conversation: its voice is fixed from then on.
     """
 
     def __init__(self, *, heard_is_known: bool = False) -> None:
@@ -91,6 +94,7 @@ class Conversation:
         self._bytes_per_ms = _PCM_BYTES_PER_MS
         self._pace = PACE
         self._heard_is_known = heard_is_known
+        self.has_spoken = False
 
     def __iter__(self) -> Iterator[ConversationItem]:
         return iter(self.items)
@@ -296,6 +300,7 @@ class Conversation:
             fill_part(item, event.content_index, event.part, complete=isinstance(event, ResponseContentPartDone))
 
     def _sound(self, event: ResponseOutputAudioDelta) -> None:
+        self.has_spoken = True
         item = self._items.get(event.item_id)
         if item is not None:
             captions = find_part(item, event.content_index, "audio").captions

@@ -16,6 +16,8 @@ from realtime_trio.core.usage import Tokens as Tokens
 from realtime_trio.core.usage import TranscriptionTotal as TranscriptionTotal
 from realtime_trio.core.utterance import Difference as Difference
 
+from .agent import Agent as Agent
+from .agent import Handover as Handover
 from .approvals import ApprovalHook as ApprovalHook
 from .approvals import ApprovalRequest as ApprovalRequest
 from .fittings import Fittings as Fittings
@@ -27,6 +29,7 @@ from .notices import DeviceChanged as DeviceChanged
 from .notices import EchoNotCancelled as EchoNotCancelled
 from .notices import Guarded as Guarded
 from .notices import GuardFailed as GuardFailed
+from .notices import HandedOver as HandedOver
 from .notices import Interrupted as Interrupted
 from .notices import NotAnEvent as NotAnEvent
 from .notices import Notice as Notice
@@ -40,6 +43,7 @@ from .notices import ToolFailed as ToolFailed
 from .notices import ToolFinished as ToolFinished
 from .notices import ToolProgress as ToolProgress
 from .notices import ToolStarted as ToolStarted
+from .notices import VoiceKept as VoiceKept
 from .responses import Reply as Reply
 from .responses import Response as Response
 from .responses import ToolCall as ToolCall
@@ -68,6 +72,7 @@ from .tool_runner import ToolRunner as ToolRunner
 from .tool_set import ToolSet as ToolSet
 
 __all__ = [
+    "Agent",
     "ApprovalHook",
     "ApprovalNeeded",
     "ApprovalRequest",
@@ -81,6 +86,8 @@ __all__ = [
     "GuardFailed",
     "Guarded",
     "GuardedText",
+    "HandedOver",
+    "Handover",
     "Interrupted",
     "Interruption",
     "InterruptionPolicy",
@@ -128,6 +135,7 @@ __all__ = [
     "TranscriptionTotal",
     "TurnDetection",
     "Utterance",
+    "VoiceKept",
     "When",
     "check_device_formats",
     "check_policy",

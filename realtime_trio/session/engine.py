@@ -31,6 +31,7 @@ from .calls import Calls, Kind, server_error
 from .capture import Capture
 from .fittings import Fittings
 from .guarding import Guarding, GuardSettings
+from .handovers import Handovers
 from .lifetime import Lifetime
 from .notices import AudioDropped, DeviceChanged, NotAnEvent
 from .push_to_talk import PushToTalk
@@ -124,6 +125,14 @@ class Engine:
             self.turns, instructions=lambda: self.config.instructions or "", heard=self._heard_words
         )
         self.accounts = Accounts(self.turns.live, self.sound, self.subscribers.publish, prices)
+        self.handovers = Handovers(
+            self.call,
+            config=lambda: self.config,
+            conversation=self.conversation,
+            tool_calls=self.tool_calls,
+            greet=self.speaking.greet,
+            publish=self.subscribers.publish,
+        )
         self.push_to_talk = PushToTalk(capture, self.turns, self.calls, self._send, self.lifetime.start_soon)
         self.lifetime.on_end(self._end)
 

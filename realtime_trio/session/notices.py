@@ -7,6 +7,8 @@ import attrs
 from realtime_trio.core.interruption import Interruption
 from realtime_trio.errors import RemoteProtocolError, ResponseFailed
 
+from .agent import Handover
+
 __all__ = [
     "ApprovalNeeded",
     "ApprovalRequest",
@@ -15,6 +17,7 @@ __all__ = [
     "EchoNotCancelled",
     "GuardFailed",
     "Guarded",
+    "HandedOver",
     "Interrupted",
     "NotAnEvent",
     "Notice",
@@ -28,6 +31,7 @@ __all__ = [
     "ToolFinished",
     "ToolProgress",
     "ToolStarted",
+    "VoiceKept",
 ]
 
 
@@ -306,6 +310,30 @@ class ResponseNotCompleted:
     error: ResponseFailed | None
 
 
+@attrs.frozen
+class HandedOver:
+    """Another agent speaks from the next response on.
+
+    Attributes:
+        handover: Which, and which one did before.
+    """
+
+    handover: Handover
+
+
+@attrs.frozen
+class VoiceKept:
+    """An agent took over that has a voice of its own, and the one that was heard before stays: the API demands it.
+
+    Attributes:
+        voice: The voice that there is.
+        wanted: The agent's.
+    """
+
+    voice: str
+    wanted: str
+
+
 Notice: TypeAlias = (
     Interrupted
     | Paused
@@ -325,5 +353,7 @@ Notice: TypeAlias = (
     | ToolFinished
     | ToolFailed
     | AudioDropped
+    | HandedOver
+    | VoiceKept
 )
 """Everything that `Session.events()` delivers besides the server's events."""
