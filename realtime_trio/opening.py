@@ -177,7 +177,7 @@ async def open_session(
     if agent is not None:
         if not isinstance(agent, Agent):
             raise ConfigurationError(f"agent is an Agent(...), not {type(agent).__name__}")
-        tools = tools or agent.tools
+        tools = tools if tools != () else agent.tools
         instructions = agent.instructions if instructions is None else instructions
         voice = agent.voice if voice is None else voice
         greeting = agent.greeting if greeting is None else greeting

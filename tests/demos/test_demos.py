@@ -56,7 +56,7 @@ def test_all_that_look_for_a_server_do_it_in_the_same_way():
         _, found, rest = program.read_text(encoding="utf-8").partition("async def find_server()")
         finders += [rest.partition("\n\n\n")[0]] if found else []
 
-    assert len(finders) == 6
+    assert len(finders) == 8
     assert len(set(finders)) == 1
 
 
@@ -144,6 +144,29 @@ async def test_a_caller_who_hangs_up_ends_the_session_of_ones_own_device_in_word
             with pytest.raises(DeviceUnavailable, match="the caller has hung up"):
                 for _ in range(3):  # the system tells it in answer to what was sent
                     await stream.receive_block()
+
+
+def test_agents(tmp_path):
+    lines = run(tmp_path, "agents")
+
+    assert lines[2] == "reception: Hello! What can I do for you?"
+    assert lines[4].startswith("billing: ")
+    assert lines[6].endswith("invoice 7 12.5, invoice 9 40.0."), "only billing has that tool"
+
+
+def test_resume(tmp_path):
+    first = run(tmp_path, "resume", "What is two plus two?")
+    second = run(tmp_path, "resume", "What is two times three?")
+    third = run(tmp_path, "resume")
+
+    assert first[1:3] == ["you:       What is two plus two?", "assistant: 2 plus 2 is 4."]
+    assert second[1:3] == ["earlier, user: What is two plus two?", "earlier, assistant: 2 plus 2 is 4."]
+    assert [line.partition(": ")[2] for line in third[1:5]] == [
+        "What is two plus two?",
+        "2 plus 2 is 4.",
+        "What is two times three?",
+        "2 times 3 is 6.",
+    ]
 
 
 def test_voice_from_a_file(tmp_path):
