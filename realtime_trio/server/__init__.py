@@ -4,6 +4,7 @@ It is a stand-in and says so; it is never the real model. `docs/fidelity.md` in 
 protocol itself, without I/O, is in `realtime_trio.server.protocol`.
 """
 
+from realtime_trio.server.hosted_tools import McpCallError, McpTools, ReadOnly
 from realtime_trio.server.misbehaviour import Misbehaviour
 from realtime_trio.server.protocol import RealtimeProtocol
 from realtime_trio.server.seams import (
@@ -40,7 +41,10 @@ __all__ = [
     "Failed",
     "HistoryItem",
     "Incomplete",
+    "McpCallError",
+    "McpTools",
     "Misbehaviour",
+    "ReadOnly",
     "RealtimeProtocol",
     "Recogniser",
     "Said",

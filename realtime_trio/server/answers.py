@@ -10,9 +10,12 @@ from realtime_trio import events
 from realtime_trio.server import guesses, problems
 from realtime_trio.server.audio_formats import FORMATS
 from realtime_trio.server.hearing import Hearing
-from realtime_trio.server.items import Conversation, Item, item_from_json
+from realtime_trio.server.items import Conversation, Item, item_from_json, tell_end
+from realtime_trio.server.mcp import Mcp
+from realtime_trio.server.mcp_calls import PendingCall
 from realtime_trio.server.misbehaviour import Misbehaviour
 from realtime_trio.server.outbox import Outbox, StartResponse, StopResponse
+from realtime_trio.server.response_settings import ResponseSettings
 from realtime_trio.server.responses import ResponseRun
 from realtime_trio.server.session_config import SessionConfig
 from realtime_trio.server.usage import Cache
@@ -42,6 +45,8 @@ class Answers:
         config: SessionConfig,
         conversation: Conversation,
         hearing: Hearing,
+        *,
+        mcp: Mcp,
         misbehaviour: Misbehaviour,
     ) -> None:
         self.default: ResponseRun | None = None
@@ -51,6 +56,7 @@ class Answers:
         self._config = config
         self._conversation = conversation
         self._hearing = hearing
+        self._mcp = mcp
         self._misbehaviour = misbehaviour
         self._cache = Cache()
         self._created = 0  # responses, in the session
@@ -98,15 +104,16 @@ class Answers:
         if len(self._runs) >= MAXIMUM_RESPONSES:
             raise problems.too_many_responses(MAXIMUM_RESPONSES)
         settings = self._config.for_response(overrides, voice_locked=self.voice_locked)
+        self._mcp.listings.check(overrides.get("tools", []), "response.tools")
         own_input = overrides.get("input")
         context = list(self._conversation) if own_input is None else self._context(own_input)
         run = ResponseRun(
             outbox=self._outbox,
             conversation=None if out_of_band else self._conversation,
             context=context,
-            settings=settings,
-            overrides=overrides,
+            settings=ResponseSettings(settings, overrides),
             cache=self._cache,
+            mcp=self._mcp,
             known=self._conversation.inserted,
             other_order=self._misbehaviour.other_order,
         )
@@ -118,12 +125,23 @@ class Answers:
         run.begin()
         if not self._limits_last:
             self._tell_limits(None)
+        listings = self._mcp.listings.use(settings["tools"] if "tools" in overrides else [])
         if own_input is not None:
             for item in context:
                 if item not in self._conversation:  # nobody has heard it
                     self._hearing.begin(item, None)
         hear_first = tuple(item.id for item in context if item.id in self._hearing.pending)
-        self._outbox.do(StartResponse(run.id, run.modality, run.voice, run.speed, hear_first, number=self._created))
+        self._outbox.do(
+            StartResponse(
+                run.id,
+                run.settings.modality,
+                run.settings.voice,
+                run.settings.speed,
+                hear_first,
+                number=self._created,
+                list_first=listings if guesses.MCP_RESPONSE_WAITS else (),
+            )
+        )
 
     def _context(self, given: list[dict[str, Any]]) -> list[Item]:
         context = []
@@ -168,6 +186,23 @@ class Answers:
             self._hearing.answered()
         if self._limits_last:
             self._tell_limits(run)
+        if run.status == "completed" and run.ends_with_calls and not self._mcp.calls.of_response(run.id):
+            self._reply_to_calls(run.conversation is not None)
+
+    def call_over(self, call: PendingCall) -> None:
+        """Tell the end of an MCP call: in its response, or behind it."""
+        run = self._runs.get(call.response_id)
+        if run is not None:
+            run.call_over(call.item)
+            return
+        tell_end(self._outbox, self._conversation, call.item)
+        if not self._mcp.calls.of_response(call.response_id):
+            self._reply_to_calls(call.item in self._conversation)
+
+    def _reply_to_calls(self, in_conversation: bool) -> None:  # noqa: FBT001
+        """Make the response that speaks on calls whose own response is over, if this server does that unasked."""
+        if self._mcp.reply == "new_response" and in_conversation and self.default is None:
+            self.create({})
 
     def playback_ended(self, now: float) -> None:
         """Take it that nothing is played any more: the client has cut the sound that was."""

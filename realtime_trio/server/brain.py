@@ -171,7 +171,7 @@ class RulesBrain:
         elif request.tools and request.tool_choice != "none" and (calls := asked_calls(said.text)):
             yield from calls
         elif forced is not None:
-            yield ToolCall(forced.name, fill_arguments(forced, _place(said.text)))
+            yield ToolCall(forced.name, fill_arguments(forced, _place(said.text)), forced.server_label)
         else:
             yield from self._converse(said.text, request)
 
@@ -311,4 +311,4 @@ def _weather(text: str, request: BrainRequest) -> Iterator[Utterance]:
     elif place is None and takes_a_place(tool):
         yield "For which city? Ask, for example: what is the weather in Paris."
     else:
-        yield ToolCall(tool.name, fill_arguments(tool, place))
+        yield ToolCall(tool.name, fill_arguments(tool, place), tool.server_label)

@@ -35,6 +35,7 @@ class Delivery:
         speed: float,
         flush: Callable[[], None],
         room: Callable[[], Awaitable[None]],
+        news: Callable[[], Awaitable[None]],
         words_late: bool = False,
     ) -> None:
         """Prepare.
@@ -46,6 +47,7 @@ class Delivery:
             speed: How many times faster than real time.
             flush: Sends what the protocol made of a piece.
             room: Waits while too much is on its way to the client.
+            news: Waits until something has happened in the session.
             words_late: Whether words go after the chunk of sound in which they begin, instead of before it.
         """
         self._protocol = protocol
@@ -54,6 +56,7 @@ class Delivery:
         self._speed = speed
         self._flush = flush
         self._room = room
+        self._news = news
         self._words_late = words_late
         self._due = trio.current_time()
 
@@ -71,7 +74,7 @@ class Delivery:
         """
         await trio.lowlevel.checkpoint()  # also for a brain that gives empty texts for ever
         if isinstance(piece, ToolCall):
-            return self._done(self._protocol.response_call(self._start.response_id, piece, trio.current_time()))
+            return await self._call(piece)
         if isinstance(piece, (Failed, Incomplete)):
             self._protocol.response_ended(self._start.response_id, piece, trio.current_time())
             self._flush()
@@ -83,6 +86,14 @@ class Delivery:
         if self._start.modality == "text":
             raise TypeError("this response is a text response; the brain gave sound for it")
         return await self._play(piece, ())
+
+    async def _call(self, wanted: ToolCall) -> bool:
+        """Make a call; one of an MCP server's tool takes until it is approved and over."""
+        if not self._done(self._protocol.response_call(self._start.response_id, wanted, trio.current_time())):
+            return False
+        while self._protocol.calling(self._start.response_id):
+            await self._news()
+        return True
 
     async def _write(self, text: str) -> bool:
         for word in _WORD.findall(text):

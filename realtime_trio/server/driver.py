@@ -6,7 +6,8 @@
  ├─ writer       the only task that sends
  ├─ alarm        ticks the protocol at its deadline
  ├─ responses    one task each, in a cancel scope of its own
- └─ ears         one task for each turn, and under semantic VAD each pause, that the recogniser hears
+ ├─ ears         one task for each turn, and under semantic VAD each pause, that the recogniser hears
+ └─ MCP servers  one task for each call of their tools, in a cancel scope of its own
 ```
 The protocol is never entered by two tasks at once: none of its methods waits. What it decides is not decided here.
 Every task is protected from Ctrl-C, which lands in the block of `open_server` instead.
@@ -22,8 +23,20 @@ import trio
 from realtime_trio import events
 from realtime_trio.errors import AudioError, ConnectionClosed, InternalError, RemoteProtocolError
 from realtime_trio.server.delivery import Delivery
-from realtime_trio.server.misbehaviour import GOOD_BEHAVIOUR, GOODBYE, Misbehaviour, close
-from realtime_trio.server.outbox import Close, Overhear, Recognise, StartResponse, StopResponse, TellLater
+from realtime_trio.server.hosted_tools import HostedTools
+from realtime_trio.server.misbehaviour import GOOD_BEHAVIOUR, GOODBYE, Cut, Misbehaviour, close
+from realtime_trio.server.outbox import (
+    CallTool,
+    Close,
+    Effect,
+    ListTools,
+    Overhear,
+    Recognise,
+    StartResponse,
+    StopCall,
+    StopResponse,
+    TellLater,
+)
 from realtime_trio.server.protocol import RealtimeProtocol
 from realtime_trio.server.seams import Brain, BrainRequest, Eavesdropper, Recogniser, Voice
 from realtime_trio.transport import MessageStream
@@ -36,6 +49,9 @@ _logger = logging.getLogger("realtime_trio.server")
 
 _MOST_QUEUED = 4 * 2**20
 """Characters on their way to a client that does not take them; then nothing more is read or said."""
+
+_MOST_ROUNDS = 16
+"""How often a brain is asked in one response, which goes on behind each call of an MCP server's tool."""
 
 
 class SessionDriver:
@@ -50,6 +66,7 @@ class SessionDriver:
         voice: Voice,
         recogniser: Recogniser | None,
         speed: float,
+        hosted: HostedTools | None = None,
         misbehaviour: Misbehaviour = GOOD_BEHAVIOUR,
     ) -> None:
         """Prepare; `run` does it.
@@ -61,6 +78,7 @@ class SessionDriver:
             voice: Speaks.
             recogniser: Hears; None when nobody does.
             speed: How many times faster than real time audio is sent.
+            hosted: The MCP servers that there are; None for none.
             misbehaviour: What goes wrong on purpose.
         """
         self._link = link
@@ -69,14 +87,16 @@ class SessionDriver:
         self._voice = voice
         self._recogniser = recogniser
         self._speed = speed
+        self._hosted = hosted or HostedTools({})
         self._misbehaviour = misbehaviour
         self._outgoing: deque[str | Close] = deque()
         self._queued = 0
         self._more = trio.Event()  # something to send
         self._room_made = trio.Event()
-        self._heard = trio.Event()
+        self._happened = trio.Event()
         self._alarm = trio.CancelScope()
         self._responses: dict[str, trio.CancelScope] = {}
+        self._calls: dict[str, trio.CancelScope] = {}
         self._nursery: trio.Nursery | None = None
 
     async def run(self) -> None:
@@ -146,24 +166,51 @@ class SessionDriver:
 
     def _flush(self) -> None:
         """Put what the protocol has to say on its way, and do what it wants done."""
-        for event in self._protocol.take_events():
-            self._put(events.encode(event))
-        for effect in self._protocol.take_effects():
-            match effect:
-                case StartResponse():
-                    scope = self._responses[effect.response_id] = trio.CancelScope()
-                    self._begin(self._respond, effect, scope)
-                case StopResponse():
-                    self._responses.pop(effect.response_id).cancel(reason="the response is over")
-                case Recognise():
-                    self._begin(self._hear, effect)
-                case Overhear():
-                    self._begin(self._overhear, effect)
-                case TellLater():
-                    self._begin(self._tell_later, effect)
-                case Close():
-                    self._put(effect)
+        while True:
+            for event in self._protocol.take_events():
+                self._put(events.encode(event))
+            effects = self._protocol.take_effects()
+            if not effects:
+                break
+            for effect in effects:
+                self._do(effect)
         self._alarm.deadline = self._protocol.deadline
+        self._happened.set()
+        self._happened = trio.Event()
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case StartResponse():
+                scope = self._responses[effect.response_id] = trio.CancelScope()
+                self._begin(self._respond, effect, scope)
+            case StopResponse():
+                self._responses.pop(effect.response_id).cancel(reason="the response is over")
+            case Recognise():
+                self._begin(self._hear, effect)
+            case Overhear():
+                self._begin(self._overhear, effect)
+            case TellLater():
+                self._begin(self._tell_later, effect)
+            case ListTools() | CallTool() | StopCall():
+                self._do_over_mcp(effect)
+            case Close():
+                self._put(effect)
+
+    def _do_over_mcp(self, effect: ListTools | CallTool | StopCall) -> None:
+        match effect:
+            case ListTools() if self._misbehaviour.listing_delay_s:
+                self._begin(self._list_tools, effect)
+            case ListTools():
+                self._protocol.tools_listed(effect.item_id, self._hosted.definitions(effect.server_label))
+            case CallTool():
+                scope = self._calls[effect.item_id] = trio.CancelScope()
+                self._begin(self._call_tool, effect, scope)
+            case StopCall():
+                self._calls[effect.item_id].cancel(reason="the response is over")
+
+    async def _news(self) -> None:
+        """Wait until something has happened in the session."""
+        await self._happened.wait()
 
     def _begin(self, function: Callable[[*Args], Awaitable[None]], *args: *Args) -> None:
         if self._nursery is None:
@@ -181,7 +228,9 @@ class SessionDriver:
     async def _respond(self, start: StartResponse, scope: trio.CancelScope) -> None:
         with scope:
             while not self._protocol.hearing.isdisjoint(start.hear_first):
-                await self._heard.wait()
+                await self._news()
+            while not self._protocol.listing.isdisjoint(start.list_first):
+                await self._news()
             request = self._protocol.brain_request(start.response_id)
             if request is None:
                 return
@@ -206,16 +255,44 @@ class SessionDriver:
             speed=self._speed,
             flush=self._flush,
             room=self._room,
+            news=self._news,
             words_late=self._misbehaviour.other_order,
         )
-        pieces = self._misbehaviour.answer(self._brain, start.number, request)
+        asked: BrainRequest | None = request
+        cut = self._misbehaviour.cut(start.number, request)
+        for _ in range(_MOST_ROUNDS):
+            if asked is None or (cut.ending is not None and not cut.left):
+                break
+            await self._ask(delivery, cut, asked)
+            asked = self._protocol.next_request(start.response_id)
+        if cut.ending is not None:
+            await delivery.deliver(cut.ending)
+
+    async def _ask(self, delivery: Delivery, cut: Cut, request: BrainRequest) -> None:
+        """Have the brain answer once, and deliver what it says."""
+        pieces = self._misbehaviour.answer(self._brain, request)
         try:
             async for piece in pieces:
-                if not await delivery.deliver(piece):
-                    break
+                for part in cut.of(piece):
+                    if not await delivery.deliver(part):
+                        return
         finally:
             with trio.move_on_after(GOODBYE, shield=True):
                 await close(pieces)
+
+    @trio.lowlevel.enable_ki_protection
+    async def _list_tools(self, wanted: ListTools) -> None:
+        await trio.sleep(self._misbehaviour.listing_delay_s)
+        self._protocol.tools_listed(wanted.item_id, self._hosted.definitions(wanted.server_label))
+        self._flush()
+
+    @trio.lowlevel.enable_ki_protection
+    async def _call_tool(self, wanted: CallTool, scope: trio.CancelScope) -> None:
+        with scope:
+            outcome = await self._hosted.call(wanted.server_label, wanted.name, wanted.arguments)
+            self._protocol.tool_called(wanted.item_id, outcome)
+            self._flush()
+        del self._calls[wanted.item_id]
 
     @trio.lowlevel.enable_ki_protection
     async def _hear(self, wanted: Recognise) -> None:
@@ -229,8 +306,6 @@ class SessionDriver:
                 _log("The recogniser failed.", error)
                 problem = _words(error)
         self._protocol.heard(wanted.item_id, transcript, problem)
-        self._heard.set()
-        self._heard = trio.Event()
         self._flush()
 
     @trio.lowlevel.enable_ki_protection

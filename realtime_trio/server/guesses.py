@@ -4,6 +4,8 @@
 scripts it with `realtime_trio.testing.ScriptedPeer`.
 """
 
+from typing import Literal
+
 __all__ = [
     "AUDIO_MS_PER_TOKEN_ASSISTANT",
     "AUDIO_MS_PER_TOKEN_USER",
@@ -27,6 +29,16 @@ __all__ = [
     "ITEM_DONE_FIRST",
     "LOCKED_PARAMETER_CODE",
     "MAXIMUM_ITEM_ID_LENGTH",
+    "MCP_CONFLICT_CODE",
+    "MCP_DUPLICATE_CODE",
+    "MCP_ITEMS_ADDED",
+    "MCP_LISTED_AFTER_ITEM",
+    "MCP_NOWHERE_CODE",
+    "MCP_REFUSED",
+    "MCP_REPLY",
+    "MCP_RESPONSE_WAITS",
+    "MCP_SECRETS_TOLD",
+    "MCP_UNNAMED_NEED_APPROVAL",
     "MERGE_TURN_DETECTION",
     "MINIMUM_COMMIT_MS",
     "NEAR_FIELD_REDUCTION",
@@ -43,6 +55,7 @@ __all__ = [
     "TRUNCATE_TOO_FAR_CODE",
     "TRUNCATE_TWICE_CODE",
     "TRUNCATE_UNKNOWN_CODE",
+    "UNKNOWN_APPROVAL_CODE",
     "UNKNOWN_CALL_CODE",
     "UNKNOWN_PREVIOUS_ITEM_CODE",
     "UNKNOWN_REFERENCE_CODE",
@@ -64,6 +77,37 @@ CANCELLED_ITEM_STATUS = "incomplete"
 
 DELETE_ERROR_ECHOES_EVENT_ID = False
 """Whether the error for an unknown item names the client's event: it was seen without."""
+
+MCP_CONFLICT_CODE = "invalid_value"
+"""Code for an MCP tool with two locations, or with two authorizations."""
+
+MCP_DUPLICATE_CODE = "invalid_value"
+"""Code for two MCP tools with the same `server_label`."""
+
+MCP_NOWHERE_CODE = "missing_required_parameter"
+"""Code for an MCP tool without a location whose label the session does not know."""
+
+MCP_ITEMS_ADDED = True
+"""Whether `conversation.item.added` precedes the `.done` of listings and of requests for approval."""
+
+MCP_LISTED_AFTER_ITEM = True
+"""Whether `mcp_list_tools.completed` comes after the item of the listing: the order is not documented."""
+
+MCP_RESPONSE_WAITS = True
+"""Whether a response waits for the listings that its own `tools` begin. Those of the session it does not wait for."""
+
+MCP_REPLY: Literal["same_response", "new_response", "none"] = "same_response"
+"""Where the model speaks on an MCP call: the guide shows it in the response that made the call. Reports tell of servers
+that end the response first, and then wait to be asked."""
+
+MCP_REFUSED = "The call was not approved."
+"""The words of the error of a call that the client refused; a reason is put behind them."""
+
+MCP_SECRETS_TOLD = False
+"""Whether `session.updated` tells the `authorization` and `headers` of MCP tools again."""
+
+MCP_UNNAMED_NEED_APPROVAL = True
+"""Whether tools that no filter of `require_approval` names need approval."""
 
 MERGE_TURN_DETECTION = True
 """Whether an update of turn detection with the same type keeps what it does not name; a new type starts afresh."""
@@ -180,6 +224,9 @@ UNKNOWN_PREVIOUS_ITEM_CODE = "item_create_invalid_previous_item_id"
 
 DUPLICATE_ITEM_CODE = "item_create_duplicate_item_id"
 """Code for an item whose id is taken."""
+
+UNKNOWN_APPROVAL_CODE = "invalid_value"
+"""Code for an `mcp_approval_response` to a request that does not exist, or was answered."""
 
 UNKNOWN_CALL_CODE = "invalid_tool_call_id"
 """Code for a function call's output whose call is not in the conversation."""

@@ -13,9 +13,10 @@ from realtime_trio import events
 from realtime_trio.server import guesses, problems
 from realtime_trio.server.audio_formats import FORMATS, WireFormat
 from realtime_trio.server.checks import decode_audio
+from realtime_trio.server.outbox import Outbox
 from realtime_trio.server.seams import HistoryItem, Said, SpokenWord, ToolAnswered, ToolCalled, Transcript
 
-__all__ = ["Conversation", "Item", "Part", "Tokens", "history", "item_from_json", "text_tokens"]
+__all__ = ["Conversation", "Item", "Part", "Tokens", "history", "item_from_json", "tell_end", "text_tokens"]
 
 Role = Literal["user", "assistant", "system"]
 
@@ -123,7 +124,7 @@ class Item:
 
     Attributes:
         id: Its id.
-        type: `message`, `function_call` or `function_call_output`.
+        type: `message`, `function_call` or `function_call_output`; the others are `McpItem`s.
         status: `in_progress`, `completed` or `incomplete`.
         role: Whose message it is.
         parts: The content of a message.
@@ -169,6 +170,11 @@ class Item:
             name=self.name,
             arguments=self.arguments,
         )
+
+    @property
+    def answer(self) -> str | None:
+        """What an `mcp_call` came to, as the brain is told; None while it has come to nothing."""
+        return None
 
     def tokens(self) -> Tokens:
         """Count it in tokens."""
@@ -251,7 +257,11 @@ def _history(items: list[Item], names: dict[str, str]) -> Iterator[HistoryItem]:
             yield ToolCalled(call_id=item.call_id, name=item.name, arguments=item.arguments)
         elif item.type == "function_call_output":
             yield ToolAnswered(call_id=item.call_id, name=names.get(item.call_id, ""), output=item.output)
-        else:
+        elif item.type == "mcp_call":
+            yield ToolCalled(call_id=item.id, name=item.name, arguments=item.arguments)
+            if item.answer is not None:
+                yield ToolAnswered(call_id=item.id, name=item.name, output=item.answer)
+        elif item.type == "message":
             yield _said(item)
 
 
@@ -333,3 +343,13 @@ class Conversation:
     def delete(self, item: Item) -> None:
         """Take an item out."""
         self._items.remove(item)
+
+
+def tell_end(outbox: Outbox, conversation: Conversation, item: Item) -> None:
+    """Tell that an item of the conversation is whole; nothing, when it was deleted."""
+    if item in conversation:
+        outbox.send(
+            events.ConversationItemDone(
+                event_id=outbox.event_id(), item=item.wire(), previous_item_id=conversation.previous_id(item)
+            )
+        )

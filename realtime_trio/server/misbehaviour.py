@@ -6,16 +6,15 @@ the rejections, `responses` the order of events, `hearing` the transcripts.
 """
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Mapping
-from typing import TypeAlias
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
+from typing import Literal, TypeAlias
 
 import attrs
-import trio
 
 from realtime_trio.server.obeying import asked_line, paraphrase
-from realtime_trio.server.seams import Brain, BrainRequest, Ending, Failed, Incomplete, Said, Utterance
+from realtime_trio.server.seams import Brain, BrainRequest, Ending, Said, Utterance
 
-__all__ = ["GOODBYE", "GOOD_BEHAVIOUR", "Endings", "Misbehaviour", "close"]
+__all__ = ["GOODBYE", "GOOD_BEHAVIOUR", "Cut", "Endings", "Misbehaviour", "close"]
 
 Endings: TypeAlias = Mapping[int, Ending] | Callable[[str], Ending | None]
 
@@ -49,6 +48,10 @@ class Misbehaviour:
             the words in it, `rate_limits.updated` at a response's beginning, `mcp_list_tools.completed` before the
             item.
         paraphrase: Whether a line that a response was to say word for word is said in other words.
+        listing_delay_s: Seconds that it takes to list the tools of an MCP server.
+        mcp_reply: Where the model speaks on a call of an MCP server's tool: in the response that made the call; or that
+            one ends before the call does, and the server makes another one then, or none unless it is asked for. None
+            for what is usual.
     """
 
     endings: Endings = attrs.field(factory=dict)
@@ -59,14 +62,15 @@ class Misbehaviour:
     done_delay_s: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
     other_order: bool = False
     paraphrase: bool = False
+    listing_delay_s: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
+    mcp_reply: Literal["same_response", "new_response", "none"] | None = None
 
-    def answer(self, brain: Brain, number: int, request: BrainRequest) -> AsyncIterator[Utterance]:
-        """Have a brain answer, with what goes wrong in it.
+    def answer(self, brain: Brain, request: BrainRequest) -> AsyncIterator[Utterance]:
+        """Have a brain answer, or somebody else in its place.
 
         Args:
             brain: The brain.
-            number: Which of the session's responses it is, from 1.
-            request: What the brain is told.
+            request: What it is told.
 
         Raises:
             TypeError: The brain is none.
@@ -76,23 +80,22 @@ class Misbehaviour:
         if isinstance(pieces, Coroutine):
             pieces.close()  # else it warns, somewhere else, that it was never awaited
             raise TypeError("the brain is a plain async function: it has to be an async generator function, with yield")
-        ending = self.ending(number, request)
-        return pieces if ending is None else _cut_off(pieces, ending)
+        return pieces
 
-    def ending(self, number: int, request: BrainRequest) -> Ending | None:
-        """Tell how a response ends.
+    def cut(self, number: int, request: BrainRequest) -> "Cut":
+        """Tell where a response is cut off.
 
         Args:
             number: Which of the session's responses it is, from 1.
             request: What its brain is told.
 
         Returns:
-            Its bad end; None when it goes well.
+            Its bad end, which may be none.
         """
         if not callable(self.endings):
-            return self.endings.get(number)
+            return Cut(self.endings.get(number))
         said = (item.text for item in reversed(request.history) if isinstance(item, Said) and item.role == "user")
-        return self.endings(next(said, None) or "")
+        return Cut(self.endings(next(said, None) or ""))
 
 
 GOOD_BEHAVIOUR = Misbehaviour()
@@ -102,27 +105,34 @@ async def _say(line: str) -> AsyncGenerator[Utterance, None]:
     yield line
 
 
-async def _cut_off(pieces: AsyncIterator[Utterance], ending: Ending) -> AsyncGenerator[Utterance, None]:
-    """Say what a brain says up to a number of words, and then end badly.
+@attrs.define(eq=False)
+class Cut:
+    """Where a response is cut off, and how it ends there.
 
-    Cancellation:
-        Closes the brain.
+    Attributes:
+        ending: Its bad end; None when it goes well.
+        left: How many words of the answer may still come.
     """
-    left = ending.after_words
-    try:
-        while left > 0:
-            piece = await anext(pieces, None)
-            if piece is None or isinstance(piece, (Failed, Incomplete)):
-                break
-            if isinstance(piece, str):
-                words = _WORD.findall(piece)
-                piece = piece if len(words) <= left else "".join(words[:left])
-                left -= len(words)
+
+    ending: Ending | None
+    left: int = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.left = self.ending.after_words if self.ending else 0
+
+    def of(self, piece: Utterance) -> Iterator[Utterance]:
+        """Give what comes of a piece: all of it, or less of it and then the end."""
+        if self.ending is None:
             yield piece
-    finally:
-        with trio.move_on_after(GOODBYE, shield=True):
-            await close(pieces)
-    yield ending
+            return
+        words = _WORD.findall(piece) if isinstance(piece, str) else []
+        if self.left and len(words) <= self.left:
+            yield piece
+        elif self.left:
+            yield "".join(words[: self.left])
+        self.left -= min(self.left, len(words))
+        if not self.left:
+            yield self.ending
 
 
 async def close(pieces: AsyncIterator[Utterance]) -> None:

@@ -14,13 +14,16 @@ from realtime_trio import events
 from realtime_trio.server.problems import Problem
 
 __all__ = [
+    "CallTool",
     "Close",
     "Effect",
+    "ListTools",
     "NewId",
     "Outbox",
     "Overhear",
     "Recognise",
     "StartResponse",
+    "StopCall",
     "StopResponse",
     "TellLater",
     "random_ids",
@@ -50,6 +53,7 @@ class StartResponse:
         speed: How fast it speaks.
         hear_first: Items whose recognition is still under way and that belong to the context.
         number: Which of the session's responses it is, from 1.
+        list_first: Items of listings of MCP servers that it waits for.
     """
 
     response_id: str
@@ -58,6 +62,7 @@ class StartResponse:
     speed: float
     hear_first: tuple[str, ...]
     number: int = 1
+    list_first: tuple[str, ...] = ()
 
 
 @attrs.frozen
@@ -92,6 +97,31 @@ class Overhear:
 
 
 @attrs.frozen
+class ListTools:
+    """Ask an MCP server for its tools; hand them to the protocol's `tools_listed`."""
+
+    item_id: str
+    server_label: str
+
+
+@attrs.frozen
+class CallTool:
+    """Call an MCP server's tool; hand the outcome to the protocol's `tool_called`."""
+
+    item_id: str
+    server_label: str
+    name: str
+    arguments: str = attrs.field(repr=lambda text: f"<{len(text)} characters>")
+
+
+@attrs.frozen
+class StopCall:
+    """Nothing more is wanted of a call."""
+
+    item_id: str
+
+
+@attrs.frozen
 class Close:
     """Close the connection after everything before it was sent."""
 
@@ -99,7 +129,9 @@ class Close:
     reason: str
 
 
-Effect: TypeAlias = StartResponse | StopResponse | Recognise | Overhear | TellLater | Close
+Effect: TypeAlias = (
+    StartResponse | StopResponse | Recognise | Overhear | TellLater | ListTools | CallTool | StopCall | Close
+)
 
 
 class Outbox:

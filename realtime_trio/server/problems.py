@@ -18,6 +18,9 @@ __all__ = [
     "invalid_type",
     "invalid_value",
     "locked",
+    "mcp_conflict",
+    "mcp_duplicate",
+    "mcp_nowhere",
     "missing_parameter",
     "no_active_response",
     "not_truncatable",
@@ -26,6 +29,7 @@ __all__ = [
     "too_many_responses",
     "truncate_too_far",
     "truncated_twice",
+    "unknown_approval",
     "unknown_call",
     "unknown_item",
     "unknown_parameter",
@@ -151,6 +155,38 @@ def unsupported(param: str, what: str) -> Problem:
 def locked(param: str, why: str) -> Problem:
     """A setting that cannot be changed now."""
     return Problem(f"Cannot update '{param}' {why}.", code=guesses.LOCKED_PARAMETER_CODE, param=param)
+
+
+def mcp_conflict(param: str, message: str) -> Problem:
+    """Two fields of an MCP tool exclude each other."""
+    return Problem(message, code=guesses.MCP_CONFLICT_CODE, param=param)
+
+
+def mcp_duplicate(param: str, label: str) -> Problem:
+    """Two MCP tools have the same label."""
+    return Problem(
+        f"Duplicate MCP server label: '{_short(label)}'. Each server label must be unique.",
+        code=guesses.MCP_DUPLICATE_CODE,
+        param=param,
+    )
+
+
+def mcp_nowhere(param: str) -> Problem:
+    """An MCP tool does not say where its server is, and the session does not know it."""
+    return Problem(
+        f"Missing required parameter: '{param}'. One of server_url, connector_id, tunnel_id must be given.",
+        code=guesses.MCP_NOWHERE_CODE,
+        param=param,
+    )
+
+
+def unknown_approval(request_id: str) -> Problem:
+    """Nobody waits for that approval."""
+    return Problem(
+        f"Approval request '{_short(request_id)}' was not found, or was answered before.",
+        code=guesses.UNKNOWN_APPROVAL_CODE,
+        param="item.approval_request_id",
+    )
 
 
 def cannot_update_voice(param: str) -> Problem:

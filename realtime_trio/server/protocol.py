@@ -13,6 +13,7 @@ The parts: the shape of events in `shapes`, configuration in `session_config`, i
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -24,6 +25,8 @@ from realtime_trio.server.audio_formats import FORMATS
 from realtime_trio.server.checks import decode_audio
 from realtime_trio.server.hearing import Hearing
 from realtime_trio.server.items import Conversation, Item, item_from_json
+from realtime_trio.server.mcp import Mcp
+from realtime_trio.server.mcp_items import McpItem, approval_from_json
 from realtime_trio.server.misbehaviour import GOOD_BEHAVIOUR, Misbehaviour
 from realtime_trio.server.outbox import Close, Effect, NewId, Outbox, random_ids
 from realtime_trio.server.problems import Problem
@@ -74,7 +77,15 @@ class RealtimeProtocol:
         )
         self._conversation = Conversation(self._outbox.new_id("conv"))
         self._hearing = Hearing(self._outbox, misbehaviour)
-        self._answers = Answers(self._outbox, self._config, self._conversation, self._hearing, misbehaviour)
+        self._mcp = Mcp(self._outbox, self._conversation, misbehaviour)
+        self._answers = Answers(
+            self._outbox,
+            self._config,
+            self._conversation,
+            self._hearing,
+            mcp=self._mcp,
+            misbehaviour=misbehaviour,
+        )
         self._turns = Turns(
             self._outbox,
             self._config,
@@ -104,6 +115,11 @@ class RealtimeProtocol:
     def hearing(self) -> frozenset[str]:
         """The items that the recogniser has not reported on."""
         return frozenset(self._hearing.pending)
+
+    @property
+    def listing(self) -> frozenset[str]:
+        """The items of the listings of MCP servers that `tools_listed` has not told of."""
+        return self._mcp.listings.pending
 
     def spoken_words(self, item_id: str) -> tuple[SpokenWord, ...] | None:
         """Tell which words the assistant speaks in an item, and where; None when there is no such item."""
@@ -172,12 +188,36 @@ class RealtimeProtocol:
         """
         self._turns.overheard(pause, transcript, now)
 
+    def tools_listed(self, item_id: str, tools: Sequence[events.McpToolDefinition] | None) -> None:
+        """Take the tools of an MCP server that were to be listed; None when it cannot be asked."""
+        self._mcp.listings.listed(item_id, tools)
+
+    def tool_called(self, item_id: str, outcome: str | events.McpError) -> None:
+        """Take the outcome of a call that was to be made: its output, or why there is none."""
+        call = self._mcp.calls.finished(item_id, outcome)
+        if call is not None:
+            self._answers.call_over(call)
+
     # ---- inputs from a response's brain and voice; each ignored once the response is over ----
 
     def brain_request(self, response_id: str) -> BrainRequest | None:
         """Tell what the brain is told; None when the response is over."""
         run = self._answers.find(response_id)
         return run.brain_request() if run else None
+
+    def calling(self, response_id: str) -> bool:
+        """Tell whether a response waits for the outcome of an MCP call; nothing else may be said in it until then."""
+        run = self._answers.find(response_id)
+        return run is not None and run.calling
+
+    def next_request(self, response_id: str) -> BrainRequest | None:
+        """Tell what the brain is told when it has said all; None when that is the end of the response.
+
+        It is not the end behind an MCP call, whose outcome the brain has not seen.
+        """
+        run = self._answers.find(response_id)
+        goes_on = run is not None and run.ends_with_calls and self._mcp.reply == "same_response"
+        return run.brain_request() if run is not None and goes_on else None
 
     def response_text(self, response_id: str, delta: str, now: float) -> bool:
         """Send a piece of a response's text.
@@ -219,7 +259,7 @@ class RealtimeProtocol:
         return going_on
 
     def response_call(self, response_id: str, call: ToolCall, now: float) -> bool:
-        """Send a function call; returns as `response_text` does."""
+        """Send a function call, or begin an MCP call; returns as `response_text` does."""
         run = self._answers.find(response_id)
         if run is None:
             return False
@@ -281,9 +321,11 @@ class RealtimeProtocol:
                 self._handle_item(kind, event, now)
 
     def _update(self, changes: dict[str, Any]) -> None:
+        self._mcp.listings.check(changes.get("tools", []), "session.tools")
         self._config.update(changes, voice_locked=self._answers.voice_locked, responding=self._answers.any)
         self._turns.configure()
         self._outbox.send(events.SessionUpdated(event_id=self._outbox.event_id(), session=self._session()))
+        self._mcp.listings.use(self._config.values.get("tools", []) if "tools" in changes else [])
 
     def _handle_item(self, kind: str, event: dict[str, Any], now: float) -> None:
         if kind == "conversation.item.create":
@@ -314,16 +356,21 @@ class RealtimeProtocol:
 
     def _create_item(self, value: dict[str, Any], previous_item_id: str | None) -> None:
         ids = self._outbox.new_id("item"), self._outbox.new_id("call")
-        item = item_from_json(value, *ids, FORMATS[self._config.input_format])
+        item = approval_from_json(value) or item_from_json(value, *ids, FORMATS[self._config.input_format])
         self._check_call(item)
         self._conversation.insert(item, previous_item_id)
         previous = self._conversation.previous_id(item)
         for event in (events.ConversationItemAdded, events.ConversationItemDone):
             self._outbox.send(event(event_id=self._outbox.event_id(), item=item.wire(), previous_item_id=previous))
         self._hearing.begin(item, None)
+        over = self._mcp.calls.answered(item) if isinstance(item, McpItem) else None
+        if over is not None:
+            self._answers.call_over(over)
 
     def _check_call(self, item: Item) -> None:
-        """Refuse an output whose call is not in the conversation."""
+        """Refuse an output whose call is not in the conversation, and an answer to a request that is not open."""
+        if isinstance(item, McpItem):
+            self._mcp.calls.check_answer(item)
         if item.type == "function_call_output" and self._conversation.call(item.call_id) is None:
             raise problems.unknown_call("item.call_id", item.call_id)
 

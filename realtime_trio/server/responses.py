@@ -10,16 +10,18 @@ or is cancelled is the business of `protocol`; what it says is the brain's.
 
 import json
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from realtime_trio import events
 from realtime_trio.server import guesses
-from realtime_trio.server.audio_formats import FORMATS
-from realtime_trio.server.items import Conversation, Item, Part, Tokens, history, text_tokens
+from realtime_trio.server.items import Conversation, Item, Part, Tokens, history, tell_end, text_tokens
+from realtime_trio.server.mcp import Mcp
+from realtime_trio.server.mcp_items import McpItem
 from realtime_trio.server.outbox import Outbox
-from realtime_trio.server.seams import BrainRequest, Ending, Incomplete, SpokenWord, ToolCall, ToolSpec
+from realtime_trio.server.response_settings import ResponseSettings
+from realtime_trio.server.seams import BrainRequest, Ending, Incomplete, SpokenWord, ToolCall
 from realtime_trio.server.usage import Cache, count_input, nothing, usage
 
 __all__ = ["ResponseRun"]
@@ -34,6 +36,7 @@ class ResponseRun:
         id: The response's id.
         conversation: The conversation that it writes to; None when it is out of band.
         context: The items that the brain is told.
+        settings: How it is to be.
         ended: Whether `response.done` was sent; every later input is ignored.
         status: `in_progress`, or how it ended.
         audio_ms: How much sound it has sent.
@@ -46,24 +49,24 @@ class ResponseRun:
         outbox: Outbox,
         conversation: Conversation | None,
         context: list[Item],
-        settings: dict[str, Any],
-        overrides: dict[str, Any],
+        settings: ResponseSettings,
         cache: Cache,
+        mcp: Mcp,
         known: int = 0,
         other_order: bool = False,
     ) -> None:
         self.id = outbox.new_id("resp")
         self.conversation = conversation
         self.context = context
+        self.settings = settings
         self.status = "in_progress"
         self.audio_ms = 0.0
-        self._settings = settings
-        self._overrides = overrides
         self._known = known
         self._cache = cache
+        self._mcp = mcp
         self._other_order = other_order
         self._outbox = outbox
-        self._format = FORMATS[settings["output"]["format"]["type"]]
+        self._format = settings.format
         self._items: list[Item] = []
         self._details: dict[str, Any] | None = None
         self._usage: events.Usage | None = None
@@ -78,42 +81,30 @@ class ResponseRun:
         """What it cost."""
         return (self._usage.total_tokens or 0) if self._usage else 0
 
-    @property
-    def modality(self) -> Literal["audio", "text"]:
-        """Whether it is spoken."""
-        return "audio" if self._settings["output_modalities"] == ["audio"] else "text"
-
-    @property
-    def voice(self) -> str:
-        """The name of the voice in force."""
-        voice = self._settings["output"]["voice"]
-        return str(voice["id"]) if isinstance(voice, dict) else str(voice)
-
-    @property
-    def speed(self) -> float:
-        """How fast it speaks."""
-        return float(self._settings["output"]["speed"])
-
     def brain_request(self) -> BrainRequest:
         """Tell the brain all that it is told, as far as it is known now."""
-        choice = self._settings["tool_choice"]
+        tools, choice = self._mcp.offered(self.settings.tools, self.settings.tool_choice)
         return BrainRequest(
-            history=history(self.context),
-            instructions=self._settings["instructions"],
-            response_instructions=self._overrides.get("instructions"),
-            tools=tuple(
-                ToolSpec(
-                    name=tool["name"],
-                    description=tool.get("description", ""),
-                    parameters=tool.get("parameters", {}),
-                )
-                for tool in self._settings["tools"]
-            ),
-            tool_choice=choice["name"] if isinstance(choice, dict) else choice,
-            modality=self.modality,
-            voice=self.voice,
-            metadata=self._overrides.get("metadata") or {},
+            history=history([*self.context, *self._items] if self.ends_with_calls else self.context),
+            instructions=self.settings.instructions,
+            response_instructions=self.settings.overrides.get("instructions"),
+            tools=tools,
+            tool_choice=choice,
+            modality=self.settings.modality,
+            voice=self.settings.voice,
+            metadata=self.settings.metadata or {},
         )
+
+    @property
+    def calling(self) -> bool:
+        """Whether it waits for the outcome of an MCP call."""
+        return self._open is not None and self._open.type == "mcp_call"
+
+    @property
+    def ends_with_calls(self) -> bool:
+        """Whether the last that it has said is an MCP call, and the client has no function to run."""
+        types = [item.type for item in self._items]
+        return bool(types) and types[-1] == "mcp_call" and "function_call" not in types
 
     # ---- beginning and end ----
 
@@ -152,19 +143,15 @@ class ResponseRun:
 
     def wire(self) -> events.Response:
         """Tell the response as a value of the wire, as it stands now."""
-        output = self._settings["output"]
         told = {
             "id": self.id,
             "object": "realtime.response",
             "status": self.status,
             "status_details": self._details,
             "conversation_id": self.conversation.id if self.conversation else None,
-            "output_modalities": self._settings["output_modalities"],
-            "max_output_tokens": self._settings["max_output_tokens"],
-            "audio": {"output": {"format": output["format"], "voice": output["voice"]}},
-            "metadata": self._overrides.get("metadata"),
             "usage": None,
             "output": [],
+            **self.settings.told(),
         }
         response = msgspec.convert(told, events.Response)
         output_items = [item.wire() for item in self._items] if self.ended else []
@@ -221,7 +208,7 @@ class ResponseRun:
         return True
 
     def call(self, wanted: ToolCall) -> bool:
-        """Send a function call, whole; returns as `text` does."""
+        """Send a function call, whole, or begin an MCP call; returns as `text` does."""
         arguments = wanted.arguments
         if not isinstance(arguments, str):
             arguments = json.dumps(dict(arguments), ensure_ascii=False, allow_nan=False)
@@ -229,22 +216,46 @@ class ResponseRun:
         if self.ended or not self._has_room(text=wanted.name + arguments):
             return False
         self._close_item("completed")
+        label = self._mcp.server_of(self.settings.tools, wanted)
+        if label is None:
+            self._call_function(wanted.name, arguments)
+        else:
+            self._call_hosted(label, wanted.name, arguments)
+        return True
+
+    def _call_function(self, name: str, arguments: str) -> None:
         item = Item(
             id=self._outbox.new_id("item"),
             type="function_call",
             status="in_progress",
-            name=wanted.name,
+            name=name,
             call_id=self._outbox.new_id("call"),
         )
         self._open_item(item)
-        for start in range(0, len(arguments), _ARGUMENTS_PIECE):
-            delta = arguments[start : start + _ARGUMENTS_PIECE]
-            item.arguments += delta
+        for delta in _argue(item, arguments):
             self._outbox.send(
                 self._item_event(events.ResponseFunctionCallArgumentsDelta, item, call_id=item.call_id, delta=delta)
             )
         self._close_item("completed")
-        return True
+
+    def _call_hosted(self, label: str, name: str, arguments: str) -> None:
+        item = McpItem(
+            id=self._outbox.new_id("mcp"), type="mcp_call", status="in_progress", server_label=label, name=name
+        )
+        self._open_item(item)
+        for delta in _argue(item, arguments):
+            self._outbox.send(self._item_event(events.ResponseMcpCallArgumentsDelta, item, delta=delta))
+        self._outbox.send(self._item_event(events.ResponseMcpCallArgumentsDone, item, arguments=item.arguments))
+        can_ask = self.conversation is not None
+        if self._mcp.begin_call(self.settings.tools, item, self.id, self._index, can_ask=can_ask):
+            self._close_item("completed")
+
+    def call_over(self, item: Item) -> None:
+        """Take it that an MCP call of this response has come to something."""
+        if self._open is item:
+            self._close_item("completed")
+        elif self.conversation is not None:
+            tell_end(self._outbox, self.conversation, item)
 
     # ---- items and parts ----
 
@@ -304,25 +315,24 @@ class ResponseRun:
         for event in self._part_done(item):
             self._outbox.send(event)
         item.status = status
-        done: list[events.ServerEvent] = [
+        if status != "completed":
+            self._mcp.calls.drop(item.id)
+        first = guesses.ITEM_DONE_FIRST is not self._other_order
+        conversation = None if self._mcp.calls.is_pending(item.id) else self.conversation
+        if first and conversation is not None:
+            tell_end(self._outbox, conversation, item)
+        self._outbox.send(
             events.ResponseOutputItemDone(
                 event_id=self._outbox.event_id(), response_id=self.id, output_index=self._index, item=item.wire()
             )
-        ]
-        if self.conversation is not None and item in self.conversation:
-            done.insert(
-                0 if guesses.ITEM_DONE_FIRST is not self._other_order else 1,
-                events.ConversationItemDone(
-                    event_id=self._outbox.event_id(),
-                    item=item.wire(),
-                    previous_item_id=self.conversation.previous_id(item),
-                ),
-            )
-        for event in done:
-            self._outbox.send(event)
+        )
+        if not first and conversation is not None:
+            tell_end(self._outbox, conversation, item)
 
     def _part_done(self, item: Item) -> Iterator[events.ServerEvent]:
         """Close the open content of an item."""
+        if item.type == "mcp_call":  # its arguments were told whole before it waited
+            return
         if item.type == "function_call":
             yield self._item_event(
                 events.ResponseFunctionCallArgumentsDone,
@@ -345,7 +355,7 @@ class ResponseRun:
 
     def _has_room(self, *, text: str = "", ms: float = 0.0) -> bool:
         """Say whether that much more fits into `max_output_tokens`; if not, the response ends here."""
-        limit = self._settings["max_output_tokens"]
+        limit = self.settings.max_output_tokens
         if limit == "inf":
             return True
         used = self._output_tokens().total
@@ -360,9 +370,18 @@ class ResponseRun:
     def _count(self) -> events.Usage:
         if self.status == "failed" and not self._items and guesses.FAILED_AT_ONCE_IS_FREE:
             return nothing()
-        given = count_input(self._settings["instructions"], self._settings["tools"], self.context)
+        functions = [tool for tool in self.settings.tools if tool["type"] == "function"]  # MCP: by its listing
+        given = count_input(self.settings.instructions, functions, self.context)
         cached = self._cache.use(given, keep=self.conversation is not None)
         return usage(given.tokens, cached, self._output_tokens())
+
+
+def _argue(item: Item, arguments: str) -> Iterator[str]:
+    """Give the arguments of a call piece by piece; the item has what was given."""
+    for start in range(0, len(arguments), _ARGUMENTS_PIECE):
+        delta = arguments[start : start + _ARGUMENTS_PIECE]
+        item.arguments += delta
+        yield delta
 
 
 def _refuse_surrogates(text: str) -> None:

@@ -246,7 +246,7 @@ class Said:
 
 @attrs.frozen(kw_only=True)
 class ToolCalled:
-    """A call that the brain made earlier (or that the client put into the conversation)."""
+    """A call that the brain made earlier (or that the client put into the conversation), of a function or over MCP."""
 
     call_id: str
     name: str
@@ -256,7 +256,7 @@ class ToolCalled:
 
 @attrs.frozen(kw_only=True)
 class ToolAnswered:
-    """The client's output for a call."""
+    """The output for a call: the client's, or an MCP server's."""
 
     call_id: str
     name: str
@@ -269,11 +269,19 @@ HistoryItem: TypeAlias = Said | ToolCalled | ToolAnswered
 
 @attrs.frozen(kw_only=True)
 class ToolSpec:
-    """A client's tool that may be called: its name, its words for the model, and the JSON Schema of its arguments."""
+    """A tool that may be called: its name, its words for the model, and the JSON Schema of its arguments.
+
+    Attributes:
+        name: Its name.
+        description: What it does, in words for the model.
+        parameters: The JSON Schema.
+        server_label: The MCP server whose tool it is; None for a function of the client's.
+    """
 
     name: str
     description: str = ""
     parameters: Mapping[str, Any] = attrs.field(factory=dict)
+    server_label: str | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -304,15 +312,21 @@ class BrainRequest:
 
 @attrs.frozen
 class ToolCall:
-    """A brain's wish to have a client's tool called. The protocol gives it its id.
+    """A brain's wish to have a tool called. The protocol gives it its id.
+
+    A client's function is called by the client, after the response. An MCP server's tool is called by the server: then
+    the brain is asked again, in the same response, with the outcome in the history.
 
     Attributes:
         name: The tool.
         arguments: An object, or its JSON text (which is sent as it is, also when it is not valid).
+        server_label: The MCP server whose tool it is. None for a function; or for the MCP tool of that name, when
+            there is no such function.
     """
 
     name: str
     arguments: Mapping[str, Any] | str = attrs.field(factory=dict)
+    server_label: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -21,6 +21,7 @@ from realtime_trio.server.admission import PATH, Admission, subprotocol
 from realtime_trio.server.brain import RulesBrain
 from realtime_trio.server.driver import SessionDriver
 from realtime_trio.server.fittings import choose_fittings
+from realtime_trio.server.hosted_tools import HostedTools, McpTools
 from realtime_trio.server.misbehaviour import GOOD_BEHAVIOUR, Misbehaviour
 from realtime_trio.server.protocol import RealtimeProtocol
 from realtime_trio.server.seams import Brain, Recogniser, Source, SpokenWord, TurnDetector, Voice
@@ -32,6 +33,7 @@ __all__ = ["Server", "open_server", "serve_realtime"]
 _logger = logging.getLogger("realtime_trio.server")
 _GOODBYE = 1.0  # seconds
 _LARGEST_PORT = 65535
+_NO_MCP: McpTools = {}
 _BETA_GONE = "The Realtime beta API is no longer supported. Please use the GA API."
 
 
@@ -45,6 +47,7 @@ class _Fittings:
     turn_detector: Callable[[], TurnDetector]
     speed: float
     admission: Admission
+    hosted: HostedTools
     misbehaviour: Misbehaviour
     sessions: set[RealtimeProtocol] = attrs.field(factory=set, eq=False)
 
@@ -131,6 +134,7 @@ async def open_server(
     speed: float = 4.0,
     api_key: str | None = None,
     origins: Collection[str] = (),
+    mcp: McpTools = _NO_MCP,
     misbehaviour: Misbehaviour = GOOD_BEHAVIOUR,
 ) -> AsyncGenerator[Server]:
     """Run an offline server for as long as the block lasts.
@@ -149,6 +153,10 @@ async def open_server(
             its first words are heard; with 1 it is still being generated while its last ones are.
         api_key: A key that clients must show. By default any will do, and none.
         origins: Web origins whose pages may connect, `"*"` for all; none by default.
+        mcp: The remote MCP servers that it plays: by their label the tools that they have, functions as
+            `realtime_trio.tool` takes them. A session finds them under these labels, whatever their URL. A function
+            that is not async runs in a worker thread; `ReadOnly(function)` marks one that changes nothing, and
+            `McpCallError` is for those that fail.
         misbehaviour: What goes wrong, or comes late, in each session; nothing by default.
 
     Yields:
@@ -177,6 +185,7 @@ async def open_server(
             turn_detector=turn_detector,
             speed=speed,
             admission=Admission(api_key=api_key, origins=frozenset(origins)),
+            hosted=HostedTools(mcp),
             misbehaviour=misbehaviour,
         )
         listeners = await trio.open_tcp_listeners(port, host=host) if listen else []
@@ -202,6 +211,7 @@ async def serve_realtime(
     speed: float = 4.0,
     api_key: str | None = None,
     origins: Collection[str] = (),
+    mcp: McpTools = _NO_MCP,
     misbehaviour: Misbehaviour = GOOD_BEHAVIOUR,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
 ) -> NoReturn:
@@ -218,6 +228,7 @@ async def serve_realtime(
         speed: See there.
         api_key: See there.
         origins: See there.
+        mcp: See there.
         misbehaviour: See there.
         task_status: Gets the `Server` when it is ready.
 
@@ -242,6 +253,7 @@ async def serve_realtime(
         speed=speed,
         api_key=api_key,
         origins=origins,
+        mcp=mcp,
         misbehaviour=misbehaviour,
     ) as server:
         task_status.started(server)
@@ -308,6 +320,7 @@ async def _serve_handshake(fittings: _Fittings, handshake: Handshake) -> None:
         voice=fittings.voice,
         recogniser=fittings.recogniser,
         speed=fittings.speed,
+        hosted=fittings.hosted,
         misbehaviour=fittings.misbehaviour,
     )
     fittings.sessions.add(protocol)

@@ -184,7 +184,10 @@ class SessionConfig:
     def json(self) -> dict[str, Any]:
         """Tell the whole configuration with the session's identity."""
         kind = "realtime.session" if self.kind == "realtime" else "realtime.transcription_session"
-        return {**self.values, "object": kind, "id": self.session_id, "expires_at": self.expires_at}
+        told = {**self.values}
+        if "tools" in told:
+            told["tools"] = [_without_secrets(tool) for tool in told["tools"]]
+        return {**told, "object": kind, "id": self.session_id, "expires_at": self.expires_at}
 
     @property
     def input_format(self) -> str:
@@ -239,6 +242,7 @@ class SessionConfig:
         settings = {name: overrides.get(name, self.values[name]) for name in names}
         if settings["instructions"] is None:
             settings["instructions"] = self.values["instructions"]
+        settings["tools"] = [{"type": "function", **tool} for tool in settings["tools"]]
         output = dict(self.values["audio"]["output"])
         mine = overrides.get("audio", {}).get("output", {})
         if voice_locked and mine.get("voice", output["voice"]) != output["voice"]:
@@ -252,6 +256,12 @@ def _check_tool_choice(choice: Any, tools: list[dict[str, Any]], path: str) -> N
     if not isinstance(choice, dict):
         return
     if choice["type"] == "mcp":
-        raise problems.unsupported(path, "MCP tools")
-    if choice["name"] not in {tool["name"] for tool in tools}:
+        if choice["server_label"] not in {tool.get("server_label") for tool in tools}:
+            raise problems.invalid_value(f"{path}.server_label", choice["server_label"], "There is no such MCP server.")
+    elif choice["name"] not in {tool.get("name") for tool in tools}:
         raise problems.invalid_value(f"{path}.name", choice["name"], "There is no such tool.")
+
+
+def _without_secrets(tool: dict[str, Any]) -> dict[str, Any]:
+    hidden = () if guesses.MCP_SECRETS_TOLD else ("authorization", "headers")
+    return {name: value for name, value in tool.items() if name not in hidden}

@@ -15,7 +15,6 @@ from realtime_trio.server.checks import (
     choice,
     free_object,
     integer,
-    join,
     mapping,
     nullable,
     number,
@@ -23,6 +22,7 @@ from realtime_trio.server.checks import (
     one_of_type,
     string,
 )
+from realtime_trio.server.mcp_shapes import check_labels, mcp_items, mcp_tool
 
 __all__ = ["CLIENT_EVENTS", "MAXIMUM_METADATA", "check_client_event", "check_session"]
 
@@ -116,22 +116,23 @@ _response_audio = obj({}, {"output": obj({}, {"format": _audio_format, "voice": 
 # ---- tools and other configuration ----
 
 
-def _mcp_tool(_value: Any, path: str) -> None:
-    raise problems.unsupported(path, "MCP tools")
-
-
-_tools = array(
+_any_tools = array(
     one_of_type(
         {
             "function": obj(
                 {"name": string(shortest=1, longest=64)},
                 {"type": _text, "description": _text, "parameters": free_object},
             ),
-            "mcp": _mcp_tool,
+            "mcp": mcp_tool,
         },
         otherwise="function",
     )
 )
+
+
+def _tools(value: Any, path: str) -> None:
+    _any_tools(value, path)
+    check_labels(value, path)
 
 
 def _tool_choice(value: Any, path: str) -> None:
@@ -245,16 +246,7 @@ _items: dict[str, Check] = {
 }
 
 
-def _mcp_item(_value: Any, path: str) -> None:
-    raise problems.unsupported(join(path, "type"), "MCP items")
-
-
-_item = one_of_type(
-    {
-        **_items,
-        **dict.fromkeys(("mcp_approval_response", "mcp_approval_request", "mcp_call", "mcp_list_tools"), _mcp_item),
-    }
-)
+_item = one_of_type({**_items, **mcp_items})
 _item_or_reference = one_of_type({**_items, "item_reference": obj({"type": _text, "id": _text})})
 
 

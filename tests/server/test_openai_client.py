@@ -13,7 +13,16 @@ from openai import AsyncOpenAI
 from openai.types.realtime import RealtimeServerEvent
 from pydantic import TypeAdapter
 
-from realtime_trio.server import Failed, Incomplete, Misbehaviour, ToolAnswered, ToolCall, Transcript, open_server
+from realtime_trio.server import (
+    Failed,
+    Incomplete,
+    McpCallError,
+    Misbehaviour,
+    ToolAnswered,
+    ToolCall,
+    Transcript,
+    open_server,
+)
 
 ORACLE: TypeAdapter[Any] = TypeAdapter(RealtimeServerEvent)
 
@@ -283,6 +292,51 @@ async def test_lines_and_answers_beside_the_conversation():
         assert texts[None].endswith("twenty.")
 
     async with open_server(recogniser="none") as server:
+        await with_client(server, body)
+
+
+async def test_hosted_mcp_tools():
+    async def get_weather(city: str) -> dict[str, float]:
+        """Tell the weather."""
+        return {"celsius": 21.5}
+
+    async def fail() -> str:
+        """Fail."""
+        raise McpCallError("Bad gateway", type="http_error", code=502)
+
+    async def body(talk):
+        tool = {"type": "mcp", "server_label": "weather", "server_url": "https://weather.example/mcp"}
+        approval = {"never": {"tool_names": ["fail"]}}
+        await talk.connection.session.update(
+            session={
+                "type": "realtime",
+                "output_modalities": ["text"],
+                "tools": [{**tool, "require_approval": approval}],
+            }
+        )
+        await talk.until("mcp_list_tools.completed")
+        (listing,) = [event.item for event in talk.of_type("conversation.item.done")]
+        assert ["get_weather", "fail"] == [found.name for found in listing.tools]
+        await talk.say("What is the weather in Lima?")
+        await talk.connection.response.create()
+        await talk.until("response.mcp_call_arguments.done")
+        request = (await talk.until("conversation.item.done")).item
+        assert ("mcp_approval_request", "get_weather") == (request.type, request.name)
+        answer = {"type": "mcp_approval_response", "id": "ok", "approval_request_id": request.id, "approve": True}
+        await talk.connection.conversation.item.create(item=answer)
+        await talk.until("response.mcp_call.completed")
+        output = (await talk.until("response.done")).response.output
+        assert [("mcp_call", '{"celsius":21.5}')] == [(output[0].type, output[0].output)]
+        assert "It is 21.5 degrees Celsius in Lima." == output[1].content[0].text
+        await talk.say("call fail {}")
+        await talk.connection.response.create()
+        await talk.until("response.mcp_call.failed")
+        output = (await talk.until("response.done")).response.output
+        assert ("http_error", 502) == (output[0].error.type, output[0].error.code)
+        await talk.connection.session.update(session={"type": "realtime", "tools": [{**tool, "server_label": "x"}]})
+        await talk.until("mcp_list_tools.failed")
+
+    async with open_server(recogniser="none", mcp={"weather": [get_weather, fail]}) as server:
         await with_client(server, body)
 
 

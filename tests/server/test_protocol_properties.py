@@ -159,7 +159,7 @@ def check_promises(log: list[dict[str, Any]]) -> set[str]:
             assert response["id"] in started
             assert response["id"] not in ended
             ended.add(response["id"])
-            assert all(item["status"] != "in_progress" for item in response["output"])
+            assert all(item.get("status") != "in_progress" for item in response["output"])
             if open_default == response["id"]:
                 open_default = None
         elif kind.startswith("response."):

@@ -187,8 +187,8 @@ MESSAGE = {"type": "message", "role": "user", "content": [{"type": "input_text",
         ),
         (
             {"type": "session.update", "session": {**SESSION, "tools": [{"type": "mcp"}]}},
-            "invalid_value",
-            "session.tools[0]",
+            "missing_required_parameter",
+            "session.tools[0].server_label",
         ),
         (
             {"type": "session.update", "session": {**SESSION, "tool_choice": {"type": "function", "name": "f"}}},
