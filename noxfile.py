@@ -94,7 +94,7 @@ def tests_all(session: nox.Session) -> None:
     run_tests(session)
 
 
-BENCHMARKS = ("decode", "imports", "sessions", "interruptions", "latency", "heard_text", "echo")
+BENCHMARKS = ("decode", "imports", "sessions", "interruptions", "latency", "heard_text", "guard", "echo")
 
 
 @nox.session(default=False)

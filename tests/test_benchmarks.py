@@ -56,3 +56,13 @@ def test_the_words_that_were_heard_are_held_against_the_truth(tmp_path):
 
     assert (done.stderr, done.returncode) == ("", 0)
     assert "Words wrong, babble voice, 10 moments" in done.stdout
+
+
+@pytest.mark.slow
+def test_a_guard_is_held_against_the_truth_and_its_price_told(tmp_path):
+    done = run([BENCHMARKS / "guard.py", "--quick"], tmp_path)
+
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert "no guard" in done.stdout
+    assert "How much of a forbidden word is heard" in done.stdout
+    assert "The same in sessions with a device, 2 words" in done.stdout

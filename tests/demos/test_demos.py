@@ -56,7 +56,7 @@ def test_all_that_look_for_a_server_do_it_in_the_same_way():
         _, found, rest = program.read_text(encoding="utf-8").partition("async def find_server()")
         finders += [rest.partition("\n\n\n")[0]] if found else []
 
-    assert len(finders) == 8
+    assert len(finders) == 9
     assert len(set(finders)) == 1
 
 
@@ -110,6 +110,17 @@ def test_a_tool_can_refuse_in_its_own_words(tmp_path):
 
     assert "nothing is known of Atlantis" in lines[2]
     assert "nothing is known of Atlantis" in lines[3]
+
+
+def test_a_guard(tmp_path):
+    lines = run(tmp_path, "guard")
+
+    assert lines[1] == "you:       Count to fifteen."
+    assert lines[2] == "assistant: One, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, "
+    assert lines[3].startswith("stopped:   an unlucky number; ")
+    assert "thirteen" not in lines[3]
+    assert lines[4] == "assistant: I would rather stop here."
+    assert lines[5].endswith(" of them for the guard")
 
 
 def test_typed_events(tmp_path):
