@@ -93,8 +93,11 @@ def words_of(text, speeches, voice):
 
 
 def arrivals(words, length, ahead):
-    """Order words and sound as they come: each word before the chunk in which it begins, or so much earlier."""
-    waiting, at = [(begin - ahead, text) for text, begin in words], 0.0
+    """Order words and sound as they come: each word before the chunk in which it begins, or so much earlier.
+
+    White space goes before a word, as the real server has it: that a word is whole is known when the next one comes.
+    """
+    waiting, at = [(begin - ahead, f" {text.strip()}") for text, begin in words], 0.0
     while at < length:
         chunk = min(CHUNK_MS, length - at)
         while waiting and waiting[0][0] < at + chunk:
@@ -182,8 +185,8 @@ def measure_silence(speeches, *, quick):
             for words, length in spoken:
                 course, place = Course(lead, delay).run(arrivals(words, length, ahead), speed), 0
                 for text, begin in words:
-                    heard.append(course.audible(place, begin))
-                    place += len(text)
+                    heard.append(course.audible(place + 1, begin))
+                    place += 1 + len(text.strip())
             shown += f"{sum(one > 0 for one in heard) / len(heard):>11.2%} {max(heard):4.0f}"
         print(f"  {f'{speed:g} times, {order}, {delay * 1000:.0f} ms':<40}{shown}", flush=True)
 

@@ -44,7 +44,9 @@ async def main(*words: str) -> None:
         reply = await session.ask(question)
         print("assistant:", reply.text)
         if reply.interruption and (stop := reply.responses[-1].stopped_by):
-            print(f"stopped:   {stop.reason}; {reply.interruption.cut_ms} ms were heard: {reply.interruption.heard_text}")
+            print(
+                f"stopped:   {stop.reason}; {reply.interruption.cut_ms} ms were heard: {reply.interruption.heard_text}"
+            )
             await session.drained()  # until what is said instead was heard
             print("assistant:", session.conversation.items[-1].generated_text)
         if latency := reply.responses[-1].latency:
