@@ -40,8 +40,8 @@ class Toolbox(Mapping[str, Tool[..., Any]]):
             `events.McpTool`.
         threads: How many of those that are not async may run at once; the others wait for a free thread, and their
             timeouts count on: the user waits too. A tool that was cancelled keeps its thread until it returns. Or a
-            limiter, to share one with other things. Trio's own limit (40, for the whole program) is not touched, so
-            that tools which hang cannot stop the rest of it.
+            limiter, to share one with other things; a toolbox that two sessions are given has one limit. Trio's own
+            (40, for the whole program) is not touched, so that tools which hang cannot stop the rest of it.
 
     Raises:
         ConfigurationError: Two of them have the same name, or one cannot be described or is bound to no object.

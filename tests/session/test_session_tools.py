@@ -1,5 +1,6 @@
 """Tools as a session is given them: dependencies, a toolbox of one's own, tool_choice by name."""
 
+import threading
 from typing import Any
 
 import pytest
@@ -234,3 +235,33 @@ async def test_a_session_that_has_to_call_comes_to_speak():
 
     assert [call.name for call in reply.tool_calls] == ["get_weather"]
     assert reply.text
+
+
+async def test_waiting_for_a_thread_counts_into_the_timeout(open_talk, as_function_call):
+    """The user waits in any case: the model is told in time, and the tool does not run afterwards."""
+    release, entered = threading.Event(), trio.Event()
+    home = trio.lowlevel.current_trio_token()
+    ran = []
+
+    def hang() -> None:
+        home.run_sync_soon(entered.set)
+        release.wait()
+
+    @tool(timeout=0.05)
+    def late() -> None:
+        ran.append("late")
+
+    box = Toolbox([hang, late], threads=1)
+    with trio.fail_after(10):
+        async with open_talk(tools=box) as talk:
+            await talk.created(None, "resp_1")
+            await talk.done("resp_1", as_function_call("call_1", "hang", "{}"))
+            await entered.wait()
+            await talk.created(None, "resp_2")
+            await talk.done("resp_2", as_function_call("call_2", "late", "{}"))
+            item = await talk.acknowledge(item={"type": "function_call_output", "call_id": "call_2"})
+            assert item["output"].startswith("Error: late ")
+            release.set()
+            await talk.acknowledge(item={"type": "function_call_output", "call_id": "call_1"})
+
+    assert ran == []

@@ -4,9 +4,9 @@ from typing import Any, assert_type
 
 import trio
 
-from realtime_trio import CallId, Injected, Session, ToolContext, ToolPolicy
-from realtime_trio.events import McpTool
-from realtime_trio.tools import Tool, Toolbox, tool
+from realtime_trio import CallId, Injected, Session, ToolContext, ToolPolicy, open_session
+from realtime_trio.events import FunctionTool, McpTool
+from realtime_trio.tools import Tool, Toolbox, ToolOutcome, tool
 
 
 @tool
@@ -76,6 +76,27 @@ async def uses(context: ToolContext) -> None:
     assert_type(outcome.output, str)
 
 
+class Runner:
+    def definitions(self) -> list[FunctionTool | McpTool]:
+        return []
+
+    def policy(self, name: str) -> ToolPolicy:
+        return ToolPolicy(filler=name)
+
+    async def run(self, name: str, arguments: str, *, context: ToolContext) -> ToolOutcome:
+        await trio.lowlevel.checkpoint()
+        return ToolOutcome(f"{name} {arguments} {context.call_id}")
+
+
+async def sessions() -> None:
+    async with open_session(tools=[get_weather, Box().plain, McpTool(server_label="docs")], dependencies=[Database()]):
+        pass
+    async with open_session(tools=Toolbox([look_up], threads=2), tool_choice=look_up) as session:
+        await session.ask("x", tools=Toolbox([get_weather]), tool_choice="get_weather")
+    async with open_session(tools=Runner(), tool_choice="required"):
+        pass
+
+
 async def refused() -> None:
     await get_weather(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     add_up(1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
@@ -84,4 +105,5 @@ async def refused() -> None:
     tool(on_interrupt="stop")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]
     tool(timout=5)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue]
     Tool.from_schema("f", "", {}, run)("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    open_session(tools=[1])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     Account().pay_in("x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
