@@ -14,7 +14,7 @@ import trio
 
 from realtime_trio.server.arithmetic import calculate, figures
 from realtime_trio.server.number_words import in_words, read_number
-from realtime_trio.server.obeying import obey, sentence
+from realtime_trio.server.obeying import news, obey, sentence
 from realtime_trio.server.seams import BrainRequest, Said, ToolAnswered, ToolCall, ToolCalled, ToolSpec, Utterance
 from realtime_trio.server.story import STORY
 from realtime_trio.server.tool_talk import asked_calls, fill_arguments, say_output, takes_a_place, weather_tool
@@ -257,6 +257,10 @@ def _fresh(request: BrainRequest) -> list[Said | ToolCalled | ToolAnswered]:
 
 def _nothing_asked(request: BrainRequest, fresh: list[Said | ToolCalled | ToolAnswered]) -> Iterator[Utterance]:
     waiting = [item.name for item in fresh if isinstance(item, ToolCalled)]
+    match request.history[-1:]:
+        case (Said(role="system", text=str(text)),) if told := news(text):
+            yield sentence(told)
+            return
     if waiting:
         yield f"I am still waiting for the output of {' and '.join(waiting)}."
     elif any(isinstance(item, Said) and item.role == "assistant" for item in request.history):

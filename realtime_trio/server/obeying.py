@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-__all__ = ["asked_line", "obey", "paraphrase", "sentence"]
+__all__ = ["asked_line", "news", "obey", "paraphrase", "sentence"]
 
 _FENCED = re.compile(
     r"^\s*(?:please\s+)?(?:say|speak|read|repeat)\b.*?\b(?:word for word|verbatim|exactly)\b.*?"
@@ -15,6 +15,7 @@ _SAY = re.compile(
     r"(?P<exactly>\s+exactly)?\s*:?\s*(?P<words>.*?)\s*$",
     re.IGNORECASE | re.DOTALL,
 )
+_NEWS = re.compile(r"\btell the user\b[^\n]*\n(?P<words>.+)$", re.IGNORECASE | re.DOTALL)
 _QUOTED = re.compile(r"[\"“](?P<words>.+)[\"”]\W*", re.DOTALL)
 
 
@@ -50,6 +51,16 @@ def obey(instructions: str) -> Iterator[str]:
         if said:
             yield from said
             return
+
+
+def news(text: str) -> str | None:
+    """Find what a system message wants the user to be told: what stands in the lines behind "Tell the user ...".
+
+    Returns:
+        The text; None when it is no such message.
+    """
+    match = _NEWS.search(text)
+    return match["words"].strip() if match else None
 
 
 def _obey(told: str) -> Iterator[str]:

@@ -180,6 +180,23 @@ def test_resume(tmp_path):
     ]
 
 
+def test_tool_policies(tmp_path):
+    lines = run(tmp_path, "tool_policies")
+
+    assert "took longer than 0.5 s" in lines[2]
+    assert "not allowed to run: only soup is left" in lines[4]
+    assert lines[6] == "assistant: The tool order says: soup is on its way."
+    assert [line.partition("(")[0] for line in lines[7:]] == [
+        "ToolStarted",
+        "ToolProgress",
+        "ToolProgress",
+        "ToolFinished",
+        "assistant: The report is printed.",
+        "ToolStarted",
+        "ToolCancelled",
+    ]
+
+
 def test_voice_from_a_file(tmp_path):
     lines = run(tmp_path, "voice_from_wav", TORONTO)
 

@@ -394,6 +394,16 @@ def test_nothing_was_said():
     assert "stand-in" in answer(Said(role="system", text="Be brief."))
 
 
+def test_what_the_user_is_to_be_told_of_is_told():
+    """The result of a tool in the background comes as a system message; a question of the user's comes first."""
+    news = Said(role="system", text="f is over. Tell the user what matters of it.\nthe report\nis printed")
+
+    assert answer("hello", assistant("Hello!"), news) == "The report\nis printed."
+    assert answer("hello", assistant("Hello!"), "2+2", news) == "2 plus 2 is 4."
+    assert "nothing to add" in answer(news, assistant("Hello!"))
+    assert "stand-in" in answer(Said(role="system", text="Tell the user nothing."))
+
+
 @given(st.text(max_size=80))
 @settings(deadline=None)
 def test_every_text_gets_some_answer(text):
