@@ -20,7 +20,8 @@ class AgentControl(ToolControl):
     async def become(self, agent: Agent) -> Handover:
         """Hand over to another agent: its instructions and tools take the place of those that there are.
 
-        The conversation is kept, and so is every other setting. The voice changes too, as long as nothing was spoken;
+        The conversation is kept, and so is every other setting, but a `tool_choice` of a tool that the agent does not
+        have: it becomes `"auto"`. The voice changes too, as long as nothing was spoken;
         afterwards the API does not allow it: the agent speaks with the voice that there is, and `VoiceKept` says so.
         What is being said goes on, and tools that run finish; calls of responses that began before still run.
 

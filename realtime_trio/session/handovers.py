@@ -109,8 +109,24 @@ def _changes(config: events.RealtimeSession, agent: Agent, tools: ToolSet, voice
     changes: dict[str, Any] = {}
     if config.instructions != agent.instructions:
         changes["instructions"] = agent.instructions
-    if (config.tools or []) != tools.definitions():
-        changes["tools"] = tools.definitions()
+    definitions = tools.definitions()
+    if (config.tools or []) != definitions:
+        changes["tools"] = definitions
+        if not _is_possible(config.tool_choice, definitions):
+            changes["tool_choice"] = "auto"
     if voice is not None and voice != voice_of(config):
         changes["voice"] = voice
     return session_settings(**changes)
+
+
+def _is_possible(choice: events.ToolChoice | events.UnsetType | None, tools: list[events.Tool]) -> bool:
+    """Tell whether a choice can still be made; if not, the server would refuse the tools."""
+    match choice:
+        case "required":
+            return bool(tools)
+        case events.ToolChoiceFunction(name=name):
+            return any(isinstance(one, events.FunctionTool) and one.name == name for one in tools)
+        case events.ToolChoiceMcp(server_label=label):
+            return any(isinstance(one, events.McpTool) and one.server_label == label for one in tools)
+        case _:
+            return True

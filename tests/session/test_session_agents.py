@@ -291,6 +291,25 @@ async def test_what_is_given_beside_an_agent_wins(autojump_clock):
     assert seen == [("You are the reception.", ["look_up"], "marin"), ("Be kind.", ["pay"], "cedar")]
 
 
+@pytest.mark.parametrize("choice", [look_up, "required", events.ToolChoiceMcp(server_label="calendar")])
+async def test_a_choice_that_cannot_be_made_any_more_is_free_again(choice, autojump_clock):
+    """A tool that the new agent does not have can not be demanded of it: the server would refuse everything."""
+    calendar = events.McpTool(server_label="calendar", server_url="https://example.org/mcp")
+    silent, able = Agent("silent"), Agent("able", tools=[look_up, calendar])
+    async with (
+        open_server(listen=False) as server,
+        open_session(url=server.url, connect=server.connect, tools=[look_up, calendar], tool_choice=choice) as session,
+    ):
+        chosen = session.config.tool_choice
+        await session.become(able)
+
+        assert session.config.tool_choice == chosen != "auto"
+
+        await session.become(silent)
+
+        assert session.config.tool_choice == "auto"
+
+
 async def test_from_desk_to_desk_over_real_sockets():
     """The conversation goes along: the second agent answers what was said to the first."""
 

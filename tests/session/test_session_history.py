@@ -2,6 +2,9 @@
 
 import pytest
 import trio
+import trio.testing
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from realtime_trio import (
     ConfigurationError,
@@ -197,3 +200,59 @@ async def test_what_nobody_heard_is_not_known_afterwards(open_voice, tone, autoj
     assert heard(early) == ["One"]
     assert [one.item_id for one in early.left_out()] == ["b"]
     assert heard(late) == ["One two.", "Three four."]
+
+
+PICTURE = "data:image/png;base64,iVBORw0KGgo="
+WORDS = st.sampled_from(["", "one", "two words", "\N{SNOWMAN} three\nlines"])
+PARTS = st.lists(
+    st.one_of(
+        st.builds(SnapshotPart, kind=st.sampled_from(["text", "audio"]), text=WORDS, heard=st.none() | WORDS),
+        st.just(SnapshotPart(kind="image", image_url=PICTURE, detail="low")),
+    ),
+    max_size=3,
+).map(tuple)
+ITEMS = st.one_of(
+    st.builds(
+        SnapshotItem,
+        id=st.uuids().map(str),
+        role=st.sampled_from(["user", "assistant", "system"]),
+        parts=PARTS,
+        transcription=st.sampled_from(["none", "pending", "completed", "failed"]),
+    ),
+    st.builds(
+        SnapshotItem,
+        id=st.uuids().map(str),
+        kind=st.sampled_from(["function_call", "function_call_output"]),
+        status=st.sampled_from(["completed", "incomplete"]),
+        name=st.just("look_up"),
+        call_id=st.sampled_from(["call_1", "call_2"]),
+        arguments=st.just("{}"),
+        output=WORDS,
+    ),
+    st.builds(
+        SnapshotItem,
+        id=st.uuids().map(lambda one: one.hex),
+        kind=st.just("mcp_call"),
+        name=st.just("look_up"),
+        arguments=st.just("{}"),
+        output=st.none() | WORDS,
+    ),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(ITEMS, max_size=12).map(lambda items: Snapshot(items=tuple(items))))
+def test_a_server_takes_whatever_a_snapshot_has_to_give(history):
+    """Nothing is refused, and a snapshot of the new session begins a third one with the same."""
+
+    async def main():
+        async with (
+            open_server(listen=False, recogniser="none") as server,
+            open_session(url=server.url, connect=server.connect, history=history) as session,
+        ):
+            return session.conversation.snapshot()
+
+    again = trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0))
+
+    assert again.items_to_create() == history.items_to_create()
+    assert again.left_out() == ()

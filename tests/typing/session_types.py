@@ -3,11 +3,15 @@
 from typing import assert_type
 
 from realtime_trio import (
+    Agent,
     Connection,
+    Handover,
     Lagged,
+    LeftOut,
     Reply,
     Response,
     Session,
+    Snapshot,
     open_connection,
     open_server,
     open_session,
@@ -65,6 +69,18 @@ async def subscriptions(session: Session) -> None:
 async def items(session: Session) -> None:
     assert_type(await session.create_item(user_message("hello")), Item)
     assert_type(await session.update(instructions="Be long."), RealtimeSession)
+
+
+async def agents_and_history(session: Session) -> None:
+    agent = Agent("clerk", "Be brief.", tools=[get_weather], voice="marin")
+    assert_type(await session.become(agent), Handover)
+    assert_type(session.agent, Agent | None)
+    snapshot = session.conversation.snapshot()
+    assert_type(Snapshot.from_json(snapshot.to_json()), Snapshot)
+    assert_type(snapshot.items_to_create(), list[Item])
+    assert_type(snapshot.left_out(), tuple[LeftOut, ...])
+    async with open_session(agent=agent, history=snapshot), open_session(history=snapshot.to_data()):
+        pass
 
 
 async def typed_events() -> None:
