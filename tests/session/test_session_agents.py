@@ -136,6 +136,31 @@ async def test_a_response_that_began_before_keeps_its_tools(open_talk, nursery, 
         assert item["output"] == "found"
 
 
+async def test_a_tool_that_runs_finishes_and_the_new_agent_replies(
+    open_talk, nursery, autojump_clock, as_function_call
+):
+    """Its output is the old agent's tool's."""
+
+    @tool
+    async def slow() -> str:
+        """Take a while."""
+        await trio.sleep(5)
+        return "done at last"
+
+    async with open_talk(agent=Agent("reception", tools=[slow])) as talk:
+        await talk.created(None, "r1")
+        await talk.done("r1", as_function_call("c", "slow", "{}"))
+        await trio.sleep(1)
+        nursery.start_soon(talk.session.become, BILLING)
+        await acknowledge(talk)
+
+        assert (await talk.acknowledge())["output"] == "done at last"
+
+        await talk.peer.expect("response.create")
+
+        assert talk.session.agent is BILLING
+
+
 async def test_a_tool_hands_over_and_the_new_agent_replies(open_talk, nursery, autojump_clock, as_function_call):
     """The update is acknowledged before the output is sent, and that before a reply is asked for."""
     greeted = Agent("billing", instructions="You are billing.", tools=[pay], greeting="Say your name.")

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from realtime_trio import (
     ConfigurationError,
+    LeftOut,
     NotAcknowledged,
     RealtimeError,
     ServerError,
@@ -17,7 +18,7 @@ from realtime_trio import (
     open_session,
     tool,
 )
-from realtime_trio.server import BrainRequest, Said, ToolAnswered, ToolCall
+from realtime_trio.server import BrainRequest, Misbehaviour, Said, ToolAnswered, ToolCall, Transcript
 from realtime_trio.session import SnapshotItem, SnapshotPart
 from realtime_trio.testing import FakeDevice, open_scripted_peer
 
@@ -141,6 +142,41 @@ async def test_a_server_that_says_nothing_to_it(opening, nursery, autojump_clock
     await trio.sleep(3)
 
     assert isinstance(opening.problem, NotAcknowledged)
+
+
+class Hearing:
+    """A recogniser that is told what it hears."""
+
+    async def recognise(self, pcm: bytes) -> Transcript:
+        return Transcript("What do you know?")
+
+
+async def test_words_that_come_after_the_answer_stand_before_it(autojump_clock):
+    """In the mirror and in snapshots; one that is taken too early says whose words are missing."""
+    async with (
+        open_server(
+            listen=False, brain=secretive, recogniser=Hearing(), misbehaviour=Misbehaviour(transcript_after_answer=True)
+        ) as server,
+        open_session(
+            url=server.url,
+            connect=server.connect,
+            transcription="whisper-1",
+            turn_detection=None,
+            history=Snapshot(items=(message(0),)),
+        ) as session,
+        session.events(events.ConversationItemInputAudioTranscriptionCompleted) as transcripts,
+    ):
+        await session.append_audio(bytes(48_000))
+        spoken = await session.commit_audio()
+        response = await session.respond()
+        await response.done()
+        early = session.conversation.snapshot()
+        await transcripts.receive()
+        late = session.conversation.snapshot()
+
+    assert [item.role for item in early.items] == [item.role for item in late.items] == ["user", "user", "assistant"]
+    assert early.left_out() == (LeftOut(spoken, "transcript_pending"),)
+    assert [item.content[0].text for item in late.items_to_create()] == ["text 0", "What do you know?", "text 0"]
 
 
 @pytest.mark.parametrize("history", ["text", 5, {"version": 7}, [{"id": "a"}]])
