@@ -124,11 +124,18 @@ def check_schema(schema: Mapping[str, Any], told: str) -> "tuple[dict[str, Any],
     try:
         kind.check_schema(copied)
         _check_references(copied, kind, told)
+    except ConfigurationError:
+        raise
     except RecursionError as error:
         raise ConfigurationError(f"{told}(): parameters is nested too deeply: make it flatter.") from error
     except SchemaError as error:
         raise ConfigurationError(
             f"{told}(): parameters is no valid JSON Schema, at {error.json_path}: {error.message}"
+        ) from error
+    except Exception as error:  # what drafts are mixed in it, and where, the libraries do not expect
+        raise ConfigurationError(
+            f"{told}(): parameters cannot be used ({type(error).__name__}: {error}): "
+            "name one draft, in the '$schema' on top."
         ) from error
     return copied, kind(copied, registry=Registry(), format_checker=_formats())
 

@@ -178,6 +178,14 @@ def test_the_schema_is_a_copy() -> None:
         (object_of(x={"type": "strnig"}), r"no valid JSON Schema, at \$\.properties\.x\.type: 'strnig'"),
         (object_of(x={"pattern": "("}), r"no valid JSON Schema, at \$\.properties\.x\.pattern"),
         ({"type": "object", "patternProperties": {"(": {}}}, r"no valid JSON Schema, at"),
+        (
+            {
+                "$id": "x",
+                "items": {},
+                "allOf": [{"$schema": "http://json-schema.org/draft-04/schema#", "items": False}],
+            },
+            r"parameters cannot be used \(TypeError: .*name one draft",
+        ),
         ({"type": "object", "$schema": ["x"]}, r"no valid JSON Schema, at .*schema"),
         (functools.reduce(lambda inner, _: object_of(x=inner), range(150), {}), r"parameters is nested too deeply"),
         (object_of(x={"minimum": "1"}), r"no valid JSON Schema, at \$\.properties\.x\.minimum"),
