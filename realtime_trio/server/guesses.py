@@ -1,7 +1,7 @@
 """What the documentation of the API does not settle: one constant for each guess, with the reason beside it.
 
-`docs/fidelity.md` lists them for users. Nothing here is a setting: a program that needs another behaviour in a test
-scripts it with `realtime_trio.testing.ScriptedPeer`.
+`docs/fidelity.md` lists them for users. Nothing here is a setting: where a test needs the other order, or another place
+for the words on an MCP call, `Misbehaviour` has it; the rest is scripted with `realtime_trio.testing.ScriptedPeer`.
 """
 
 from typing import Literal

@@ -17,7 +17,13 @@ __all__ = ["Hearing"]
 _WHOLE_MODEL = "whisper-1"
 """The model that tells its transcript in one piece."""
 
-_TEST_FAILURE = "The transcription of this item failed, as this server was asked to let it."
+_UNINTELLIGIBLE = events.TranscriptionError(
+    type="transcription_error",
+    code="audio_unintelligible",
+    message="The audio could not be transcribed.",
+    param=None,
+)
+"""The error of the API's own example, for transcripts that fail on request."""
 
 
 class Hearing:
@@ -79,18 +85,18 @@ class Hearing:
             return
         self._told += 1
         if transcript is not None and self._told in self._misbehaviour.failed_transcripts:
-            transcript, problem = None, _TEST_FAILURE
-        if transcript is None:
-            told = [self._failure(item_id, problem)]
+            told = [self._failure(item_id, _UNINTELLIGIBLE)]
+        elif transcript is None:
+            error = events.TranscriptionError(
+                type="server_error", code=guesses.NO_RECOGNISER_CODE, message=problem, param=None
+            )
+            told = [self._failure(item_id, error)]
         else:
             sound.transcript = transcript.text
             told = self._telling(item_id, sound, transcript.text, model)
         self._tell(item_id, told)
 
-    def _failure(self, item_id: str, problem: str) -> events.ServerEvent:
-        error = events.TranscriptionError(
-            type="server_error", code=guesses.NO_RECOGNISER_CODE, message=problem, param=None
-        )
+    def _failure(self, item_id: str, error: events.TranscriptionError) -> events.ServerEvent:
         return events.ConversationItemInputAudioTranscriptionFailed(
             event_id=self._outbox.event_id(), item_id=item_id, content_index=0, error=error
         )

@@ -105,6 +105,9 @@ class HostedTools:
             return events.McpToolExecutionError(message=redact(str(error)))
         except Exception as error:  # noqa: BLE001 - a test's function may raise anything
             return events.McpToolExecutionError(message=redact(f"{type(error).__name__}: {error}"))
+        except BaseExceptionGroup as group:  # cancelled while something crashed: the cancellation has to pass on alone
+            _, rest = group.split(Exception)
+            raise group if rest is None else rest from None
 
 
 _Described: TypeAlias = tuple[events.McpToolDefinition, Tool[..., Any]]

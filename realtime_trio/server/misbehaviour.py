@@ -7,10 +7,11 @@ the rejections, `responses` the order of events, `hearing` the transcripts.
 
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
+from realtime_trio.errors import ConfigurationError
 from realtime_trio.server.obeying import asked_line, paraphrase
 from realtime_trio.server.seams import Brain, BrainRequest, Ending, Said, Utterance
 
@@ -24,6 +25,16 @@ GOODBYE = 1.0
 """Seconds that a brain has to clean up when its response ends early."""
 
 
+def _not_negative(_instance: object, attribute: "attrs.Attribute[float]", value: float) -> None:
+    if not value >= 0:
+        raise ConfigurationError(f"{attribute.name}={value!r}: it is a number of seconds, from 0")
+
+
+def _numbers(_instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if not callable(value) and not all(isinstance(number, int) and number > 0 for number in value):
+        raise ConfigurationError(f"{attribute.name}={value!r}: they are counted from 1")
+
+
 @attrs.frozen(kw_only=True)
 class Misbehaviour:
     """What goes wrong in each of a server's sessions. Nothing, by default.
@@ -31,6 +42,9 @@ class Misbehaviour:
     ```python
     open_server(misbehaviour=Misbehaviour(endings={2: Failed(code="insufficient_quota")}, transcript_delay_s=3))
     ```
+
+    Raises:
+        ConfigurationError: A number or a time makes no sense.
 
     Attributes:
         endings: Responses that end badly: by their number in the session, from 1 (those that are out of band count
@@ -54,15 +68,15 @@ class Misbehaviour:
             for what is usual.
     """
 
-    endings: Endings = attrs.field(factory=dict)
-    rejected_creates: Collection[int] = ()
-    transcript_delay_s: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
+    endings: Endings = attrs.field(factory=dict, validator=_numbers)
+    rejected_creates: Collection[int] = attrs.field(default=(), validator=_numbers)
+    transcript_delay_s: float = attrs.field(default=0.0, validator=_not_negative)
     transcript_after_answer: bool = False
-    failed_transcripts: Collection[int] = ()
-    done_delay_s: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
+    failed_transcripts: Collection[int] = attrs.field(default=(), validator=_numbers)
+    done_delay_s: float = attrs.field(default=0.0, validator=_not_negative)
     other_order: bool = False
     paraphrase: bool = False
-    listing_delay_s: float = attrs.field(default=0.0, validator=attrs.validators.ge(0))
+    listing_delay_s: float = attrs.field(default=0.0, validator=_not_negative)
     mcp_reply: Literal["same_response", "new_response", "none"] | None = None
 
     def answer(self, brain: Brain, request: BrainRequest) -> AsyncIterator[Utterance]:

@@ -9,7 +9,8 @@ After every input the driver takes the events, in order, and then does the effec
 for what a client did: that becomes an `error` event. Any exception from here is a mistake of ours.
 
 The parts: the shape of events in `shapes`, configuration in `session_config`, items in `items`, the user's turns in
-`turns` and `hearing`, responses in `answers` and `responses`, errors in `problems`, guesses in `guesses`.
+`turns` and `hearing`, responses in `answers` and `responses`, MCP servers in `mcp`, errors in `problems`, guesses in
+`guesses`, what goes wrong on purpose in `misbehaviour`.
 """
 
 import math

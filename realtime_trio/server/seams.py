@@ -14,6 +14,8 @@ from typing import Any, Generic, Literal, Protocol, TypeAlias, TypeVar, runtime_
 
 import attrs
 
+from realtime_trio.errors import ConfigurationError
+
 __all__ = [
     "SAMPLE_RATE",
     "Brain",
@@ -329,6 +331,16 @@ class ToolCall:
     server_label: str | None = None
 
 
+def _not_negative(_instance: object, attribute: "attrs.Attribute[int]", value: int) -> None:
+    if value < 0:
+        raise ConfigurationError(f"{attribute.name}={value!r}: it cannot be below 0")
+
+
+def _known_reason(_instance: object, attribute: "attrs.Attribute[Any]", value: Any) -> None:
+    if value not in {"content_filter", "max_output_tokens"}:
+        raise ConfigurationError(f"{attribute.name}={value!r}: it is 'content_filter' or 'max_output_tokens'")
+
+
 @attrs.frozen(kw_only=True)
 class Failed:
     """The response fails: `response.done` has the status `failed` and this error.
@@ -343,7 +355,7 @@ class Failed:
     code: str = "server_error"
     type: str | None = None
     message: str | None = None
-    after_words: int = attrs.field(default=0, validator=attrs.validators.ge(0))
+    after_words: int = attrs.field(default=0, validator=_not_negative)
 
 
 @attrs.frozen(kw_only=True)
@@ -356,9 +368,9 @@ class Incomplete:
     """
 
     reason: Literal["content_filter", "max_output_tokens"] = attrs.field(
-        default="content_filter", validator=attrs.validators.in_(("content_filter", "max_output_tokens"))
+        default="content_filter", validator=_known_reason
     )
-    after_words: int = attrs.field(default=4, validator=attrs.validators.ge(0))
+    after_words: int = attrs.field(default=4, validator=_not_negative)
 
 
 Ending: TypeAlias = Failed | Incomplete

@@ -144,8 +144,8 @@ async def open_server(
         port: The port; 0 takes a free one.
         listen: False opens no socket, no process and no thread: then `server.connect` is the way in, and the defaults
             are the babble voice and no recogniser. This form runs under Trio's autojump clock.
-        brain: Answers: an async generator function from a `BrainRequest` to text, sound and tool calls. By default a
-            simple one of rules.
+        brain: Answers: an async generator function from a `BrainRequest` to text, sound and tool calls, or a bad end
+            (`Failed`, `Incomplete`). By default a simple one of rules.
         voice: Speaks; by default the best that is installed.
         recogniser: Hears; by default the best that is installed, which may be none. `"none"` wants none.
         turn_detector: Makes the turn detector of each session.

@@ -8,8 +8,18 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from realtime_trio.server import SpeechStarted, SpeechStopped, ToolCall, Transcript
-from realtime_trio.server.outbox import Overhear, Recognise, StartResponse, StopResponse
+from realtime_trio import events
+from realtime_trio.server import Failed, Incomplete, Misbehaviour, SpeechStarted, SpeechStopped, ToolCall, Transcript
+from realtime_trio.server.outbox import (
+    CallTool,
+    ListTools,
+    Overhear,
+    Recognise,
+    StartResponse,
+    StopCall,
+    StopResponse,
+    TellLater,
+)
 from realtime_trio.server.shapes import CLIENT_EVENTS
 
 JSON = st.recursive(
@@ -38,12 +48,21 @@ GOOD_ITEM = st.builds(
     lambda text: {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]},
     st.text(max_size=5),
 )
+MCP_TOOL = st.fixed_dictionaries(
+    {"type": st.just("mcp"), "server_label": st.sampled_from(["a", "b"])},
+    optional={
+        "server_url": st.sampled_from(["https://a", "https://b"]),
+        "require_approval": st.sampled_from(["always", "never", {"never": {"tool_names": ["look"]}}]),
+        "allowed_tools": st.sampled_from([["look"], ["nothing"], {"read_only": True}]),
+    },
+)
 RESPONSE = st.fixed_dictionaries(
     {},
     optional={
         "conversation": st.sampled_from(["auto", "none"]),
         "output_modalities": st.sampled_from([["text"], ["audio"]]),
         "max_output_tokens": st.sampled_from([1, 5, "inf"]),
+        "tools": st.lists(MCP_TOOL, max_size=2),
         "metadata": st.none() | st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2),
         "input": st.lists(ITEM | GOOD_ITEM, max_size=2),
         "x": JSON,
@@ -55,7 +74,7 @@ SESSION = st.fixed_dictionaries(
         "instructions": st.text(max_size=5),
         "output_modalities": st.sampled_from([["text"], ["audio"], []]),
         "tools": st.lists(
-            st.fixed_dictionaries({"name": st.text(max_size=3)}, optional={"parameters": JSON}), max_size=2
+            st.fixed_dictionaries({"name": st.text(max_size=3)}, optional={"parameters": JSON}) | MCP_TOOL, max_size=2
         ),
         "audio": st.fixed_dictionaries(
             {},
@@ -130,8 +149,14 @@ STEP = st.one_of(
     st.tuples(st.just("speech"), st.booleans()),
     st.tuples(st.just("text"), st.text(max_size=5)),
     st.tuples(st.just("sound"), st.integers(0, 4800)),
-    st.tuples(st.just("call"), st.text(max_size=3)),
+    st.tuples(st.just("call"), st.text(max_size=3) | st.just("look")),
     st.tuples(st.just("end"), st.booleans()),
+    st.tuples(st.just("bad end"), st.sampled_from([Failed(), Incomplete()])),
+    st.tuples(st.just("said"), st.none()),
+    st.tuples(st.just("mcp"), st.sampled_from([True, False])),
+    st.tuples(st.just("listed"), st.booleans()),
+    st.tuples(st.just("called"), st.sampled_from(["warm", events.McpHttpError(code=502, message="x")])),
+    st.tuples(st.just("approve"), st.booleans()),
     st.tuples(st.just("heard"), st.none() | st.text(max_size=5)),
     st.tuples(st.just("overheard"), st.none() | st.sampled_from(["stop", "and", ""])),
     st.tuples(st.just("quiet"), st.sampled_from([100, 3000])),
@@ -162,7 +187,7 @@ def check_promises(log: list[dict[str, Any]]) -> set[str]:
             assert all(item.get("status") != "in_progress" for item in response["output"])
             if open_default == response["id"]:
                 open_default = None
-        elif kind.startswith("response."):
+        elif kind.startswith("response.") and "response_id" in event:  # the calls of MCP servers' tools have none
             assert event["response_id"] in started - ended
         elif kind == "conversation.item.added":
             assert event["item"]["id"] not in added
@@ -178,8 +203,10 @@ def play(bench: Any, what: str, value: Any) -> None:
     """Do one step."""
     if what in {"client", "raw"}:
         bench.protocol.receive(json.dumps(value), bench.now)
-    elif what in {"text", "sound", "call", "end"}:
+    elif what in {"text", "sound", "call", "end", "bad end", "said"}:
         play_brain(bench, what, value)
+    elif what in {"mcp", "listed", "called", "approve"}:
+        play_mcp(bench, what, value)
     elif what in {"speech", "quiet", "heard", "overheard"}:
         play_user(bench, what, value)
     else:
@@ -200,8 +227,52 @@ def play_brain(bench: Any, what: str, value: Any) -> None:
         protocol.response_audio(newest, bytes(2 * value), bench.now)
     elif what == "call":
         protocol.response_call(newest, ToolCall(value, {"a": value}), bench.now)
+    elif what == "bad end":
+        protocol.response_ended(newest, value, bench.now)
+    elif what == "said":
+        if not protocol.calling(newest):
+            protocol.response_said(newest)
     else:
         protocol.response_finished(newest, bench.now) if value else protocol.response_failed(newest, "x", bench.now)
+
+
+def play_mcp(bench: Any, what: str, value: Any) -> None:
+    """Let the client name an MCP server or approve, or an MCP server answer."""
+    protocol = bench.protocol
+    if what == "mcp":
+        tool = {"type": "mcp", "server_label": "a", "server_url": "https://a", "require_approval": "never"}
+        tools = [{**tool, "require_approval": "always"} if value else tool]
+        event = {"type": "session.update", "session": {"type": "realtime", "tools": tools}}
+        protocol.receive(json.dumps(event), bench.now)
+    elif what == "listed":
+        look = events.McpToolDefinition(name="look", input_schema={})
+        for effect in bench.of_kind(ListTools)[-1:]:
+            protocol.tools_listed(effect.item_id, [look] if value else None)
+    elif what == "called":
+        for effect in bench.of_kind(CallTool)[-1:]:
+            protocol.tool_called(effect.item_id, value)
+    else:
+        items = [event["item"] for event in bench.log if event["type"] == "conversation.item.done"]
+        for request in [item for item in items if item["type"] == "mcp_approval_request"][-1:]:
+            answer = {"id": f"ok {len(bench.log)}", "approval_request_id": request["id"], "approve": value}
+            item = {"type": "mcp_approval_response", **answer}
+            protocol.receive(json.dumps({"type": "conversation.item.create", "item": item}), bench.now)
+
+
+def check_calls(bench: Any) -> None:
+    """Check that each MCP call was begun once and ended once at most, and that none goes on that was cut off."""
+    ends: dict[str, list[str]] = {}
+    for event in bench.log:
+        if event["type"].startswith("response.mcp_call."):
+            ends.setdefault(event["item_id"], []).append(event["type"].rpartition(".")[2])
+    assert all(steps in (["in_progress"], *FINISHED) for steps in ends.values())
+    wanted = [effect.item_id for effect in bench.of_kind(CallTool)]
+    assert len(wanted) == len(set(wanted))
+    stopped = {effect.item_id for effect in bench.of_kind(StopCall)}
+    assert stopped <= {item_id for item_id, steps in ends.items() if steps == ["in_progress"]}
+
+
+FINISHED = (["in_progress", "completed"], ["in_progress", "failed"], ["failed"])
 
 
 def play_user(bench: Any, what: str, value: Any) -> None:
@@ -221,21 +292,73 @@ def play_user(bench: Any, what: str, value: Any) -> None:
             bench.protocol.overheard(effect.pause, transcript, bench.now)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
-@given(st.lists(STEP, max_size=25))
-def test_the_promises_hold_whatever_happens(make_bench, steps):
-    bench = make_bench()
+MANNERS = st.builds(
+    Misbehaviour,
+    mcp_reply=st.sampled_from([None, "new_response", "none"]),
+    other_order=st.booleans(),
+    rejected_creates=st.sets(st.integers(1, 3)),
+    transcript_delay_s=st.sampled_from([0, 1]),
+    transcript_after_answer=st.booleans(),
+    failed_transcripts=st.sets(st.integers(1, 3)),
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.lists(STEP, max_size=25), st.just(Misbehaviour()) | MANNERS)
+def test_the_promises_hold_whatever_happens(make_bench, steps, misbehaviour):
+    bench = make_bench(misbehaviour=misbehaviour)
     for what, value in steps:
         play(bench, what, value)
         bench.take()
     in_progress = check_promises(bench.log)
+    check_calls(bench)
     begun = {effect.response_id for effect in bench.of_kind(StartResponse)}
     stopped = {effect.response_id for effect in bench.of_kind(StopResponse)}
     assert in_progress == begun - stopped
     for response in in_progress:
-        bench.protocol.response_finished(response, bench.now)
+        bench.protocol.response_ended(response, Failed(), bench.now)
+    for effect in bench.of_kind(TellLater):
+        bench.protocol.tell_transcript(effect.item_id)
     bench.take()
     assert set() == check_promises(bench.log)
+
+
+CREATE = st.sampled_from([{}, {}, {"conversation": "none"}]).map(
+    lambda response: ("client", {"type": "response.create", "response": {"output_modalities": ["text"], **response}})
+)
+CALLING = st.one_of(
+    CREATE,
+    st.tuples(st.just("call"), st.sampled_from(["look", "look", "function"])),
+    st.tuples(st.just("call"), st.just("look")),
+    st.tuples(st.just("called"), st.sampled_from(["warm", events.McpHttpError(code=502, message="x")])),
+    st.tuples(st.just("approve"), st.booleans()),
+    st.tuples(st.just("mcp"), st.booleans()),
+    st.tuples(st.just("speech"), st.booleans()),
+    st.tuples(st.just("end"), st.booleans()),
+    st.just(("client", {"type": "response.cancel"})),
+)
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(st.booleans(), st.lists(CALLING, min_size=2, max_size=20), st.just(Misbehaviour()) | MANNERS)
+def test_every_call_of_an_mcp_servers_tool_ends_once(make_bench, asks, steps, misbehaviour):
+    bench = make_bench(misbehaviour=misbehaviour)
+    for what, value in (("mcp", asks), ("listed", True), *steps):
+        newest = [effect.response_id for effect in bench.of_kind(StartResponse)][-1:]
+        if what in {"call", "end"} and newest and bench.protocol.calling(newest[0]):
+            continue  # the driver waits
+        play(bench, what, value)
+        bench.take()
+    check_promises(bench.log)
+    check_calls(bench)
+    for effect in bench.of_kind(CallTool):
+        bench.protocol.tool_called(effect.item_id, "late")
+    bench.take()
+    check_calls(bench)
+    steps_of = {event["item_id"] for event in bench.log if event["type"].endswith(("call.completed", "call.failed"))}
+    stopped = {effect.item_id for effect in bench.of_kind(StopCall)}
+    assert {effect.item_id for effect in bench.of_kind(CallTool)} <= steps_of | stopped
+    assert steps_of.isdisjoint(stopped)
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
