@@ -61,6 +61,12 @@ if TYPE_CHECKING:
     from .session import Lagged as Lagged
     from .session import Latency as Latency
     from .session import LeftOut as LeftOut
+    from .session import McpCallFailed as McpCallFailed
+    from .session import McpCallFinished as McpCallFinished
+    from .session import McpCallStarted as McpCallStarted
+    from .session import McpListed as McpListed
+    from .session import McpListingFailed as McpListingFailed
+    from .session import McpServer as McpServer
     from .session import NotAnEvent as NotAnEvent
     from .session import Paused as Paused
     from .session import Prices as Prices
@@ -129,6 +135,12 @@ __all__ = [
     "Latency",
     "LeftOut",
     "LocalProtocolError",
+    "McpCallFailed",
+    "McpCallFinished",
+    "McpCallStarted",
+    "McpListed",
+    "McpListingFailed",
+    "McpServer",
     "McpToolset",
     "McpUnavailable",
     "NotAcknowledged",
@@ -216,6 +228,12 @@ _HOMES = {
     "opening": ["open_session"],
     "session": [
         "Agent",
+        "McpCallFailed",
+        "McpCallFinished",
+        "McpCallStarted",
+        "McpListed",
+        "McpListingFailed",
+        "McpServer",
         "ToolProgress",
         "ToolDetached",
         "ToolCancelled",

@@ -126,23 +126,32 @@ class Arbiter:
             return self._asked.since + self._answer_seconds
         if not self._replies.waiting:
             return math.inf
-        return self._free_at()
+        return max(self._free_at(), min(request.expected_until for request in self._replies.waiting))
 
     # what the session wants
 
-    def owe(self, request_id: str, *, items: Collection[str] = (), overrides: bool = False) -> None:
+    def owe(
+        self,
+        request_id: str,
+        *,
+        items: Collection[str] = (),
+        overrides: bool = False,
+        expected_until: float = -math.inf,
+    ) -> None:
         """Note that a reply is owed. Call it once the items were handed to the writer: creates keep their order.
 
         Args:
             request_id: A new name for it, at most 512 characters.
             items: The ids of the items that the reply is to take into account.
             overrides: Whether the response is to have parameters of its own; then no other response settles it.
+            expected_until: The server may answer by itself: until then it is not asked, and whatever response of the
+                conversation it makes settles this.
 
         Raises:
             ValueError: That name is in use.
         """
         self._count += 1
-        self._replies.owe(request_id, self._count, items, overrides=overrides)
+        self._replies.owe(request_id, self._count, items, overrides=overrides, expected_until=expected_until)
 
     def sent(self, request_id: str, event_id: str | None, now: float) -> None:
         """Note that the create was sent, and under which event id, so that an error can be matched to it."""
@@ -257,8 +266,8 @@ class Arbiter:
                 self._replies.move(asked.request, "unanswered")
         self.floor.pass_time(now)
         self._slot.pass_time(now)
-        if self._replies.waiting and self._asked is None and now >= self._free_at():
-            request = self._replies.waiting[0]
+        request = next((one for one in self._replies.waiting if now >= one.expected_until), None)
+        if request is not None and self._asked is None and now >= self._free_at():
             self._replies.move(request, "its turn came")
             self._count += 1
             self._asked = _Asked(request, self._count, now)
@@ -308,8 +317,12 @@ class Arbiter:
 
     def _answer_by_vad(self, answer: Answer) -> None:
         committed, self._committed = self._committed, 0
-        self._replies.settle_waiting(answer, lambda request: request.ready < committed)
-        if self._asked is not None and self._asked.request.may_share and self._asked.request.ready < committed:
+
+        def answers(request: Request) -> bool:
+            return request.by_any or request.ready < committed
+
+        self._replies.settle_waiting(answer, answers)
+        if self._asked is not None and self._asked.request.may_share and answers(self._asked.request):
             self._asked.rival = answer
 
     def _done(self, response: Response, now: float) -> None:
@@ -364,7 +377,9 @@ class Arbiter:
         (asked, answer), self._guess = self._guess, None
         requests, answer.requests = answer.requests, []
         for request in requests:
-            if request is asked.request and error.code != ALREADY_ACTIVE:
+            if request.by_any:
+                answer.requests.append(request)  # it is one all the same
+            elif request is asked.request and error.code != ALREADY_ACTIVE:
                 self._replies.move(request, "refused", error=error)
             else:
                 self._replies.owe_again(request, "another's", answer, "rejected")

@@ -43,11 +43,17 @@ class Request:
     rejections: int = 0
     rejected_since: float = math.inf
     state: State = FIRST
+    expected_until: float = -math.inf  # until then the server may answer by itself, and whatever it makes is an answer
 
     @property
     def may_share(self) -> bool:
         """Whether a response that was made for somebody else can answer it as well."""
-        return not self.overrides and not self.missing
+        return (self.by_any or not self.overrides) and not self.missing
+
+    @property
+    def by_any(self) -> bool:
+        """Whether any response that is created from now on answers it."""
+        return self.expected_until > -math.inf
 
 
 @attrs.define(eq=False)
@@ -93,7 +99,15 @@ class Replies:
         actions, self.actions = self.actions, []
         return actions
 
-    def owe(self, request_id: str, number: int, items: Collection[str], *, overrides: bool) -> None:
+    def owe(
+        self,
+        request_id: str,
+        number: int,
+        items: Collection[str],
+        *,
+        overrides: bool,
+        expected_until: float = -math.inf,
+    ) -> None:
         """Note a new request; see `Arbiter.owe`.
 
         Raises:
@@ -103,7 +117,7 @@ class Replies:
             raise ValueError(f"a reply is owed already under the name {request_id!r}")
         missing = set(items).difference(self._acknowledged)
         ready = number if missing or not items else max(self._acknowledged[item] for item in items)
-        request = Request(request_id, number, overrides, missing, ready)
+        request = Request(request_id, number, overrides, missing, ready, expected_until=expected_until)
         self.requests[request_id] = request
         self.waiting.append(request)
 

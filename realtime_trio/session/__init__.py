@@ -5,6 +5,7 @@ from realtime_trio.core.guard import Guard as Guard
 from realtime_trio.core.guard import GuardedText as GuardedText
 from realtime_trio.core.guard import Stop as Stop
 from realtime_trio.core.interruption import Interruption as Interruption
+from realtime_trio.core.mcp import McpServer as McpServer
 from realtime_trio.core.prices import Prices as Prices
 from realtime_trio.core.seeds import LeftOut as LeftOut
 from realtime_trio.core.seeds import LeftOutReason as LeftOutReason
@@ -31,6 +32,11 @@ from .notices import Guarded as Guarded
 from .notices import GuardFailed as GuardFailed
 from .notices import HandedOver as HandedOver
 from .notices import Interrupted as Interrupted
+from .notices import McpCallFailed as McpCallFailed
+from .notices import McpCallFinished as McpCallFinished
+from .notices import McpCallStarted as McpCallStarted
+from .notices import McpListed as McpListed
+from .notices import McpListingFailed as McpListingFailed
 from .notices import NotAnEvent as NotAnEvent
 from .notices import Notice as Notice
 from .notices import Paused as Paused
@@ -95,6 +101,12 @@ __all__ = [
     "Latency",
     "LeftOut",
     "LeftOutReason",
+    "McpCallFailed",
+    "McpCallFinished",
+    "McpCallStarted",
+    "McpListed",
+    "McpListingFailed",
+    "McpServer",
     "Modality",
     "NotAnEvent",
     "Notice",

@@ -29,10 +29,12 @@ from .approvals import ApprovalHook, Approvals
 from .beside import Beside
 from .calls import Calls, Kind, server_error
 from .capture import Capture
+from .exchanges import Exchange
 from .fittings import Fittings
 from .guarding import Guarding, GuardSettings
 from .handovers import Handovers
 from .lifetime import Lifetime
+from .mcp import HostedMcp
 from .notices import AudioDropped, DeviceChanged, NotAnEvent
 from .push_to_talk import PushToTalk
 from .responses import Response
@@ -132,6 +134,15 @@ class Engine:
             tool_calls=self.tool_calls,
             greet=self.speaking.greet,
             publish=self.subscribers.publish,
+        )
+        self.mcp = HostedMcp(
+            self.approvals,
+            self.turns,
+            self.lifetime.start_soon,
+            deliver=self._deliver,
+            owe=self._owe_follow_up,
+            publish=self.subscribers.publish,
+            crash=self.lifetime.end if tool_errors == "raise" else None,
         )
         self.push_to_talk = PushToTalk(capture, self.turns, self.calls, self._send, self.lifetime.start_soon)
         self.lifetime.on_end(self._end)
@@ -285,6 +296,7 @@ class Engine:
         self.turns.handle(event, now)
         self.subscribers.publish(event)
         self.accounts.handle(event, now)
+        self.mcp.handle(event)
         self.turns.act(now)
 
     def _configured(self, session: events.RealtimeSession) -> None:
@@ -318,6 +330,11 @@ class Engine:
             self._dropped_samples += missing
             self.sound.capture.ledger.drop(missing, round(link.waiting_audio * SAMPLE_RATE))
 
+    def _owe_follow_up(self, exchanges: Sequence[Exchange], expected_until: float) -> None:
+        request = follow_up(self.config, exchanges)
+        request.expected_until = expected_until
+        self.turns.owe(request, ())
+
     async def _deliver(self, item: events.Item) -> Any:
         return await self.call("create", events.ConversationItemCreate(item=item), str(getattr(item, "id", "")))
 
@@ -342,6 +359,7 @@ class Engine:
         self.calls.end(reason or trio.ClosedResourceError("the session is closed"))
         self.turns.end(reason)
         self.tool_calls.end()
+        self.mcp.end(reason or trio.ClosedResourceError("the session is closed"))
         self.push_to_talk.end(reason or trio.ClosedResourceError("the session is closed"))
         self.subscribers.end(reason)
 

@@ -3,6 +3,7 @@
 Pure bookkeeping with one promise at its end; who may speak is `core.arbiter`'s decision, tasks are in `tool_calls.py`.
 """
 
+import math
 import secrets
 from collections.abc import Callable
 
@@ -88,6 +89,7 @@ class Request:
         is_awaited: Whether a call waits for its response.
         wanted: Asked until its response is created; when it says no, the request is dropped. None: it is wanted.
         interruption: What the user's speech does while it is to be heard; None for what it does in the session.
+        expected_until: The server may answer by itself: until then it is not asked for, and any response settles it.
         created: The response that settles it.
         response: The same, once there is one.
     """
@@ -98,6 +100,7 @@ class Request:
     is_awaited: bool = False
     wanted: Callable[[], bool] | None = attrs.field(default=None, kw_only=True)
     interruption: InterruptionPolicy | None = attrs.field(default=None, kw_only=True)
+    expected_until: float = attrs.field(default=-math.inf, kw_only=True)
     id: str = attrs.field(factory=lambda: new_id("req"))
     created: Promise[Response] = attrs.field(factory=Promise)
     response: Response | None = None

@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 import attrs
 
 from realtime_trio.core.interruption import Interruption
+from realtime_trio.core.mcp import McpCallFailed, McpCallFinished, McpCallStarted, McpListed, McpListingFailed
 from realtime_trio.errors import RemoteProtocolError, ResponseFailed
 
 from .agent import Handover
@@ -19,6 +20,11 @@ __all__ = [
     "Guarded",
     "HandedOver",
     "Interrupted",
+    "McpCallFailed",
+    "McpCallFinished",
+    "McpCallStarted",
+    "McpListed",
+    "McpListingFailed",
     "NotAnEvent",
     "Notice",
     "Paused",
@@ -352,6 +358,11 @@ Notice: TypeAlias = (
     | ToolDetached
     | ToolFinished
     | ToolFailed
+    | McpListed
+    | McpListingFailed
+    | McpCallStarted
+    | McpCallFinished
+    | McpCallFailed
     | AudioDropped
     | HandedOver
     | VoiceKept

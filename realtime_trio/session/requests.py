@@ -58,7 +58,7 @@ class Requests:
             return
         self._requests[request.id] = request
         own = overrides is not None or request.interruption is not None
-        self.arbiter.owe(request.id, items=items, overrides=own)
+        self.arbiter.owe(request.id, items=items, overrides=own, expected_until=request.expected_until)
 
     @property
     def asked(self) -> Request | None:

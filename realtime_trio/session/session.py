@@ -1,8 +1,8 @@
 """The session: what a program can ask of a conversation with the model.
 
 Calls that only send something and wait for its acknowledgement are in `acknowledged.py`, those that make somebody
-speak in `turn_calls.py`, those about tools in `tool_control.py` and
-about agents in `agent_control.py`.
+speak in `turn_calls.py`, those about tools in `tool_control.py` and `mcp_control.py`, about agents in
+`agent_control.py`.
 How it works inside is in `engine.py`; how it is put together, in `realtime_trio.opening`.
 """
 
@@ -17,6 +17,7 @@ from realtime_trio.core.usage import SessionUsage
 from realtime_trio.errors import LocalProtocolError
 
 from .agent_control import AgentControl
+from .mcp_control import McpControl
 from .notices import Notice
 from .sound import SoundState
 from .statistics import SessionStatistics
@@ -30,7 +31,7 @@ _LARGEST_APPEND = 1 << 20  # bytes of audio in one event; the server takes 15 Mi
 E = TypeVar("E")
 
 
-class Session(TurnCalls, AgentControl):
+class Session(TurnCalls, AgentControl, McpControl):
     """A conversation with the model. Made by `realtime_trio.open_session`."""
 
     @property

@@ -153,6 +153,12 @@ class Turns:
         """Whether somebody else waits for it, or it is the answer to what the user said."""
         return bool(self._requests.settled_by(response)) or not response.is_ours
 
+    def exchanges_of(self, response_id: str) -> list[Exchange]:
+        """Find what waits for a response, or for what follows from it."""
+        live = self.live.get(response_id)
+        settled = [] if live is None else self._requests.settled_by(live)
+        return [exchange for request in settled for exchange in request.exchanges]
+
     def answers(self, problem: events.ErrorDetails) -> bool:
         """Tell whether an error is about to reach the one who asked for a response."""
         return self._requests.answers(problem)
