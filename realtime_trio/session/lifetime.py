@@ -143,7 +143,9 @@ class Lifetime:
             failure = failure or _single(group)
         try:
             if failure is not None:
-                if self.reason is not None and not isinstance(failure, trio.Cancelled):
+                # the body may have met the very end that the reader did
+                same = isinstance(failure, RealtimeError) and repr(failure) == repr(self.reason)
+                if self.reason is not None and not (same or isinstance(failure, trio.Cancelled)):
                     failure.add_note(f"the session had ended as well: {self.reason!r}")
                 if self._late is not None and not isinstance(failure, trio.Cancelled):
                     failure.add_note(f"something went wrong at the end, too: {self._late!r}")

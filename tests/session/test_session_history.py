@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from realtime_trio import (
     ConfigurationError,
+    ConnectionClosed,
     LeftOut,
     NotAcknowledged,
     RealtimeError,
@@ -132,6 +133,18 @@ async def test_an_item_that_is_refused_is_named(opening, nursery, autojump_clock
 
     assert isinstance(opening.problem, ServerError)
     assert opening.problem.__notes__ == ["this was item 2 of the 2 that the history begins with"]
+    assert not opening.entered.is_set()
+
+
+async def test_a_link_that_is_lost_meanwhile(opening, nursery, autojump_clock):
+    """Is raised once and plain, like at any other time."""
+    nursery.start_soon(lambda: opening.run(history=messages(100)))
+    await opening.acknowledge(await opening.peer.expect("conversation.item.create"))
+    await opening.peer.drop()
+    await trio.sleep(1)
+
+    assert isinstance(opening.problem, ConnectionClosed)
+    assert not hasattr(opening.problem, "__notes__")
     assert not opening.entered.is_set()
 
 
