@@ -89,6 +89,7 @@ class GuardedPart:
     stopped: bool = attrs.field(default=False, init=False)
     allowed_ms: float = attrs.field(default=0.0, init=False)
     _captions: Captions = attrs.field(init=False)
+    _is_final: bool = attrs.field(default=False, init=False)  # the server has said what all of it is
 
     def __attrs_post_init__(self) -> None:
         self._captions = Captions(usual_pace=self.usual_pace)
@@ -109,8 +110,8 @@ class GuardedPart:
         return not (self.open or self.stopped) and (self.unjudged > self.passed or (self.complete and not self.text))
 
     def add_words(self, words: str) -> None:
-        """Take words that come."""
-        if words and not self.complete:
+        """Take words that come; also late ones, of a part that seemed to be over."""
+        if words and not (self._is_final or self.open):
             self._captions.note_words(len(self.text))
             self.text += words
 
@@ -124,8 +125,9 @@ class GuardedPart:
         Args:
             text: All of them, as the server has them; where they differ from what came, what differs is judged again.
         """
-        if self.complete:
+        if self._is_final or self.open:
             return
+        self._is_final = bool(text)
         if text and text != self.text:
             same = next((n for n, (a, b) in enumerate(zip(text, self.text, strict=False)) if a != b), len(self.text))
             self._captions.note_words(len(self.text))

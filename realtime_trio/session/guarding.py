@@ -161,11 +161,13 @@ class Guarding:
                 self._finish(self._part(response, event), words)
             case events.ResponseOutputAudioDelta(delta=data):
                 self._take_sound(response, event, data)
-            case events.ResponseContentPartDone(item_id=item_id, content_index=index):
-                if part := self._held[response.id].parts.get((item_id, index)) if response.held else None:
+            case events.ResponseContentPartDone(item_id=item_id, content_index=index) if response.held:
+                if part := self._held[response.id].parts.get((item_id, index)):
                     self._finish(part)
             case _:
                 return False
+        if response.is_done:  # a straggler
+            self.finish(response)
         self._work()
         return True
 
@@ -262,8 +264,7 @@ class Guarding:
             with self._scope:
                 verdict = await self._ask(text)
         except Exception as error:  # noqa: BLE001 the user's code: whatever it was, nothing unjudged is heard
-            if response.id in self._held:
-                self._fail(response, part, error)
+            self._fail(response, part, error)
             return
         finally:
             self._judged = ""
@@ -347,11 +348,12 @@ class Guarding:
             self._replacements.append(self.replace(verdict.instead, lambda: self._newest is response))
 
     def _fail(self, response: Response, part: _Part, error: Exception) -> None:
-        part.state.stop()
-        response.stopped_by = Stop("guard failed")
         _log.error("the guard failed, so %s is stopped", response.id, exc_info=error)
         self.publish(GuardFailed(response.id, part.key.item_id, error))
-        self.turns.stop_guarded(response, "guard failed")
+        if response.id in self._held:  # it may have been interrupted meanwhile
+            part.state.stop()
+            response.stopped_by = Stop("guard failed")
+            self.turns.stop_guarded(response, "guard failed")
         if self.crash is not None:
             self.crash(error)
 

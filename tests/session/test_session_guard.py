@@ -538,6 +538,47 @@ async def test_a_lost_response_does_not_keep_the_session(autojump_clock, open_vo
     assert levels_played(talk.device) == {1000: 1000}
 
 
+async def test_words_that_come_behind_the_end_are_judged_too(autojump_clock, open_voice, tone):
+    """A server that mixes up its order gets nothing past the guard, and keeps nobody waiting."""
+    guard = Guard()
+    async with open_voice(guard=guard) as talk:
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(1000))
+        guard.gate = trio.Event()
+        await talk.done("resp_1")
+        await trio.sleep(0.1)
+        await say(talk, "resp_1", "Well and good. ")
+        guard.gate.set()
+        await trio.sleep(2)
+        await say(talk, "resp_1", "And more. ")
+
+    assert [one.text for one in guard.asked] == ["", "Well and good. "]
+    assert levels_played(talk.device) == {1000: 1000}
+
+
+async def test_a_guard_that_fails_about_what_was_interrupted_says_so_too(autojump_clock, open_voice, tone, caplog):
+    """Nobody's exception is lost."""
+
+    async def guard(text):
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise LookupError("while it was cleaning up")
+
+    async with open_voice(guard=guard, drain=False) as talk:
+        failures = talk.session.events(GuardFailed)
+        await talk.created(None, "resp_1")
+        await say(talk, "resp_1", "Well. ")
+        await talk.audio("resp_1", tone(1000))
+        await trio.sleep(0.1)
+        talk.session.interrupt()
+
+        assert isinstance((await failures.receive()).exception, LookupError)
+        await talk.peer.expect("response.cancel", response_id="resp_1")
+        await talk.peer.expect("conversation.item.delete", item_id="item_a")
+        await talk.peer.expect_nothing(1)
+
+
 async def test_the_latency_tells_what_the_guard_took(autojump_clock, open_voice, tone):
     """Its part is counted by itself, and the parts still add up."""
     async with open_voice(guard=Guard(delay=0.4)) as talk, trio.open_nursery() as nursery:
