@@ -89,7 +89,6 @@ class GuardedPart:
     stopped: bool = attrs.field(default=False, init=False)
     allowed_ms: float = attrs.field(default=0.0, init=False)
     _captions: Captions = attrs.field(init=False)
-    _is_final: bool = attrs.field(default=False, init=False)  # the server has said what all of it is
 
     def __attrs_post_init__(self) -> None:
         self._captions = Captions(usual_pace=self.usual_pace)
@@ -107,11 +106,19 @@ class GuardedPart:
     @property
     def waits(self) -> bool:
         """Whether the guard is to be asked: there are new words, or there is nothing but sound."""
-        return not (self.open or self.stopped) and (self.unjudged > self.passed or (self.complete and not self.text))
+        if self.open or self.stopped:
+            return False
+        return self.unjudged > self.passed or bool(self.complete and not self.text and self.received_ms)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it waits: all of it passed, or there is nothing of it."""
+        return self.open or (self.complete and not self.text and not self.received_ms)
 
     def add_words(self, words: str) -> None:
-        """Take words that come; also late ones, of a part that seemed to be over."""
-        if words and not (self._is_final or self.open):
+        """Take words that come; also late ones, of a part that seemed to be over: they are judged too."""
+        if words:
+            self.open = False
             self._captions.note_words(len(self.text))
             self.text += words
 
@@ -125,16 +132,14 @@ class GuardedPart:
         Args:
             text: All of them, as the server has them; where they differ from what came, what differs is judged again.
         """
-        if self._is_final or self.open:
-            return
-        self._is_final = bool(text)
         if text and text != self.text:
             same = next((n for n, (a, b) in enumerate(zip(text, self.text, strict=False)) if a != b), len(self.text))
             self._captions.note_words(len(self.text))
             self.text = text
             self.passed = min(self.passed, same)
+            self.open = False
         self.complete = True
-        if self.text or not self.received_ms:  # sound without words is a question of its own
+        if self.text:  # sound without words is a question of its own
             self._open_if_passed()
 
     def let_pass(self, until: int) -> None:

@@ -333,7 +333,7 @@ class Guarding:
 
     def _settle(self, held: _Held) -> None:
         """Let go of a response of which nothing more comes and all passed."""
-        if held.response.is_done and all(part.state.open for part in held.parts.values()):
+        if held.response.is_done and all(part.state.over for part in held.parts.values()):
             del self._held[held.response.id]
             held.response.let_go()
             self.turns.deliver(held.response)

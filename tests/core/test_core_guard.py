@@ -69,9 +69,9 @@ class PartMachine(RuleBasedStateMachine):
         self.released = self.part.allowed_ms
 
     @invariant()
-    def all_is_let_go_exactly_when_all_passed(self):
-        assert (self.part.allowed_ms == math.inf) == self.part.open
+    def all_is_let_go_when_all_passed(self):
         if self.part.open:
+            assert self.part.allowed_ms == math.inf
             assert self.part.complete
             assert self.part.passed == len(self.part.text)
             assert not self.part.waits
@@ -101,7 +101,8 @@ def test_all_is_released_in_the_end_if_all_passes(arrivals):
         questions += 1
         part.let_pass(part.unjudged)
 
-    assert part.open
+    assert part.over
+    assert part.open == bool(part.text or part.received_ms)
     assert questions <= 1
 
 
@@ -148,8 +149,22 @@ def test_a_part_with_nothing_in_it_asks_nothing():
     part = GuardedPart(lead_ms=200)
     part.finish("")
 
-    assert part.open
+    assert part.over
     assert not part.waits
+
+    part.add_words("Late. ")
+    assert part.waits
+    assert not part.over
+
+
+def test_words_behind_the_end_are_judged_too():
+    part = GuardedPart(lead_ms=200)
+    part.add_words("That is all.")
+    part.finish("That is all.")
+    part.let_pass(part.unjudged)
+    part.add_words(" But no.")
+
+    assert (part.over, part.waits, part.unjudged) == (False, True, 20)
 
 
 @pytest.mark.parametrize(
