@@ -1,6 +1,7 @@
 """Responses beside the conversation (`conversation="none"`): any number at once, and no arbiter has a say in them.
 
-They are known by the metadata key of their request; where a server echoes none, by being the only one asked for.
+They are known by the metadata key of their request; where a server echoes none, by the order in which they were asked
+for.
 """
 
 import math
@@ -40,6 +41,7 @@ class Beside:
     timeout: float
     _asked: dict[str, _Asked] = attrs.field(factory=dict, init=False)  # by the event id of the create
     _settled: list[Request] = attrs.field(factory=list, init=False)
+    _echoes: bool = attrs.field(default=False, init=False)  # the server was seen to echo metadata
 
     @property
     def deadline(self) -> float:
@@ -63,8 +65,9 @@ class Beside:
         """Take a new response for the one that was asked for. Returns whether it is out of band."""
         tag = response.metadata.get(METADATA_KEY)
         event_id = next((key for key, asked in self._asked.items() if asked.request.id == tag), None)
-        if event_id is None and tag is None and response.out_of_band and len(self._asked) == 1:
-            event_id = next(iter(self._asked))
+        self._echoes = self._echoes or tag is not None
+        if event_id is None and response.out_of_band and not self._echoes:
+            event_id = next(iter(self._asked), None)
         if event_id is None:
             return response.out_of_band
         response.out_of_band = True

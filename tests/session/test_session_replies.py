@@ -44,3 +44,24 @@ async def test_a_reply_that_failed_when_it_had_been_stopped_was_cancelled(autoju
         await talk.done("resp_1", status="failed")
         await talk.peer.expect_nothing(20)
         assert [reply.status for reply in replies] == ["cancelled"]
+
+
+async def test_several_beside_the_conversation_of_a_server_that_echoes_no_metadata(autojump_clock, open_talk):
+    """They are known by their order."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+        texts = []
+
+        async def generate(about):
+            response = await talk.session.generate(about)
+            await response.done()
+            texts.append((about, response.text))
+
+        for about in ("one", "two"):
+            nursery.start_soon(generate, about)
+            await talk.peer.expect("response.create")
+        for number in ("1", "2"):
+            await talk.created(None, f"resp_{number}", conversation_id=None)
+        for number in ("2", "1"):
+            await talk.text(f"resp_{number}", number)
+        await trio.testing.wait_all_tasks_blocked()
+        assert texts == [("two", "2"), ("one", "1")]
