@@ -102,32 +102,35 @@ def _words(problem: str, schema: Mapping[str, Any]) -> str:
     """Put msgspec's words into words that say what would fit and repeat no value."""
     what, _, path = problem.rpartition(" - at `")
     what, place = (what, f" - at `{path}") if what else (problem, "")
-    there = _descend(schema, path.removesuffix("`"))
     if what.startswith(("Invalid enum value", "Invalid value")):  # the value stands in the words
+        there = _descend(schema, path.removesuffix("`"))
         choices = [choice for one in there for choice in one.get("enum", ())]
         fits = f", it is one of {clipped(_json(choices)[1:-1], _LONGEST_LIST)}" if choices else ""
         return f"Invalid value{fits}{place}"
     if unknown := re.fullmatch(r"Object contains unknown field `(.*)`", what, flags=re.DOTALL):
-        there_is = ", ".join(name for one in there for name in one.get("properties", ())) or "none"
+        there = _descend(schema, path.removesuffix("`"))
+        there_is = ", ".join(dict.fromkeys(name for one in there for name in one.get("properties", ()))) or "none"
         return f"Object contains unknown field `{clipped(unknown[1])}` (there is: {there_is}){place}"
     return clipped(problem, _LONGEST_LIST)
 
 
 def _descend(schema: Mapping[str, Any], path: str) -> list[Mapping[str, Any]]:
     """Follow msgspec's path (`$.city`, `$.days[...]`) into a schema: all that may stand there."""
-    here = _choices(schema)
+    here = _choices(schema, schema)
     for name, index in re.findall(r"\.([^.\[\]]+)|(\[[^\]]*\])", path):
         inside = [one.get("items", one.get("additionalProperties")) for one in here] if index else []
         inside += [one.get("properties", {}).get(name) for one in here] if name else []
-        here = [choice for one in inside for choice in _choices(one)]
+        here = [choice for one in inside for choice in _choices(one, schema)]
     return here
 
 
-def _choices(schema: Any) -> list[Mapping[str, Any]]:
-    """Take a union apart."""
+def _choices(schema: Any, root: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Take a union apart, and follow a reference to a type that contains itself."""
     if not isinstance(schema, Mapping):
         return []
-    return [choice for one in schema["anyOf"] for choice in _choices(one)] if "anyOf" in schema else [schema]
+    if "$ref" in schema:
+        return _choices(root.get("$defs", {}).get(schema["$ref"].rpartition("/")[2]), root)
+    return [choice for one in schema["anyOf"] for choice in _choices(one, root)] if "anyOf" in schema else [schema]
 
 
 def clipped(text: str, longest: int = _LONGEST_NAME) -> str:

@@ -287,8 +287,10 @@ def _problem(error: "ValidationError") -> str:
     if keyword == "required":
         missing = next(name for name in wanted if name not in value)
         return f"Object missing required field `{clipped(missing)}`"
-    if keyword in ("additionalProperties", "unevaluatedProperties") and wanted is False:
+    if keyword == "additionalProperties" and wanted is False:
         return _unknown_member(error)
+    if keyword == "unevaluatedProperties":
+        return "Object contains a field that nothing in the schema describes"
     if keyword == "type":
         kinds = [wanted] if isinstance(wanted, str) else wanted
         return f"Expected {' or '.join(f'`{one}`' for one in kinds)}, got `{_type_name(value)}`"
@@ -312,10 +314,9 @@ def _unknown_member(error: "ValidationError") -> str:
     schema: Any = error.schema
     value: Any = error.instance
     known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
-    unknown = [name for name in value if name not in known and not any(re.search(one, name) for one in patterns)]
-    if not unknown:
-        return "Object contains unknown fields"
-    return f"Object contains unknown field `{clipped(unknown[-1])}`{_there_is(known)}"
+    described = (name in known or any(re.search(one, name) for one in patterns) for name in value)
+    name = next((name for name, is_known in zip(value, described, strict=True) if not is_known), "")
+    return f"Object contains unknown field `{clipped(name)}`{_there_is(known)}"
 
 
 def _there_is(names: Iterable[str]) -> str:

@@ -258,7 +258,7 @@ def test_functions_that_do_not_fit_the_schema(make: Any, problem: str) -> None:
         (
             {"type": "object", "unevaluatedProperties": False},
             '{"x": 1}',
-            "Object contains unknown field `x` (there is: none)",
+            "Object contains a field that nothing in the schema describes",
         ),
         (
             {"type": "object", "patternProperties": {"^x-": {}}, "additionalProperties": False},
@@ -300,6 +300,9 @@ async def test_recursive_schemas() -> None:
 
     assert await Toolbox([made(schema)]).run("f", '{"tree":{"child":{}}}') == ToolOutcome('{"tree":{"child":{}}}')
     assert "unknown field `x`" in await words(schema, '{"tree": {"child": {"x": 1}}}')
+    loop = {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}
+    for arguments, problem in (("{}", "nested too deeply"), ('{"x": 1e999}', "out of range")):
+        assert problem in await words(loop, arguments)
     deep = '{"tree": ' + '{"child": ' * 400 + "{}" + "}" * 401
     assert "nested too deeply" in await words(schema, deep)
 
@@ -324,6 +327,9 @@ async def test_a_tool_of_it_keeps_its_schema() -> None:
 
     assert (renamed.name, renamed.description, renamed.parameters) == ("weather", "Do it.", CITY)
     assert renamed.policy.approve
+    other = tool(renamed, parameters=object_of(town={"type": "string"}))
+    assert (other.name, other.policy, list(other.parameters["properties"])) == ("weather", renamed.policy, ["town"])
+    assert await Toolbox([other]).run("weather", '{"town": "x"}') == ToolOutcome('{"town":"x"}')
     assert await Toolbox([renamed]).run("weather", '{"city": "x"}') == ToolOutcome('{"city":"x"}')
 
 

@@ -551,6 +551,11 @@ class Flat:
     rooms: int
 
 
+class Tree(msgspec.Struct, forbid_unknown_fields=True):
+    leaf: int = 0
+    inside: list[Tree] = []
+
+
 class Cat(msgspec.Struct, tag="cat"):
     lives: int
 
@@ -568,13 +573,23 @@ class Dog(msgspec.Struct, tag="dog"):
             'Invalid value, it is one of "cat","dog" - at `$.pets[0].type`',
         ),
         ('{"unit": "celsius", "flats": {"a": {"rooms": "2"}}}', "Expected `int`, got `str` - at `$.flats[...].rooms`"),
+        (
+            '{"unit": "celsius", "tree": {"inside": [{"leaf": 1, "x": 2}]}}',
+            "Object contains unknown field `x` (there is: leaf, inside) - at `$.tree.inside[0]`",
+        ),
+        ('{"unit": "celsius", "tree": {"x": 2}}', "Object contains unknown field `x` (there is: leaf, inside)"),
         ('{"unit": "celsius", "pets": [{"type": "cat"}]}', "Object missing required field `lives` - at `$.pets[0]`"),
     ],
 )
 async def test_words_say_what_would_fit(arguments: str, words: str) -> None:
     """Wherever it is, and without the value."""
 
-    def f(unit: Literal["celsius", "fahrenheit"], pets: list[Cat | Dog] = [], flats: dict[str, Flat] = {}) -> None:  # noqa: B006
+    def f(
+        unit: Literal["celsius", "fahrenheit"],
+        pets: list[Cat | Dog] | None = None,
+        flats: dict[str, Flat] | None = None,
+        tree: Tree | None = None,
+    ) -> None:
         raise AssertionError
 
     assert (await run(f, arguments)).output.startswith(f"Error: the arguments of f do not fit: {words}")
