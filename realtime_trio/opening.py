@@ -16,6 +16,7 @@ from .events import UNSET, UnsetType
 from .session import (
     Agent,
     ApprovalHook,
+    Budget,
     Fittings,
     Guard,
     InterruptionPolicy,
@@ -34,6 +35,7 @@ from .session import (
     session_settings,
     under_policy,
 )
+from .session.accounts import check_accounts
 from .session.engine import Engine
 from .session.fittings import WireCodec
 from .session.guarding import GuardSettings, check_guard
@@ -76,6 +78,7 @@ async def open_session(
     guard_lead_ms: float = 200,
     guard_timeout: float = 5.0,
     prices: Prices | None = None,
+    budget: Budget | None = None,
     organization: str | None = None,
     project: str | None = None,
     headers: Headers = (),
@@ -142,6 +145,7 @@ async def open_session(
             a word is spoken is not told by the server.
         guard_timeout: How long the guard may take for an answer, in seconds; then the response is stopped.
         prices: What usage costs by your contract, for `Session.cost`, `Response.cost` and `Reply.cost`.
+        budget: What the session may use; then it ends with `BudgetExceeded`, or only says so.
         organization: Else `OPENAI_ORG_ID`.
         project: Else `OPENAI_PROJECT_ID`.
         headers: More headers for the handshake, as a mapping or as pairs.
@@ -157,6 +161,9 @@ async def open_session(
         ConnectError: No connection came about; `Refused` when the server said no.
         ServerError: The server refused the configuration, or an item of the history.
         ConnectionClosed: The link was lost or the server closed it; raised once, plain, where the block ends.
+        BudgetExceeded: A limit of `budget` was reached.
+        QuotaExceeded: The account gives no answers any more, and no call waited for the one that showed it; likewise
+            `AccountRefused`.
         DeviceUnavailable: The device is missing, busy or gone.
 
     Cancellation:
@@ -168,8 +175,7 @@ async def open_session(
     """
     _check(audio, ack_timeout, tool_errors, audio_limit)
     check_guard(guard, guard_lead_ms, guard_timeout)
-    if prices is not None and not isinstance(prices, Prices):
-        raise ConfigurationError(f"prices is a Prices(...), not {type(prices).__name__}")
+    check_accounts(prices, budget)
     fittings = _fittings(echo)
     begins_with = _history(history)
     if not isinstance(dependencies, Iterable):
@@ -224,6 +230,7 @@ async def open_session(
             approve=approve,
             guard=GuardSettings(guard, guard_lead_ms, guard_timeout),
             prices=prices,
+            budget=budget,
         )
         engine.tool_calls.dependencies = dependencies
         engine.handovers.agent = agent

@@ -14,6 +14,8 @@ from realtime_trio import events
 from realtime_trio.errors import NotAcknowledged, RealtimeError
 from realtime_trio.session import (
     AudioDropped,
+    BudgetSpent,
+    BudgetWarning,
     DeviceChanged,
     EchoNotCancelled,
     Guarded,
@@ -224,6 +226,8 @@ class Follower:
                 self._lines.say("tool", f"{name}: {text}")
             case DeviceChanged(available=available, words=words):
                 self._device(words, available=available)
+            case BudgetWarning(kind=kind, spent=spent, limit=limit) | BudgetSpent(kind=kind, spent=spent, limit=limit):
+                self._lines.say("budget", f"{spent:.4g} of {limit:g} {kind} are spent")
             case EchoNotCancelled(words=words):
                 self._lines.say("echo", words)
             case Resumed():

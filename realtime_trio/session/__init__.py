@@ -1,6 +1,7 @@
 """The session layer: a nursery, its turns, and the calls that a program makes. See `session.py` for the way in."""
 
 from realtime_trio.core.barge_in import InterruptionPolicy as InterruptionPolicy
+from realtime_trio.core.budget import Budget as Budget
 from realtime_trio.core.guard import Guard as Guard
 from realtime_trio.core.guard import GuardedText as GuardedText
 from realtime_trio.core.guard import Stop as Stop
@@ -26,6 +27,8 @@ from .interruptions import PendingInterruption as PendingInterruption
 from .latency import Latency as Latency
 from .notices import ApprovalNeeded as ApprovalNeeded
 from .notices import AudioDropped as AudioDropped
+from .notices import BudgetSpent as BudgetSpent
+from .notices import BudgetWarning as BudgetWarning
 from .notices import DeviceChanged as DeviceChanged
 from .notices import EchoNotCancelled as EchoNotCancelled
 from .notices import Guarded as Guarded
@@ -83,6 +86,9 @@ __all__ = [
     "ApprovalNeeded",
     "ApprovalRequest",
     "AudioDropped",
+    "Budget",
+    "BudgetSpent",
+    "BudgetWarning",
     "DeviceChanged",
     "Difference",
     "EchoNotCancelled",

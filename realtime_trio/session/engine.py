@@ -18,7 +18,9 @@ from realtime_trio import events
 from realtime_trio.connection import Connection
 from realtime_trio.core.arbiter import ALREADY_ACTIVE
 from realtime_trio.core.barge_in import InterruptionPolicy
+from realtime_trio.core.budget import Budget
 from realtime_trio.core.conversation import Conversation
+from realtime_trio.core.failures import refusal
 from realtime_trio.core.interruption import is_benign
 from realtime_trio.core.prices import Prices
 from realtime_trio.device import SAMPLE_RATE, AudioDevice, DeviceChange
@@ -29,13 +31,14 @@ from .approvals import ApprovalHook, Approvals
 from .beside import Beside
 from .calls import Calls, Kind, server_error
 from .capture import Capture
+from .closing import Closing
 from .exchanges import Exchange
 from .fittings import Fittings
 from .guarding import Guarding, GuardSettings
 from .handovers import Handovers
 from .lifetime import Lifetime
 from .mcp import HostedMcp
-from .notices import AudioDropped, DeviceChanged, NotAnEvent
+from .notices import AudioDropped, DeviceChanged, NotAnEvent, Notice, ReplyLost
 from .push_to_talk import PushToTalk
 from .responses import Response
 from .seeding import seed
@@ -68,6 +71,7 @@ class Engine:
         approve: Decides on calls that need approval; None to publish them.
         guard: Who judges what is said before it is heard, and how.
         prices: What usage costs.
+        budget: What may be used.
     """
 
     def __init__(
@@ -84,6 +88,7 @@ class Engine:
         approve: ApprovalHook | None = None,
         guard: GuardSettings,
         prices: Prices | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.connection = connection
         self.conversation = Conversation(heard_is_known=device is not None)
@@ -114,7 +119,7 @@ class Engine:
             sound=self.sound,
             tool_calls=self.tool_calls,
             conversation=self.conversation,
-            publish=self.subscribers.publish,
+            publish=self._publish,
             publish_response=self.subscribers.publish_response,
             audio_limit=audio_limit,
             beside=Beside(self._send, ack_timeout),
@@ -126,7 +131,6 @@ class Engine:
         self.speaking = Speaking(
             self.turns, instructions=lambda: self.config.instructions or "", heard=self._heard_words
         )
-        self.accounts = Accounts(self.turns.live, self.sound, self.subscribers.publish, prices)
         self.handovers = Handovers(
             self.call,
             config=lambda: self.config,
@@ -145,6 +149,10 @@ class Engine:
             crash=self.lifetime.end if tool_errors == "raise" else None,
         )
         self.push_to_talk = PushToTalk(capture, self.turns, self.calls, self._send, self.lifetime.start_soon)
+        self.closing = Closing(
+            self.turns, self.sound, self.push_to_talk, self.tool_calls, self.lifetime, self.call, self.drained
+        )
+        self.accounts = Accounts(self.turns, self.sound, self.subscribers.publish, self.closing, prices, budget)
         self.lifetime.on_end(self._end)
 
     def _make_tool_calls(self, tools: ToolSet, tool_errors: ToolErrors) -> ToolCalls:
@@ -182,6 +190,11 @@ class Engine:
             raise again(self.lifetime.reason)
         if self.lifetime.over:
             raise trio.ClosedResourceError("the session is closed")
+
+    def check_asking(self) -> None:
+        """Raise why nothing new can be asked for or said to the model, if that is so."""
+        self.check_open()
+        self.closing.check()
 
     async def call(
         self,
@@ -234,6 +247,7 @@ class Engine:
             await self._configure(settings)
             await seed(history, self.connection.send, self.calls)
             self.accounts.begin()
+            self.lifetime.start_soon(self.accounts.run)
             self.lifetime.start_soon(self.turns.run)
             if self.sound.device is not None:
                 ready = trio.Event()
@@ -241,6 +255,7 @@ class Engine:
                 self.lifetime.start_soon(self.sound.run, ready, foreign=True)
                 await ready.wait()
             yield
+            self.closing.call_off()
 
     async def _finish(self) -> None:
         self.push_to_talk.abandon()  # nobody is going to release the key
@@ -293,8 +308,10 @@ class Engine:
             answered or self.turns.answers(event.error) or _is_expected(event.error)
         ):
             _log.warning("the server reports: %s", server_error(event.error))
+            self.accounts.lost(refusal(event.error))
         self.turns.handle(event, now)
         self.subscribers.publish(event)
+        self.closing.handle(event)
         self.accounts.handle(event, now)
         self.mcp.handle(event)
         self.turns.act(now)
@@ -309,6 +326,11 @@ class Engine:
         if not change.available:
             self.turns.release_floor()  # the user cannot be heard any more
         self.subscribers.publish(DeviceChanged(change.available, change.words))
+
+    def _publish(self, notice: Notice) -> None:
+        self.subscribers.publish(notice)
+        if isinstance(notice, ReplyLost):
+            self.accounts.lost(notice.problem)
 
     def _send(self, event: events.ClientEvent) -> str:
         """Leave an event for the writer. When the link is over nothing is sent: the reader is about to say so."""

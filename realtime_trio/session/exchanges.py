@@ -87,6 +87,7 @@ class Request:
         exchanges: What it belongs to; none for what nobody waits for.
         tools: Runs the calls of the response, where it was asked for with tools of its own.
         is_awaited: Whether a call waits for its response.
+        continues: Whether it goes on with a turn that was answered already: a reply to tool calls, a line in between.
         wanted: Asked until its response is created; when it says no, the request is dropped. None: it is wanted.
         interruption: What the user's speech does while it is to be heard; None for what it does in the session.
         expected_until: The server may answer by itself: until then it is not asked for, and any response settles it.
@@ -98,6 +99,7 @@ class Request:
     exchanges: list[Exchange] = attrs.field(factory=list)
     tools: ToolRunner | None = None
     is_awaited: bool = False
+    continues: bool = attrs.field(default=False, kw_only=True)
     wanted: Callable[[], bool] | None = attrs.field(default=None, kw_only=True)
     interruption: InterruptionPolicy | None = attrs.field(default=None, kw_only=True)
     expected_until: float = attrs.field(default=-math.inf, kw_only=True)

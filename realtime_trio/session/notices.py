@@ -1,9 +1,11 @@
 """What happens in a session beside the wire's events; delivered by `Session.events()` in the order it happened."""
 
+from decimal import Decimal
 from typing import Literal, TypeAlias
 
 import attrs
 
+from realtime_trio.core.budget import BudgetKind
 from realtime_trio.core.interruption import Interruption
 from realtime_trio.core.mcp import McpCallFailed, McpCallFinished, McpCallStarted, McpListed, McpListingFailed
 from realtime_trio.errors import RemoteProtocolError, ResponseFailed
@@ -14,6 +16,8 @@ __all__ = [
     "ApprovalNeeded",
     "ApprovalRequest",
     "AudioDropped",
+    "BudgetSpent",
+    "BudgetWarning",
     "DeviceChanged",
     "EchoNotCancelled",
     "GuardFailed",
@@ -297,6 +301,36 @@ class ReplyLost:
 
 
 @attrs.frozen
+class BudgetWarning:
+    """A large share of what the session may use is used; see `Budget.warn_at`. Once for each kind.
+
+    Attributes:
+        kind: `"money"`, `"tokens"`, `"minutes"` or `"turns"`.
+        spent: How much.
+        limit: The limit.
+    """
+
+    kind: BudgetKind
+    spent: Decimal | int | float
+    limit: Decimal | int | float
+
+
+@attrs.frozen
+class BudgetSpent:
+    """A limit of the session's budget is reached; see `Budget.then` for what happens now. Once for each kind.
+
+    Attributes:
+        kind: `"money"`, `"tokens"`, `"minutes"` or `"turns"`.
+        spent: How much.
+        limit: The limit.
+    """
+
+    kind: BudgetKind
+    spent: Decimal | int | float
+    limit: Decimal | int | float
+
+
+@attrs.frozen
 class ResponseNotCompleted:
     """A response failed, or was cut short by a limit or a filter; also one that turn detection or another client made.
 
@@ -352,6 +386,8 @@ Notice: TypeAlias = (
     | ReplyLost
     | ApprovalNeeded
     | ResponseNotCompleted
+    | BudgetWarning
+    | BudgetSpent
     | ToolStarted
     | ToolProgress
     | ToolCancelled

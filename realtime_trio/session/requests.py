@@ -49,9 +49,14 @@ class Requests:
     _requests: dict[str, Request] = attrs.field(factory=dict, init=False)
     _unwanted: dict[str, None] = attrs.field(factory=dict, init=False)  # given up, the newest last
     _create_id: str = attrs.field(default="", init=False)  # the event id of the newest create
+    _closed: Exception | None = attrs.field(default=None, init=False)
+    _finishes_turn: bool = attrs.field(default=False, init=False)
 
     def owe(self, request: Request, items: Sequence[str], now: float) -> None:
         """Ask for a reply to these items: at the next `act`, or as soon as nobody else speaks."""
+        if self._closed is not None and not self._is_let_through(request):
+            request.fail(self._closed)
+            return
         overrides = request.overrides or None
         if overrides is not None and overrides.conversation == "none":
             self.beside.ask(request, _create(request), now)
@@ -72,6 +77,16 @@ class Requests:
         self._requests.pop(request.id, None)
         self.beside.forget(request)
 
+    def close(self, error: Exception, *, finish_turn: bool) -> None:
+        """Ask for nothing any more: what waits, or was not begun, fails with this error. What was begun goes on.
+
+        Args:
+            error: Why.
+            finish_turn: Whether replies to tool calls may still be asked for.
+        """
+        self._closed, self._finishes_turn = error, finish_turn
+        self._turn_away()
+
     def settled_by(self, response: Response) -> list[Request]:
         """The requests to which this response is the reply."""
         return [request for request in self._requests.values() if request.response is response]
@@ -87,6 +102,7 @@ class Requests:
 
     def act(self, now: float) -> None:
         """Do what the arbiter says is to be done at this time."""
+        self._turn_away()  # a response that was begun may have come to nothing
         for one in list(self._requests.values()):
             if one.response is None and one.wanted is not None and not one.wanted():
                 self.forget(one)
@@ -120,6 +136,16 @@ class Requests:
         for request in self._requests.values():
             request.fail(error)
         self.beside.end(error)
+
+    def _is_let_through(self, request: Request) -> bool:
+        return self._finishes_turn and request.continues
+
+    def _turn_away(self) -> None:
+        for request_id in (*self.arbiter.owed, self.arbiter.asked or ""):
+            request = self._requests.get(request_id)
+            if self._closed is not None and request is not None and not self._is_let_through(request):
+                self.forget(request)
+                request.fail(self._closed)
 
     def _disown(self, request_id: str) -> None:
         """Remember that a response to it, should one come after all, is nobody's."""

@@ -60,7 +60,7 @@ class Session(TurnCalls, AgentControl, McpControl):
         """
         if not isinstance(pcm, bytes | bytearray | memoryview):
             raise LocalProtocolError(f"audio is bytes, not {type(pcm).__name__}. Nothing was sent.")
-        self._engine.check_open()
+        self._engine.check_asking()
         pcm = bytes(pcm)
         linear = self._engine.sound.input_format == "audio/pcm"
         if len(pcm) % 2 and linear:
@@ -132,7 +132,7 @@ class Session(TurnCalls, AgentControl, McpControl):
         return self._engine.sound.state()
 
     def _check_push_to_talk(self) -> None:
-        self._engine.check_open()
+        self._engine.check_asking()
         if self._engine.sound.device is None:
             raise LocalProtocolError(
                 "push-to-talk is for a session with a device; without one use append_audio, commit_audio and respond"

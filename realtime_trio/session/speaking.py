@@ -115,7 +115,7 @@ class Speaking:
         exchange: Exchange | None = None,
     ) -> Request:
         exchanges = [] if exchange is None else [exchange]
-        request = Request(overrides, exchanges, wanted=wanted, interruption=interruption)
+        request = Request(overrides, exchanges, continues=exchange is None, wanted=wanted, interruption=interruption)
         self.turns.owe(request, ())
         return request
 

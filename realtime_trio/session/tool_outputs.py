@@ -189,7 +189,7 @@ def follow_up(config: events.RealtimeSession, exchanges: Sequence[Exchange]) -> 
     choice = config.tool_choice
     forced = choice not in (events.UNSET, None, "auto", "none")
     overrides = events.ResponseCreateParams(tool_choice="auto") if forced else events.UNSET
-    return Request(overrides, list(exchanges))
+    return Request(overrides, list(exchanges), continues=True)
 
 
 def _sendable(text: str) -> str:

@@ -61,6 +61,7 @@ class TurnCalls(AcknowledgedCalls):
             stays in the conversation.
         """
         check_when(when, silently=False)
+        self._engine.check_asking()
         check_policy(interruption)
         exchange = Exchange(interruption=interruption)
         request = self._request(overrides, exchange)
@@ -107,7 +108,7 @@ class TurnCalls(AcknowledgedCalls):
         if when == "now_silently":
             await self.create_item(wire.assistant_message(text))
             return self._engine.speaking.silently(text)
-        self._engine.check_open()
+        self._engine.check_asking()
         exchange = Exchange()
         try:
             await self._make_room(when)
@@ -138,6 +139,8 @@ class TurnCalls(AcknowledgedCalls):
             What was sent stays sent, and is not answered.
         """
         check_when(when, silently=True)
+        if when != "now_silently":
+            self._engine.check_asking()
         await self._make_room(when)
         item = await self.create_item(wire.user_message(text))
         if when != "now_silently":
@@ -275,7 +278,7 @@ class TurnCalls(AcknowledgedCalls):
 
     async def _created(self, request: Request) -> Response:
         request.is_awaited = True
-        self._engine.check_open()
+        self._engine.check_asking()
         self._engine.turns.owe(request, ())
         try:
             return await request.created.wait()

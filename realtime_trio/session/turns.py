@@ -132,6 +132,17 @@ class Turns:
         self._wake()
         self.act(now)
 
+    def close(self, error: Exception, *, finish_turn: bool) -> None:
+        """Ask for nothing any more; see `Requests.close`."""
+        self._requests.close(error, finish_turn=finish_turn)
+        self.act(trio.current_time())
+
+    def is_awaited(self, response: Response) -> bool:
+        """Whether a call waits for a response, and will know what became of it."""
+        if response.out_of_band:
+            return response.is_ours
+        return any(request.exchanges or request.is_awaited for request in self._requests.settled_by(response))
+
     def forget(self, request: Request) -> None:
         """Nobody waits for this reply any more: what was not sent is dropped, what was sent is cancelled."""
         self._requests.forget(request)
@@ -384,6 +395,10 @@ class Turns:
             self.beside.stop(response)
         else:
             self._interrupt(reason, response_ids=[response.id])
+
+    def stop(self, response: Response, reason: str) -> None:
+        """Stop one response, for a reason that is not the user's."""
+        self._interrupt_one(response, reason)
 
     def stop_guarded(self, response: Response, why: str) -> None:
         """Stop a response because the guard says so."""
