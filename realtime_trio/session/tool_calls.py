@@ -261,6 +261,8 @@ class ToolCalls:
         by_user = reason != "requested"
         for call in calls:
             call_id, name, action = call.ready.call_id, call.ready.name, call.policy.on_interrupt
+            if reason == "speech_started" and call.batch.is_protected:
+                continue
             if action == "cancel" and call.life.is_attached:
                 self._settle(call, "cancelled", tool_words.cancelled(name, by_user=by_user))
                 self.publish(ToolCancelled(call_id, name, reason))

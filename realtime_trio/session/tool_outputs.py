@@ -45,6 +45,11 @@ class Batch:
     lost: Exception | None = attrs.field(default=None, init=False)
     filled: bool = attrs.field(default=False, init=False)
 
+    @property
+    def is_protected(self) -> bool:
+        """Whether the user's speech is none for it: somebody asked with `interruption="never"`."""
+        return any(exchange.interruption == "never" for exchange in self.exchanges)
+
 
 @attrs.define(eq=False)
 class LiveCall:

@@ -280,3 +280,23 @@ async def test_tools_of_a_loop_of_turns(autojump_clock, open_tools, as_function_
         await talk.peer.expect("response.create")
 
     assert ran == ["finished"]
+
+
+async def test_speech_is_none_for_the_tools_of_a_protected_answer(autojump_clock, open_tools, as_function_call):
+    """What `interruption="never"` protects is the whole answer, with the calls on the way to it."""
+    work, ran = make_tools(on_interrupt="cancel")
+    async with open_tools("speech", "immediate", [work]) as talk, trio.open_nursery() as nursery:
+        talk.peer.ignored.add("session.update")
+        nursery.start_soon(lambda: talk.session.ask("Work!", interruption="never", modality="text"))
+        await talk.acknowledge()
+        request = await talk.peer.expect("response.create")
+        await talk.created(request, "resp_1")
+        await talk.done("resp_1", as_function_call("call_1", "work", "{}"))
+        await trio.sleep(1)
+        await interrupt(talk, "speech")
+        await talk.acknowledge(item={"type": OUTPUT, "output": "worked 2.0"})
+        await give_floor_back(talk, "speech")
+        await talk.created(await talk.peer.expect("response.create"), "resp_2")
+        await talk.text("resp_2", "Done.")
+
+    assert ran == ["finished"]
