@@ -52,6 +52,7 @@ class McpCallError(Exception):
             code: The code of the last two.
         """
         super().__init__(message)
+        message = _sendable(message)
         self.error: events.McpError
         match type:
             case "protocol_error":
@@ -98,13 +99,13 @@ class HostedTools:
         if found is None:
             return events.McpProtocolError(code=_NO_SUCH_TOOL, message=f"Unknown tool: {name}")
         try:
-            return (await found[1].run(arguments)).encode("utf-8", "replace").decode()
+            return _sendable(await found[1].run(arguments))
         except McpCallError as error:
             return error.error
         except ToolError as error:
-            return events.McpToolExecutionError(message=redact(str(error)))
+            return events.McpToolExecutionError(message=_sendable(redact(str(error))))
         except Exception as error:  # noqa: BLE001 - a test's function may raise anything
-            return events.McpToolExecutionError(message=redact(f"{type(error).__name__}: {error}"))
+            return events.McpToolExecutionError(message=_sendable(redact(f"{type(error).__name__}: {error}")))
         except BaseExceptionGroup as group:  # cancelled while something crashed: the cancellation has to pass on alone
             _, rest = group.split(Exception)
             raise group if rest is None else rest from None
@@ -129,3 +130,8 @@ def _described(label: str, tools: Iterable[Callable[..., Any] | ReadOnly]) -> It
             **hints,
         )
         yield one.name, (definition, one)
+
+
+def _sendable(text: str) -> str:
+    """Replace lone surrogates, which no message can carry."""
+    return text.encode("utf-8", "replace").decode()

@@ -43,6 +43,10 @@ async def fail(how: str) -> str:
         raise McpCallError("Bad gateway", type="http_error", code=502)
     if how == "protocol":
         raise McpCallError("Parse error", type="protocol_error", code=-32700)
+    if how == "surrogate":
+        raise McpCallError("\ud800")
+    if how == "value":
+        raise ValueError("\ud800")
     if how == "tool":
         raise McpCallError("No such city")
     raise LookupError(how)
@@ -448,6 +452,8 @@ async def test_the_rules_brain_asks_an_mcp_server_for_the_weather(autojump_clock
         ("protocol", "protocol_error", "Parse error"),
         ("tool", "tool_execution_error", "No such city"),
         ("x", "tool_execution_error", "LookupError"),
+        ("surrogate", "tool_execution_error", "?"),
+        ("value", "tool_execution_error", "ValueError: ?"),
         (5, "tool_execution_error", "do not fit"),
     ],
 )
@@ -559,6 +565,31 @@ async def test_a_running_function_is_cancelled_with_its_response(autojump_clock,
         assert [pytest.approx(cancelled)] == ended
         response = await client.ask("2+2")
     assert "completed" == response["status"]
+
+
+async def test_a_function_that_crashes_while_it_is_cancelled_disturbs_nobody(autojump_clock, client_of):
+    async def crash() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise ValueError("in the middle of it")
+
+    async def messy() -> str:
+        """Make a mess."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(crash)
+        return "never"
+
+    async with open_server(listen=False, mcp={"weather": [messy]}) as server, client_of(server) as client:
+        tools = [{**WEATHER, "require_approval": "never"}]
+        content = [{"type": "input_text", "text": "call messy {}"}]
+        await client.send("conversation.item.create", item={"type": "message", "role": "user", "content": content})
+        await client.send("response.create", response={"tools": tools, "output_modalities": ["text"]})
+        await client.until("response.mcp_call.in_progress")
+        await trio.sleep(1)
+        await client.send("response.cancel")
+        await client.until("response.done")
+        assert "completed" == (await client.ask("2+2", output_modalities=["text"]))["status"]
 
 
 async def test_a_brain_that_calls_for_ever_is_stopped(autojump_clock, client_of):
