@@ -293,6 +293,10 @@ def tool(
             return _made_over(
                 function, name=name, description=description, parameters=parameters, names=names, policy=policy
             )
+        if not callable(function):
+            raise ConfigurationError(
+                f"a tool is made of a function, not of {function!r}; options have names, tool(name=...)"
+            )
         signature = read_signature(function, name=name, description=description, names=names, schema=parameters)
         return Tool(function, signature, _make_policy(ToolPolicy(), policy, signature.name))
 
@@ -320,6 +324,9 @@ def _made_over(
 
 
 def _make_policy(base: ToolPolicy, options: PolicyOptions, told: str) -> ToolPolicy:
+    known = attrs.fields_dict(ToolPolicy)
+    if unknown := [name for name in options if name not in known]:
+        raise ConfigurationError(f"{told}(): there is no option {unknown[0]!r}; there are {', '.join(known)}")
     try:
         return attrs.evolve(base, **options)
     except ConfigurationError as error:

@@ -337,15 +337,20 @@ def test_jsonschema_loads_with_the_first_such_tool() -> None:
     """Nobody else waits for it."""
     code = """
 import sys
-from realtime_trio import tool
-from realtime_trio.tools import Tool, Toolbox
+import trio
+from realtime_trio import open_session, tool
+from realtime_trio.testing import open_scripted_peer
+from realtime_trio.tools import Tool
 
 @tool
 def f(x: int) -> int:
     return x
 
-Toolbox([f])
-assert "jsonschema" not in sys.modules
+async def main():
+    async with open_scripted_peer(greet=True) as peer, open_session(connect=peer.connect, url=peer.url, tools=[f]):
+        assert "jsonschema" not in sys.modules
+
+trio.run(main)
 Tool.from_schema("g", "", {"type": "object"}, lambda arguments: arguments)
 assert "jsonschema" in sys.modules
 """

@@ -451,6 +451,7 @@ def test_policy() -> None:
         ({"on_interrupt": "stop"}, r"f\(\): on_interrupt is 'finish', 'cancel' or 'detach', not 'stop'"),
         ({"concurrency": True}, r"f\(\): concurrency is how many calls"),
         ({"background": True, "filler": "One moment."}, r"f\(\): background=True and filler contradict each other"),
+        ({"timout": 5}, r"f\(\): there is no option 'timout'; there are timeout, on_interrupt, "),
         ({"name": "f", "approve": "yes"}, r"f\(\): approve is True or False, not 'yes'"),
     ],
     ids=str,
@@ -464,6 +465,13 @@ def test_policies_that_are_refused(options: Any, problem: str) -> None:
         tool(**options)(f)
     with pytest.raises(ConfigurationError, match=problem):
         tool(tool(f), **options)
+
+
+def test_a_slip_with_the_decorator() -> None:
+    """Words where the function belongs."""
+    wrong: Any = "Tell the weather."
+    with pytest.raises(ConfigurationError, match=r"made of a function, not of 'Tell the weather.'; options have names"):
+        tool(wrong)
 
 
 def test_hosted_servers() -> None:
