@@ -8,8 +8,8 @@ What a call comes to here, always exactly one of:
 
 | the call | the model is told | `ToolOutcome.failure` |
 |---|---|---|
-| returns | the result: a `str` as it is, anything else as JSON | None |
-| raises `ToolError` | the error's own words | None |
+| returns | a `str` as it is; `"done"` where the function declares `-> None`; anything else as JSON | None |
+| raises `ToolError`, alone or several out of its own nursery | the errors' own words, redacted | None |
 | names an unknown tool, or has bad arguments | what is wrong, and what there is; the function does not run | None |
 | needs what the session cannot give | that it failed, and what it needs; the function does not run | the exception |
 | raises anything else, or returns what JSON cannot hold | that it failed: class and words, redacted | the exception |
