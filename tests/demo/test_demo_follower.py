@@ -16,6 +16,8 @@ from realtime_trio.demo.summary import summary
 from realtime_trio.errors import NotAcknowledged, RemoteProtocolError, ResponseFailed, ServerError
 from realtime_trio.session import (
     AudioDropped,
+    BudgetSpent,
+    BudgetWarning,
     Interrupted,
     Interruption,
     Lagged,
@@ -172,6 +174,13 @@ async def test_what_goes_wrong_is_seen_and_counted(watched, happened, problem):
 
     assert watched.said == [f"error {problem}"]
     assert watched.record.problems == [problem]
+
+
+async def test_a_budget_is_a_line_and_no_problem(watched):
+    watched.tell(BudgetWarning("money", Decimal("0.41"), Decimal("0.5")), BudgetSpent("turns", 3, 3))
+
+    assert watched.said == ["budget 0.41 of 0.5 money are spent", "budget 3 of 3 turns are spent"]
+    assert watched.record.problems == []
 
 
 async def test_speech_without_a_transcript_is_a_line_all_the_same(watched):

@@ -7,7 +7,17 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from realtime_trio import Interrupted, Paused, Resumed, events, open_server, open_session
+from realtime_trio import (
+    Budget,
+    BudgetExceeded,
+    BudgetSpent,
+    Interrupted,
+    Paused,
+    Resumed,
+    events,
+    open_server,
+    open_session,
+)
 from realtime_trio.audio import ClockedDevice
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.server import Transcript
@@ -210,3 +220,53 @@ async def test_muted_speech_is_no_turn(autojump_clock, open_conversation):
         session.unmute()
         await until_it_speaks(session, device)
         assert levels(recorder.played)
+
+
+@pytest.mark.parametrize("when", ["while it answers", "when the answer is spent"])
+@pytest.mark.parametrize("interruption", ["immediate", "confirm", "never"])
+async def test_a_spent_budget_leaves_the_user_unheard_and_the_answer_whole(
+    autojump_clock, open_conversation, interruption, when
+):
+    """Whatever the user goes on saying: the server would answer it by itself, and that would cost more."""
+    made = []
+    budget = Budget(turns=1) if when == "while it answers" else Budget(tokens=1)
+    with pytest.raises(BudgetExceeded):
+        async with open_conversation("tell me", "stop it now", interruption=interruption, budget=budget) as (
+            session,
+            device,
+            recorder,
+        ):
+            spent = session.events(BudgetSpent)
+            responses = session.responses()
+            device.speak(voice(1000))
+            made.append(await responses.receive())
+            await spent.receive()
+            device.speak(voice(3000))
+            while True:
+                made.append(await responses.receive())
+
+    (response,) = made
+    assert response.status == "completed"
+    assert response.interruption is None
+    assert len(levels(recorder.played)) == pytest.approx(24_000 * 6, abs=10)
+
+
+async def test_a_budget_that_ends_in_the_middle_of_a_doubt(autojump_clock, open_conversation):
+    """What was said so far is dropped: the sound goes on from the same sample, and is heard to its end."""
+    notices = []
+    with pytest.raises(BudgetExceeded):
+        async with open_conversation("tell me", interruption="confirm", budget=Budget(minutes=3.9 / 60)) as (
+            session,
+            device,
+            recorder,
+        ):
+            subscription = session.events(Paused, Resumed, BudgetSpent, Interrupted)
+            began = trio.current_time()
+            device.speak(voice(1000))
+            await trio.sleep_until(began + 3.6)
+            device.speak(voice(3000))
+            while True:
+                notices.append(type(await subscription.receive()))
+
+    assert notices == [Paused, BudgetSpent, Resumed]
+    assert len(levels(recorder.played)) == pytest.approx(24_000 * 6, abs=10)
