@@ -132,7 +132,7 @@ async def open_session(
         ack_timeout: How long each call waits for the server's answer, in seconds.
         drain: Whether a normal end of the block waits until what was generated was heard.
         tool_errors: `"report"` tells the model and `session.events()`; `"raise"` ends the session with the tool's
-            exception, for tests.
+            exception (or `ToolTimeout`, or what an approval hook raised), for tests.
         audio_limit: How much audio one response may have, in seconds; beyond that it is interrupted.
         approve: Decides on each call that needs approval (a tool with `approve=True`, a hosted MCP server that asks):
             an async function of the `ApprovalRequest` that returns True, False, or a text: no, for this reason, which

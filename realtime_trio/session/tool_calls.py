@@ -70,7 +70,7 @@ class ToolCalls:
     dependencies: tuple[object, ...] = ()
     session: "Session" = attrs.field(init=False)
     _seen: dict[str, None] = attrs.field(factory=dict, init=False)
-    _queues: dict[tuple[str, int | None], ToolQueue] = attrs.field(factory=dict, init=False)
+    _queues: dict[tuple[str, int], ToolQueue] = attrs.field(factory=dict, init=False)
     _runners: dict[str, ToolRunner] = attrs.field(factory=dict, init=False)  # by response, the newest last
     _cut: dict[str, str] = attrs.field(factory=dict, init=False)  # responses, and what interrupted them
 
@@ -156,6 +156,8 @@ class ToolCalls:
         name, policy = call.ready.name, call.policy
         if policy.background and call.life.take("detached"):
             self._answer_detached(call, tool_words.background(name), owes_reply=True)
+        if policy.concurrency is None:
+            return ToolQueue().join()
         return self._queues.setdefault((name, policy.concurrency), ToolQueue(policy.concurrency)).join()
 
     async def _conduct(self, call: LiveCall, place: Place | None) -> None:
@@ -226,16 +228,26 @@ class ToolCalls:
             await call.settled.wait()
         if call.life.is_attached and not call.batch.filled:
             call.batch.filled = True
-            self.say_later(line, lambda: call.life.is_attached)
+            await self.outputs.quiet()  # what was said before the call may still be to be heard
+            if call.life.is_attached:
+                self.say_later(line, lambda: call.life.is_attached)
 
     def _progress(self, call: LiveCall, text: str, speak: bool) -> None:  # noqa: FBT001 the shape that contexts report in
         if call.life.is_settled:
             return
         self.publish(ToolProgress(call.ready.call_id, call.ready.name, text))
-        if speak and text.strip():
-            call.spoken += 1
-            number = call.spoken
-            self.say_later(text, lambda: call.spoken == number and not call.life.is_settled)
+        if not (speak and text.strip()):
+            return
+        call.line_number += 1
+        if not call.line:
+            self.start_soon(self._say_progress, call, name=f"progress of {call.ready.name}")
+        call.line = text
+
+    async def _say_progress(self, call: LiveCall) -> None:
+        await self.outputs.quiet()
+        line, number, call.line = call.line, call.line_number, ""
+        if not call.life.is_settled:
+            self.say_later(line, lambda: call.line_number == number and not call.life.is_settled)
 
     # What settles calls
 

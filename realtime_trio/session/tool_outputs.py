@@ -65,7 +65,8 @@ class LiveCall:
         told: Set when its one output was given.
         scope: Where the tool runs.
         waiting: Where it waits for approval, for its turn, and for its time to run out.
-        spoken: How many lines of progress it wanted to be said.
+        line: The newest progress that is to be said, until it is asked for.
+        line_number: How many of those there were.
     """
 
     ready: ReadyCall
@@ -77,7 +78,8 @@ class LiveCall:
     told: trio.Event = attrs.field(factory=trio.Event, init=False)
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     waiting: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
-    spoken: int = attrs.field(default=0, init=False)
+    line: str = attrs.field(default="", init=False)
+    line_number: int = attrs.field(default=0, init=False)
 
 
 @attrs.define(eq=False)

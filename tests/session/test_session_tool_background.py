@@ -3,7 +3,16 @@
 import pytest
 import trio
 
-from realtime_trio import ToolCancelled, ToolFailed, ToolFinished, ToolTimeout, open_server, open_session, tool
+from realtime_trio import (
+    ServerError,
+    ToolCancelled,
+    ToolFailed,
+    ToolFinished,
+    ToolTimeout,
+    open_server,
+    open_session,
+    tool,
+)
 
 OUTPUT = "function_call_output"
 
@@ -204,6 +213,31 @@ async def test_the_end_of_a_session_does_not_wait_for_it(autojump_clock, open_vo
 
     assert [notice async for notice in cancelled] == [ToolCancelled("call_1", "endless", "session_ended")]
     assert stopped == [True]
+
+
+@pytest.mark.parametrize("refused", ["that it goes on", "what it came to"])
+async def test_what_the_server_does_not_take_is_told_to_the_program(
+    autojump_clock, open_talk, as_function_call, refused
+):
+    """The call goes on all the same, and is over in the end."""
+    async with open_talk(tools=[report]) as talk:
+        notices = talk.session.events(ToolFailed, ToolFinished)
+        await call(talk, as_function_call("call_1", "report", '{"seconds": 1}'))
+        if refused == "what it came to":
+            await talk.acknowledge(item={"type": OUTPUT})
+            await answer(talk, "resp_2")
+        event = await talk.peer.expect("conversation.item.create")
+        error = {"type": "invalid_request_error", "message": "no", "event_id": event["event_id"]}
+        await talk.peer.send("error", error=error)
+        failed = await notices.receive()
+        assert isinstance(failed.exception, ServerError)
+        assert (failed.call_id, failed.name) == ("call_1", "report")
+        if refused == "that it goes on":
+            await news(talk)
+            await answer(talk, "resp_2")
+            assert isinstance(await notices.receive(), ToolFinished)
+        await talk.peer.expect_nothing(4)
+        assert talk.session.statistics().running_tools == 0
 
 
 @pytest.mark.slow

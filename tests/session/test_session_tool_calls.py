@@ -1,6 +1,7 @@
 """How a tool call runs in a session: for how long, how many at once, and that whatever happens it gets one output."""
 
 import logging
+import threading
 import time
 
 import attrs
@@ -465,6 +466,62 @@ async def test_progress_is_said_when_the_floor_is_free_the_newest_only(autojump_
         await talk.text("resp_3", "Half.")
         request = await talk.peer.expect("response.create")
         assert "instructions" not in request["response"]
+
+
+async def test_progress_is_said_from_a_thread_too(open_talk, as_function_call):
+    done = threading.Event()
+
+    @tool
+    def work(context: ToolContext) -> str:
+        context.progress("halfway", speak=True)
+        done.wait(5)
+        return "done"
+
+    async with open_talk(tools=[work]) as talk:
+        await call(talk, as_function_call("call_1", "work", "{}"))
+        request = await talk.peer.expect("response.create", response={"instructions": said("halfway")})
+        done.set()
+        await talk.created(request, "resp_2")
+        await output(talk, "call_1")
+
+
+@pytest.mark.parametrize("speaks", ["filler", "progress"])
+async def test_nothing_is_said_over_what_is_still_to_be_heard(
+    autojump_clock, open_voice, as_function_call, tone, speaks
+):
+    """The response is done long before its sound is: a line asked for then would be heard when the call is over."""
+
+    @tool(filler="One moment." if speaks == "filler" else None, filler_after=1)
+    async def work(context: ToolContext) -> str:
+        if speaks == "progress":
+            context.progress("halfway", speak=True)
+        await trio.sleep(4)
+        return "done"
+
+    async with open_voice(tools=[work], drain=False) as talk:
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(3000))
+        await talk.audio_done("resp_1")
+        await talk.done("resp_1", as_function_call("call_1", "work", "{}"))
+        await talk.peer.expect_nothing(2.9)
+        await talk.peer.expect("response.create", within=0.5, response={"instructions": lambda words: words != ""})
+
+
+async def test_raise_raises_timeouts_too(autojump_clock, as_function_call):
+    """In a test of one's own a tool that hangs is to be seen."""
+
+    @tool(timeout=1)
+    async def slow() -> None:
+        await trio.sleep_forever()
+
+    async with open_scripted_peer(greet=True) as peer:
+        with pytest.raises(ToolTimeout, match="slow took longer than 1 s"):
+            async with open_session(connect=peer.connect, url=peer.url, tools=[slow], tool_errors="raise"):
+                await peer.send("response.created", response={"id": "r", "conversation_id": "c"})
+                output = [as_function_call("call_1", "slow", "{}")]
+                response = {"id": "r", "status": "completed", "conversation_id": "c", "output": output}
+                await peer.send("response.done", response=response)
+                await trio.sleep_forever()
 
 
 @pytest.mark.slow

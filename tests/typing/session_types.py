@@ -4,6 +4,8 @@ from typing import assert_type
 
 from realtime_trio import (
     Agent,
+    ApprovalNeeded,
+    ApprovalRequest,
     Connection,
     Handover,
     Lagged,
@@ -83,6 +85,22 @@ async def agents_and_history(session: Session) -> None:
         pass
 
 
+async def allow(request: ApprovalRequest) -> bool | str:
+    assert_type(request.arguments, str)
+    return request.kind == "function" or "not from elsewhere"
+
+
+async def tools(session: Session) -> None:
+    async with open_session(tools=[get_weather], approve=allow):
+        pass
+    assert_type(await session.add_tools(get_weather, len), RealtimeSession)
+    assert_type(await session.remove_tools("get_weather"), RealtimeSession)
+    async for notice in session.events(ApprovalNeeded):
+        if isinstance(notice, ApprovalNeeded):
+            assert_type(session.approve(notice.request.id), bool)
+            assert_type(session.refuse(notice.request.id, "too late"), bool)
+
+
 async def typed_events() -> None:
     async with open_server() as server, open_connection(url=server.url) as connection:
         assert_type(server.url, str)
@@ -102,4 +120,5 @@ async def typed_events() -> None:
 async def refused(session: Session) -> None:
     await session.ask(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     await session.append_audio("text")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    open_session(approve=len)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     open_session(modle="misspelt")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
