@@ -146,10 +146,11 @@ class HostedMcp:
         scope = self._asking.get(request.id)
         if scope is None:
             return  # settled before this task began
+        decision = None
         with scope:
             asked = ApprovalRequest(request.id, "mcp", request.name, request.arguments, request.server_label)
             decision = await self.approvals.decide(asked)
-        if scope.cancelled_caught or self._asking.pop(request.id, None) is None:
+        if decision is None or self._asking.pop(request.id, None) is None:
             return  # somebody else answered it
         if decision.failure is not None:
             self.publish(ToolFailed(request.id, request.name, decision.failure))
