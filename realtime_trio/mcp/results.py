@@ -14,12 +14,13 @@ __all__ = ["progress_words", "told"]
 def told(result: "CallToolResult") -> str:
     """Put a result into words.
 
-    Text stays text. Structured content is told as JSON, unless the text says the same already (servers are asked to
-    say it twice). Of anything else the model is told what it is, and that it cannot have it.
+    Text stays text. Structured content is told as JSON, once: servers are asked to say it in a text, too. Of anything
+    else the model is told what it is, and that it cannot have it.
     """
     words = [_block(block) for block in result.content]
     structured = result.structured_content
     if structured is not None and not _says(words, structured):
+        words = [word for word in words if _parsed(word) != structured]
         words.append(json.dumps(structured, ensure_ascii=False, separators=(",", ":")))
     return "\n".join(words) or "done"
 
@@ -32,13 +33,12 @@ def progress_words(progress: float, total: float | None, message: str | None) ->
 
 
 def _says(words: list[str], structured: Any) -> bool:
-    """Whether the texts are the structured content: as JSON, or, of one value that stands in an object, plainly."""
-    value = structured
-    if isinstance(structured, dict) and list(structured) == ["result"]:
-        value = structured["result"]
+    """Whether the texts are the one value that stands in an object, as it does where a tool returns no object."""
+    if not words or not isinstance(structured, dict) or list(structured) != ["result"]:
+        return False
+    value = structured["result"]
     values = [_parsed(word) for word in words]
-    known: tuple[Any, ...] = (structured, value)
-    return any(one in known for one in [*words, *values]) or (bool(words) and (value in (words, values)))
+    return value in (words, values) or (len(words) == 1 and value in (words[0], values[0]))
 
 
 def _parsed(text: str) -> Any:

@@ -56,7 +56,7 @@ def test_all_that_look_for_a_server_do_it_in_the_same_way():
         _, found, rest = program.read_text(encoding="utf-8").partition("async def find_server()")
         finders += [rest.partition("\n\n\n")[0]] if found else []
 
-    assert len(finders) == 9
+    assert len(finders) == 10
     assert len(set(finders)) == 1
 
 
@@ -194,6 +194,14 @@ def test_tool_policies(tmp_path):
         "assistant: The report is printed.",
         "ToolStarted",
         "ToolCancelled",
+    ]
+
+
+def test_mcp_tools(tmp_path):
+    assert run(tmp_path, "mcp_tools")[1:] == [
+        "tools:     get_weather",
+        'tool:      get_weather({"city": "Lima"}) -> {"city":"Lima","celsius":21.5,"wind":"calm"}',
+        "assistant: It is 21.5 degrees Celsius in Lima, city Lima, wind calm.",
     ]
 
 

@@ -41,7 +41,7 @@ async def test_what_a_result_becomes_for_the_model(shop):
     async with open_mcp(shop()) as toolset:
         tools = {tool.name: tool for tool in toolset}
 
-        assert await tools["price"].run('{"item": "tea"}') == '{\n  "item": "tea",\n  "euros": 3.5\n}', "said once"
+        assert await tools["price"].run('{"item": "tea"}') == '{"item":"tea","euros":3.5}', "said once"
         assert await tools["picture"].run("") == "[an image (image/png) of 12 kB, which cannot be passed on]"
         assert await tools["jingle"].run("") == "[a sound (audio/wav) of 300 bytes, which cannot be passed on]"
         assert (await tools["shelf"].run("")).splitlines() == [
