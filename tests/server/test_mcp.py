@@ -578,6 +578,7 @@ async def test_a_function_that_crashes_while_it_is_cancelled_disturbs_nobody(aut
         """Make a mess."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(crash)
+            nursery.start_soon(trio.sleep_forever)  # so that what comes out is a cancellation too
         return "never"
 
     async with open_server(listen=False, mcp={"weather": [messy]}) as server, client_of(server) as client:
