@@ -198,7 +198,7 @@ FAILURES = {
         "insufficient_quota",
         "You exceeded your current quota, please check your plan and billing details.",
     ),
-    "rate_limit_exceeded": ("tokens", "Rate limit reached on tokens per min. Please try again later."),
+    "rate_limit_exceeded": ("tokens", "Rate limit reached on tokens per min (TPM). Please try again in 1.5s."),
     "inference_rate_limit_exceeded": (
         "invalid_request_error",
         "Inference rate limit exceeded. Please try again later.",
