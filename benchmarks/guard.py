@@ -134,6 +134,7 @@ class Course:
                 self._note(now)
             self._ask(now)
         self.part.finish()
+        self._note(now)
         self._ask(now)
         self._answer(math.inf)
         return self

@@ -19,6 +19,8 @@ from .captions import PACE, Captions, whole_words
 
 __all__ = ["Guard", "GuardedPart", "GuardedText", "Stop"]
 
+_FIRST_MS = 200.0  # with less than this a part does not begin: it would stop right behind its first syllable
+
 
 @attrs.frozen
 class GuardedText:
@@ -149,8 +151,9 @@ class GuardedPart:
         self.passed = max(self.passed, min(until, len(self.text)))
         self._open_if_passed()
         if not self.open:
-            end = self._captions.end_of(self.text, self.passed)
-            self.allowed_ms = max(self.allowed_ms, end - self.lead_ms)
+            allowed = self._captions.end_of(self.text, self.passed) - self.lead_ms
+            if self.allowed_ms or allowed >= _FIRST_MS:
+                self.allowed_ms = max(self.allowed_ms, allowed)
 
     def _open_if_passed(self) -> None:
         if self.complete and not self.stopped and self.passed == len(self.text):

@@ -122,6 +122,18 @@ def test_of_what_passed_the_lead_is_held_back():
     assert part.allowed_ms == pytest.approx(10.5 * 63 - 200)
 
 
+def test_a_part_begins_with_more_than_a_syllable():
+    part = GuardedPart(lead_ms=200)
+    part.add_words("Oh, ")
+    part.add_sound(5000)
+    part.let_pass(part.unjudged)
+    assert part.allowed_ms == 0
+
+    part.add_words("I see ")
+    part.let_pass(part.unjudged)
+    assert part.allowed_ms == pytest.approx((2 + 0.5 + 3 + 1 + 0.5 + 3) * 63 - 200)
+
+
 def test_the_last_words_open_the_part_whether_it_was_known_to_be_complete_or_not():
     early, late = GuardedPart(lead_ms=200), GuardedPart(lead_ms=200)
     for part in (early, late):

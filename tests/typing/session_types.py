@@ -7,6 +7,8 @@ from realtime_trio import (
     ApprovalNeeded,
     ApprovalRequest,
     Connection,
+    Guarded,
+    GuardedText,
     Handover,
     Lagged,
     LeftOut,
@@ -14,6 +16,7 @@ from realtime_trio import (
     Response,
     Session,
     Snapshot,
+    Stop,
     open_connection,
     open_server,
     open_session,
@@ -45,6 +48,26 @@ async def text() -> None:
         assert_type(reply, Reply)
         assert_type(reply.text, str)
         assert_type(reply.usage, Usage)
+
+
+async def strict(text: GuardedText) -> str | None:
+    return "rude" if "fool" in text.new else None
+
+
+async def polite(text: GuardedText) -> Stop | None:
+    return Stop("rude", instead="Never mind.") if "fool" in text.new else None
+
+
+async def lenient(text: GuardedText) -> None:
+    assert_type(text.complete, bool)
+
+
+async def guarded() -> None:
+    async with open_session(guard=strict), open_session(guard=polite), open_session(guard=lenient) as session:
+        async with session.events(Guarded) as notices:
+            assert_type(await notices.receive(), Guarded | Lagged)
+        (response,) = (await session.ask("Well?")).responses
+        assert_type(response.stopped_by, Stop | None)
 
 
 async def voice(session: Session) -> None:
