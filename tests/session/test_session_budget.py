@@ -267,6 +267,35 @@ async def test_the_last_turn_is_answered_with_its_tool_calls(autojump_clock, ope
     assert wire.creates() == 2
 
 
+async def test_money_that_runs_out_in_the_last_turn_ends_that_too(autojump_clock, open_talk, as_function_call):
+    """The reply to its tool call would cost more; the first reason stays the reason."""
+
+    @tool
+    async def look() -> str:
+        """Look."""
+        return "clear"
+
+    with pytest.raises(BudgetExceeded) as caught:
+        async with open_talk(budget=Budget(turns=1, tokens=10), tools=[look]) as talk, trio.open_nursery() as nursery:
+            wire = Wire(talk)
+
+            async def serve() -> None:
+                await talk.acknowledge()
+                request = await talk.peer.expect("response.create")
+                await talk.created(request, "resp_1")
+                await wire.turn_off()
+                await talk.done("resp_1", as_function_call("call_1", "look", "{}"), usage=usage(50))
+                await talk.acknowledge()
+
+            nursery.start_soon(serve)
+            with pytest.raises(BudgetExceeded):
+                await talk.session.ask("Is it?")
+            await trio.sleep_forever()
+
+    assert caught.value.kind == "turns"
+    assert wire.creates() == 1
+
+
 async def test_what_is_being_said_is_heard_and_nobody_listens_any_more(autojump_clock, open_voice, tone, played_ms):
     """The microphone is closed; a response that the server begins all the same is stopped."""
     device = FakeDevice(output_latency_ms=30)
@@ -441,6 +470,18 @@ async def test_what_passes_does_not_end_it(autojump_clock, open_talk):
         await trio.sleep(5)
 
         assert talk.session.usage.responses == 3
+
+
+async def test_an_error_that_answers_nothing_of_ours_may_end_it_too(autojump_clock, open_talk):
+    """The account may be closed at any moment; what else the server reports is an event and no end."""
+    with pytest.raises(AccountRefused):
+        async with open_talk() as talk:
+            await talk.peer.send("error", error={"type": "server_error", "code": "server_error", "message": "sorry"})
+            await trio.sleep(5)
+            closed = {"type": "invalid_request_error", "code": "account_deactivated", "message": "goodbye"}
+            await talk.peer.send("error", error=closed)
+            await Wire(talk).turn_off()
+            await trio.sleep_forever()
 
 
 # ---- over a real socket ----
