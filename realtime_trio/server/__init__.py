@@ -1,6 +1,7 @@
 """The offline server: the Realtime API's protocol on this machine, with a simple brain.
 
-It is a stand-in and says so; it is never the real model. `docs/fidelity.md` in the project tells where it guesses. The
+It is a stand-in and says so; it is never the real model. It plays remote MCP servers (`open_server(mcp=...)`), and has
+bad days when it is asked to (`Misbehaviour`). `docs/fidelity.md` in the project tells where it guesses. The
 protocol itself, without I/O, is in `realtime_trio.server.protocol`.
 """
 
