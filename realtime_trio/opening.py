@@ -36,6 +36,7 @@ from .session import (
     under_policy,
 )
 from .session.accounts import check_accounts
+from .session.approvals import check_hook
 from .session.engine import Engine
 from .session.fittings import WireCodec
 from .session.guarding import GuardSettings, check_guard
@@ -174,6 +175,7 @@ async def open_session(
         in one of them cancels the block and is raised as `InternalError`.
     """
     _check(audio, ack_timeout, tool_errors, audio_limit)
+    check_hook(approve)
     check_guard(guard, guard_lead_ms, guard_timeout)
     check_accounts(prices, budget)
     fittings = _fittings(echo)

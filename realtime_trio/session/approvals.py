@@ -10,12 +10,12 @@ from typing import TypeAlias
 
 import attrs
 
-from realtime_trio.errors import LocalProtocolError
+from realtime_trio.errors import ConfigurationError, LocalProtocolError
 
 from .notices import ApprovalNeeded, ApprovalRequest, Notice
 from .promise import Promise
 
-__all__ = ["ApprovalHook", "ApprovalRequest", "Approvals", "Decision"]
+__all__ = ["ApprovalHook", "ApprovalRequest", "Approvals", "Decision", "check_hook"]
 
 _log = logging.getLogger("realtime_trio.session")
 
@@ -23,6 +23,16 @@ ApprovalHook: TypeAlias = Callable[[ApprovalRequest], Awaitable[bool | str]]
 """Says whether a call may run: True, False, or a text: it may not, for this reason, which the model is told."""
 
 _MOST_DECIDED = 1024
+
+
+def check_hook(hook: object) -> None:
+    """Refuse what cannot be asked; None stands for the notice.
+
+    Raises:
+        ConfigurationError: It cannot be called.
+    """
+    if hook is not None and not callable(hook):
+        raise ConfigurationError(f"approve is an async function of an ApprovalRequest, not {hook!r}")
 
 
 @attrs.frozen

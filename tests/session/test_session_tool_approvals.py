@@ -6,6 +6,7 @@ import trio
 from realtime_trio import (
     ApprovalNeeded,
     ApprovalRequest,
+    ConfigurationError,
     LocalProtocolError,
     ToolFailed,
     ToolStarted,
@@ -121,6 +122,12 @@ async def test_without_a_hook_the_program_is_told_and_answers(
 
     assert item["output"] == "paid" if approved else "too much" in item["output"]
     assert bank.paid == ([5] if approved else [])
+
+
+async def test_what_cannot_decide_is_refused_at_the_door():
+    with pytest.raises(ConfigurationError, match="approve is an async function"):
+        async with open_session(url="ws://localhost:1", approve="yes"):
+            pass
 
 
 async def test_an_answer_to_no_request_is_a_mistake(autojump_clock, open_talk):

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from realtime_trio import ToolCancelled, ToolDetached, ToolFinished, ToolStarted, tool
+from realtime_trio import ToolCancelled, ToolDetached, ToolFinished, ToolStarted, open_server, open_session, tool
 
 OUTPUT = "function_call_output"
 
@@ -300,3 +300,36 @@ async def test_speech_is_none_for_the_tools_of_a_protected_answer(autojump_clock
         await talk.text("resp_2", "Done.")
 
     assert ran == ["finished"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("on_interrupt", ["cancel", "detach"])
+async def test_over_a_real_socket(on_interrupt):
+    """The offline server takes what a session says of an interrupted call."""
+
+    @tool(on_interrupt=on_interrupt)
+    async def get_weather(city: str) -> str:
+        """Tell the weather in a city."""
+        await trio.sleep(0.5)
+        return f"sunny in {city}"
+
+    async def interrupt_it(session, started):
+        await started.receive()
+        session.interrupt()
+
+    async with (
+        open_server() as server,
+        open_session(url=server.url, tools=[get_weather]) as session,
+        trio.open_nursery() as nursery,
+    ):
+        finished = session.events(ToolFinished)
+        nursery.start_soon(interrupt_it, session, session.events(ToolStarted))
+        with trio.fail_after(20):
+            reply = await session.ask("What is the weather in Lima?")
+            told = (await finished.receive()).output
+            again = await session.ask("Hello!")
+
+    (output,) = [one.output for one in reply.tool_calls]
+    assert output == told if on_interrupt == "cancel" else told == "sunny in Lima"
+    assert ("cancelled" in output) == (on_interrupt == "cancel")
+    assert again.text
