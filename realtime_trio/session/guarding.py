@@ -37,7 +37,7 @@ __all__ = ["GuardSettings", "Guarding", "check_guard"]
 
 _log = logging.getLogger("realtime_trio.session")
 
-_MOST_REPLACEMENTS = 16
+_MOST_REPLACEMENTS = 4  # that are asked for or being said; one after the other, as responses are
 
 
 @attrs.frozen
@@ -135,7 +135,7 @@ class Guarding:
     _working: bool = attrs.field(default=False, init=False)
     _judged: str = attrs.field(default="", init=False)  # whose words the guard is asked about at this moment
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
-    _newest: Response | None = attrs.field(default=None, init=False)
+    _newest: str = attrs.field(default="", init=False)  # the response that began last
     _replacements: deque[Request] = attrs.field(factory=lambda: deque(maxlen=_MOST_REPLACEMENTS), init=False)
     _pace: float = attrs.field(default=PACE, init=False)
 
@@ -219,7 +219,7 @@ class Guarding:
         if held is None:
             held = self._held[response.id] = _Held(response)
             response.held = True
-            self._newest = response
+            self._newest = response.id
         place = event.item_id, event.content_index
         if place not in held.parts:
             key = PartKey(response.id, *place)
@@ -345,7 +345,8 @@ class Guarding:
         self.publish(Guarded(response.id, text.item_id, verdict.reason, text.text, passed))
         self.turns.stop_guarded(response, verdict.reason)
         if verdict.instead is not None and not any(request.response is response for request in self._replacements):
-            self._replacements.append(self.replace(verdict.instead, lambda: self._newest is response))
+            stopped = response.id
+            self._replacements.append(self.replace(verdict.instead, lambda: self._newest == stopped))
 
     def _fail(self, response: Response, part: _Part, error: Exception) -> None:
         _log.error("the guard failed, so %s is stopped", response.id, exc_info=error)

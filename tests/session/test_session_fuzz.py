@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from realtime_trio import LocalProtocolError, RealtimeError, events, open_session, tool
+from realtime_trio import GuardedText, LocalProtocolError, RealtimeError, events, open_session, tool
+from realtime_trio.session import Guard
 from realtime_trio.testing import FakeDevice, open_scripted_peer
 
 RESPONSES = st.sampled_from(["resp_1", "resp_2"])
@@ -106,7 +107,19 @@ async def note(text: str) -> None:
     await trio.sleep(0.05)
 
 
-async def play(steps: list, interruption: str) -> list[dict]:
+async def hesitant(text: GuardedText) -> str | None:
+    """Think for a moment; some words are too many."""
+    await trio.sleep(0.05)
+    return "too many words" if text.text.count("word") > 3 else None
+
+
+async def broken(text: GuardedText) -> None:
+    """Fail sooner or later."""
+    if text.text.count("word") > 1:
+        raise LookupError
+
+
+async def play(steps: list, interruption: str, guard: Guard | None) -> list[dict]:
     """Let a server and a program do these steps, and check that the session still answers afterwards."""
     device = FakeDevice(output_latency_ms=30, echoes=True)
     async with open_scripted_peer(greet=True) as peer, trio.open_nursery() as background:
@@ -119,6 +132,7 @@ async def play(steps: list, interruption: str) -> list[dict]:
                 audio=device,
                 tools=[note],
                 interruption=interruption,
+                guard=guard,
                 ack_timeout=1,
                 drain=False,
             ) as session,
@@ -167,10 +181,10 @@ async def play(steps: list, interruption: str) -> list[dict]:
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-@given(STEPS, POLICIES)
-def test_any_order_of_events_leaves_the_session_alive(steps, interruption):
+@given(STEPS, POLICIES, st.sampled_from([None, None, hesitant, broken]))
+def test_any_order_of_events_leaves_the_session_alive(steps, interruption, guard):
     """No crash, no hang, no growth without end; and every event it sent is one."""
-    received = trio.run(play, steps, interruption, clock=MockClock(autojump_threshold=0))
+    received = trio.run(play, steps, interruption, guard, clock=MockClock(autojump_threshold=0))
 
     for event in received:
         assert type(events.decode_client(json.dumps(event))) in events.CLIENT_EVENTS["realtime"]
