@@ -254,11 +254,12 @@ class Link:
 
     @asynccontextmanager
     async def _open_client(self) -> "AsyncIterator[Client]":
-        from mcp import Client, StdioServerParameters, types
+        from mcp import Client, StdioServerParameters
         from mcp.client.stdio import stdio_client
+        from mcp_types import ToolListChangedNotification
 
         async def take(message: object) -> None:
-            if isinstance(message, types.ToolListChangedNotification):
+            if isinstance(message, ToolListChangedNotification):
                 self._on_tools_changed()
 
         if isinstance(self.server, StdioServer):

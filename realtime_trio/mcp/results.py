@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from realtime_trio.config import shown_url
 
 if TYPE_CHECKING:
-    from mcp.types import CallToolResult
+    from mcp_types import CallToolResult
 
 __all__ = ["progress_words", "told"]
 

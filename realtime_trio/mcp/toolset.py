@@ -16,8 +16,8 @@ from .results import progress_words, told
 
 if TYPE_CHECKING:
     from mcp import Client
-    from mcp.types import CallToolResult
-    from mcp.types import Tool as Definition
+    from mcp_types import CallToolResult
+    from mcp_types import Tool as Definition
 
 __all__ = ["McpToolset", "Offer", "Selection"]
 

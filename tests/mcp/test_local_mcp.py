@@ -160,6 +160,17 @@ async def test_a_server_that_does_not_start_is_named_with_a_cure(server, words):
             pass
 
 
+async def test_what_it_writes_to_its_standard_error_goes_where_one_wants(tmp_path):
+    with (tmp_path / "errors").open("w+") as errors:  # noqa: ASYNC230 a moment in a test
+        broken = StdioServer(sys.executable, "-c", "import no_such_module", stderr=errors)
+        with pytest.raises(McpUnavailable, match="ended before it answered"):
+            async with open_mcp(broken):
+                pass
+        errors.seek(0)
+
+        assert "no_such_module" in errors.read()
+
+
 @pytest.mark.parametrize("how", ["silent", "deaf"])
 async def test_a_server_that_does_not_answer_is_given_up_and_ended(shop, how):
     with trio.fail_after(30), pytest.raises(McpUnavailable, match=r"did not answer within 0.3 s"):
