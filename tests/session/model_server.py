@@ -145,6 +145,7 @@ class ModelServer:
         items: The ids of the items of the conversation, by their text where they have one.
         outputs: How many outputs each call got.
         calls: The ids of all calls that were complete.
+        asked: When the client asked for a response of the conversation, and under which name.
         faults: What the client did that it must not do.
         view: What the client knows.
     """
@@ -155,6 +156,7 @@ class ModelServer:
         self.items: dict[str, str] = {}
         self.outputs: dict[str, list[str]] = defaultdict(list)
         self.calls: list[str] = []
+        self.asked: list[tuple[float, str]] = []
         self.faults: list[str] = []
         self.log: list[str] = []
         self.view = ClientsView()
@@ -197,6 +199,7 @@ class ModelServer:
         if event["type"] == "response.create" and event["response"].get("conversation") != "none":
             self.faults.extend(f"{now:.3f}: response.create while {why}" for why in self.view.may_ask(now))
             self.view.asked, self.view.asked_at = event["event_id"], now
+            self.asked.append((now, event["response"]["metadata"]["realtime_trio"]))
 
     def delivered(self, event: dict[str, Any]) -> None:  # noqa: C901 a table
         """Note what the client gets to know at this moment."""

@@ -166,6 +166,7 @@ class Play:
         self.lost: list[Exception] = []
         self.live: dict[str, Response] = {}
         self.stops: list[float] = []  # when the program itself stopped what was being said
+        self.interruptions: list[float] = []  # when it did so whether or not the response had been created
         self.users = 0  # how often the user spoke
 
     async def run(self) -> None:
@@ -291,6 +292,7 @@ class Play:
 
     async def interrupt(self, _name: str, _step: Step) -> None:
         self.stops.append(trio.current_time())
+        self.interruptions.append(trio.current_time())
         await self.session.interrupt()
 
     async def cancel_response(self, _name: str, _step: Step) -> None:
@@ -344,6 +346,10 @@ class Play:
             if len(server.outputs[name]) != 1:
                 self.problems.append(f"{name} has {len(server.outputs[name])} outputs")
         self.problems += [f"saw {error}" for error in self.lost if getattr(error, "code", None) == ACTIVE]
+        for response in server.responses.values() if not self.users else ():  # what a user cuts is owed again
+            stop = next((one for one in self.interruptions if response.asked_at < one < response.done_at), math.inf)
+            if any(name == response.tag and at > stop for at, name in server.asked):
+                self.problems.append(f"{response.id} was stopped, and asked for again")
         unanswered = [name for name, item_id in self.wanted.items() if not self.is_answered(item_id)]
         if len(unanswered) > len(self.lost):
             self.problems.append(f"never answered: {', '.join(unanswered)}; told of {len(self.lost)}")
