@@ -1,20 +1,25 @@
 """What a session looks like to a type checker. Checked by mypy and pyright (`nox -s types`), never run."""
 
+from decimal import Decimal
 from typing import assert_type
 
 from realtime_trio import (
     Agent,
     ApprovalNeeded,
     ApprovalRequest,
+    Budget,
     Connection,
     Guarded,
     GuardedText,
     Handover,
     Lagged,
     LeftOut,
+    Prices,
     Reply,
     Response,
+    ResponseNotCompleted,
     Session,
+    SessionUsage,
     Snapshot,
     Stop,
     open_connection,
@@ -122,6 +127,23 @@ async def tools(session: Session) -> None:
         if isinstance(notice, ApprovalNeeded):
             assert_type(session.approve(notice.request.id), bool)
             assert_type(session.refuse(notice.request.id, "too late"), bool)
+
+
+async def accounts() -> None:
+    prices = Prices(input_text="1.00", input_audio=10, output_text=0.5, output_audio=Decimal(20))
+    assert_type(prices.input_text, Decimal)
+    assert_type(prices.cached_text, Decimal | None)
+    budget = Budget(money="0.50", turns=3)
+    assert_type(budget.money, Decimal | None)
+    async with open_session(prices=prices, budget=budget) as session:
+        reply = await session.ask("hello")
+        assert_type(reply.cost, Decimal | None)
+        assert_type(reply.incomplete_reason, str | None)
+        assert_type(session.usage, SessionUsage)
+        assert_type(session.usage.input.text, int)
+        assert_type(session.cost, Decimal | None)
+        assert_type(prices.cost(reply.usage), Decimal)
+        assert_type(await session.events(ResponseNotCompleted).receive(), ResponseNotCompleted | Lagged)
 
 
 async def typed_events() -> None:
