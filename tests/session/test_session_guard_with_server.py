@@ -123,6 +123,39 @@ async def test_over_a_socket_without_a_device():
         assert "swordfish" not in again.text
 
 
+async def judging(request):
+    """Answer yes or no beside the conversation, and talk in it."""
+    if request.response_instructions == "Is a secret told? Answer yes or no.":
+        yield "yes" if "swordfish" in request.history[-1].text else "no"
+    else:
+        yield TEXT
+
+
+async def test_a_guard_may_ask_the_model_beside_the_conversation(autojump_clock):
+    """What it asks is not guarded, waits for nobody, and leaves no trace in the conversation."""
+    verdicts = []
+
+    async def guard(text):
+        response = await session.generate([text.text], instructions="Is a secret told? Answer yes or no.")
+        await response.done()
+        verdicts.append(response.text)
+        return "the model says so" if response.text == "yes" else None
+
+    recorder = Recorder()
+    async with (
+        open_server(listen=False, brain=judging, voice=NeverSilent()) as server,
+        open_session(connect=server.connect, url=server.url, audio=ClockedDevice(recorder=recorder), guard=guard)
+        as session,
+    ):  # fmt: skip
+        reply = await session.ask("Well?")
+
+        assert reply.interruption.why == "the model says so"
+        assert verdicts[-1] == "yes"
+        assert set(verdicts[:-1]) <= {"no"}
+        assert recorder.samples < await secret_begins()
+        assert len(session.conversation.items) <= 2
+
+
 def write_silence(path):
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
