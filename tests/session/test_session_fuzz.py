@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from realtime_trio import GuardedText, LocalProtocolError, RealtimeError, events, open_session, tool
+from realtime_trio import GuardedText, LocalProtocolError, RealtimeError, ToolContext, events, open_session, tool
 from realtime_trio.session import Guard
 from realtime_trio.testing import FakeDevice, open_scripted_peer
 
@@ -101,9 +101,10 @@ STEPS = st.lists(
 POLICIES = st.sampled_from(["immediate", "confirm", "never"])
 
 
-@tool
-async def note(text: str) -> None:
+@tool(on_interrupt="detach", filler="One moment.", filler_after=0.02, concurrency=1, timeout=0.5)
+async def note(text: str, context: ToolContext) -> None:
     """Note something."""
+    context.progress(text, speak=True)
     await trio.sleep(0.05)
 
 
