@@ -52,8 +52,8 @@ async def test_a_session_adds_up_all_its_responses(autojump_clock, open_talk, as
             request = await talk.peer.expect("response.create")
             await talk.created(request, "resp_2")
             await talk.done("resp_2", usage=usage(text_in=150, audio_in=10, audio_out=30, cached=100))
-            await talk.peer.expect("response.create")
-            await talk.created(None, "resp_3", conversation_id=None)
+            request = await talk.peer.expect("response.create")
+            await talk.created(request, "resp_3", conversation_id=None)
             await talk.done("resp_3", conversation_id=None, usage=usage(text_in=7))
             await talk.done("resp_3", conversation_id=None, usage=usage(text_in=7))
 
