@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .mcp import StdioServer as StdioServer
     from .mcp import open_mcp as open_mcp
     from .opening import open_session as open_session
+    from .recording import Recording as Recording
     from .server import open_server as open_server
     from .session import Agent as Agent
     from .session import ApprovalHook as ApprovalHook
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from .session import NotAnEvent as NotAnEvent
     from .session import Paused as Paused
     from .session import Prices as Prices
+    from .session import RecordingStopped as RecordingStopped
     from .session import Reply as Reply
     from .session import ReplyLost as ReplyLost
     from .session import Response as Response
@@ -157,6 +159,8 @@ __all__ = [
     "QuotaExceeded",
     "RateLimited",
     "RealtimeError",
+    "Recording",
+    "RecordingStopped",
     "Refused",
     "RemoteProtocolError",
     "Reply",
@@ -232,6 +236,7 @@ _HOMES = {
     "events": ["UNSET"],
     "mcp": ["HttpServer", "McpToolset", "StdioServer", "open_mcp"],
     "opening": ["open_session"],
+    "recording": ["Recording"],
     "session": [
         "Agent",
         "ApprovalHook",
@@ -263,6 +268,7 @@ _HOMES = {
         "NotAnEvent",
         "Paused",
         "Prices",
+        "RecordingStopped",
         "Reply",
         "ReplyLost",
         "Response",

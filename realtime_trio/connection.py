@@ -4,6 +4,7 @@ What events mean, and which answer belongs to which call, is the session's busin
 in `outgoing`; how bytes travel is the transport's.
 """
 
+import inspect
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -374,7 +375,8 @@ async def open_connection(
         organization=organization,
         project=project,
         allow_insecure=allow_insecure,
-        own_link=connect is not open_websocket,
+        # what only passes on what the default opens needs a key and a URL as much
+        own_link=inspect.unwrap(connect) is not inspect.unwrap(open_websocket),
     )
     if ssl_context is not None and settings.url.startswith("ws:"):
         raise ConfigurationError("ssl_context= contradicts a ws:// URL, which uses no TLS: write wss://")

@@ -1,10 +1,12 @@
 """The one place that puts connection, session, device and tools together: `open_session`."""
 
+import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from ssl import SSLContext
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+import attrs
 import trio
 
 from . import events
@@ -42,6 +44,9 @@ from .session.fittings import WireCodec
 from .session.guarding import GuardSettings, check_guard
 from .tools import DEFAULT_THREADS, Toolbox
 from .transport import Connect, open_websocket
+
+if TYPE_CHECKING:
+    from .recording import Recorder, Recording
 
 __all__ = ["EchoSetting", "open_session"]
 
@@ -86,6 +91,7 @@ async def open_session(
     ssl_context: SSLContext | None = None,
     allow_insecure: bool = False,
     connect: Connect = open_websocket,
+    record: "str | os.PathLike[str] | Recording | None" = None,
 ) -> AsyncGenerator[Session]:
     """Open a session and have it until the block is left.
 
@@ -153,6 +159,9 @@ async def open_session(
         ssl_context: For a certificate authority of your own.
         allow_insecure: Whether a key may go over plain `ws://` to another machine.
         connect: What opens the message stream, for tests and for other transports.
+        record: A folder to record the session into: both directions of the wire, what was heard, and with a device the
+            sound of both sides. It is made, and must not hold anything. Credentials are left out, what people said is
+            not; see docs/recording.md.
 
     Yields:
         The session.
@@ -209,21 +218,24 @@ async def open_session(
     settings = under_policy(settings, interruption, default="server_vad")
     if audio is not None:
         check_device_formats(settings)
-    async with open_connection(
-        url=url,
-        api_key=api_key,
-        model=model,
-        organization=organization,
-        project=project,
-        headers=headers,
-        ssl_context=ssl_context,
-        allow_insecure=allow_insecure,
-        connect=connect,
-    ) as connection:
+    async with (
+        _tapped(record, connect, audio) as tap,
+        open_connection(
+            url=url,
+            api_key=api_key,
+            model=model,
+            organization=organization,
+            project=project,
+            headers=headers,
+            ssl_context=ssl_context,
+            allow_insecure=allow_insecure,
+            connect=tap.connect,
+        ) as connection,
+    ):
         engine = Engine(
             connection,
             tools=toolbox,
-            device=audio,
+            device=tap.audio,
             fittings=fittings,
             interruption=interruption,
             ack_timeout=ack_timeout,
@@ -237,10 +249,47 @@ async def open_session(
         engine.tool_calls.dependencies = dependencies
         engine.handovers.agent = agent
         session = engine.tool_calls.session = Session(engine, make_tools)
+        tap.watch(engine)
         async with engine.running(settings, drain=drain, history=begins_with):
             if greeting:
                 engine.speaking.greet(greeting)
             yield session
+
+
+@attrs.frozen
+class _Tap:
+    """What the session is given in place of its link and its device, so that both can be recorded."""
+
+    connect: Connect
+    audio: AudioDevice | None
+    recorder: "Recorder | None" = None
+
+    def watch(self, engine: Engine) -> None:
+        """Have what happens in a session recorded as well."""
+        if self.recorder is None:
+            return
+        uplink = engine.sound.capture.uplink
+        self.recorder.watch(
+            engine.sound.ledger,
+            listens=lambda: not uplink.muted and (uplink.continuous or uplink.pressed),
+            publish=engine.subscribers.publish,
+        )
+        engine.subscribers.witness = self.recorder.witness
+
+
+@asynccontextmanager
+@trio.lowlevel.enable_ki_protection
+async def _tapped(
+    record: "str | os.PathLike[str] | Recording | None", connect: Connect, audio: AudioDevice | None
+) -> AsyncGenerator[_Tap]:
+    """Open the recording, if there is to be one."""
+    if record is None:
+        yield _Tap(connect, audio)
+        return
+    from .recording import open_recording
+
+    async with open_recording(record) as recorder:
+        yield _Tap(recorder.connect(connect), None if audio is None else recorder.device(audio), recorder)
 
 
 def _tool_maker(tools: object, dependencies: tuple[object, ...]) -> Callable[[Any], ToolRunner]:

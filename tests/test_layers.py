@@ -20,17 +20,18 @@ LAYERS: list[list[set[str]]] = [
     [{"config", "transport", "connection", "nursery", "outgoing", "send_queue"}],
     [{"device", "session", "response"}],
     [{"audio"}, {"tools", "mcp"}, {"http"}],
+    [{"recording"}],
     [{"opening"}],
     [{""}],  # realtime_trio/__init__.py
     [{"server"}],
     [{"testing"}],
-    [{"demo"}],
+    [{"demo"}, {"replay"}],
 ]
 RANK = {module: rank for rank, layer in enumerate(LAYERS) for group in layer for module in group}
 GROUP = {module: group for layer in LAYERS for group in layer for module in group}
 # open_server can be imported from the package itself, but loads when it is asked for (the last test here proves it)
 DOORS = {("", "server")}
-OUTSIDE = {"server", "testing", "demo"}
+OUTSIDE = {"server", "testing", "demo", "replay"}
 WEBSOCKET_USERS = {"transport.client", "transport.serving", "transport.websocket"}
 # what a pure layer may not know: clocks, tasks, threads, sockets
 IMPURE = {

@@ -43,6 +43,7 @@ from .notices import McpListingFailed as McpListingFailed
 from .notices import NotAnEvent as NotAnEvent
 from .notices import Notice as Notice
 from .notices import Paused as Paused
+from .notices import RecordingStopped as RecordingStopped
 from .notices import ReplyLost as ReplyLost
 from .notices import ResponseNotCompleted as ResponseNotCompleted
 from .notices import Resumed as Resumed
@@ -120,6 +121,7 @@ __all__ = [
     "Paused",
     "PendingInterruption",
     "Prices",
+    "RecordingStopped",
     "Reply",
     "ReplyLost",
     "Response",

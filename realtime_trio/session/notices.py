@@ -10,6 +10,7 @@ from realtime_trio.errors import RemoteProtocolError
 
 from .account_notices import BudgetSpent, BudgetWarning, ResponseNotCompleted
 from .agent import Handover
+from .recording_notice import RecordingStopped
 
 __all__ = [
     "ApprovalNeeded",
@@ -31,6 +32,7 @@ __all__ = [
     "NotAnEvent",
     "Notice",
     "Paused",
+    "RecordingStopped",
     "ReplyLost",
     "ResponseNotCompleted",
     "Resumed",
@@ -351,5 +353,6 @@ Notice: TypeAlias = (
     | AudioDropped
     | HandedOver
     | VoiceKept
+    | RecordingStopped
 )
 """Everything that `Session.events()` delivers besides the server's events."""

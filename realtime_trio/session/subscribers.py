@@ -1,6 +1,6 @@
 """Who is told what happens in a session: the registered subscriptions, by kind."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from realtime_trio import events
@@ -18,6 +18,8 @@ class Subscribers:
     def __init__(self) -> None:
         self._events: list[tuple[tuple[type, ...], Subscription[Any]]] = []
         self._responses: list[Subscription[Response]] = []
+        self.witness: Callable[[object], object] | None = None
+        """Told everything that any subscriber could be told, at once; it must not raise."""
         self._ended = False
         self._reason: Exception | None = None
 
@@ -45,12 +47,16 @@ class Subscribers:
 
     def publish(self, value: events.ServerEvent | Notice) -> None:
         """Give an event or a notice to those who want its kind."""
+        if self.witness is not None:
+            self.witness(value)
         for kinds, subscription in self._events:
             if not kinds or isinstance(value, kinds):
                 subscription.offer(value)
 
     def publish_response(self, response: Response) -> None:
         """Give a new response to those who follow the conversation."""
+        if self.witness is not None:
+            self.witness(response)
         for subscription in self._responses:
             subscription.offer(response)
 
