@@ -161,7 +161,7 @@ class Engine:
             start_soon,
             deliver=self._deliver,
             owe=lambda items, exchanges: self.turns.owe(follow_up(self.config, exchanges), items),
-            quiet=lambda: self.turns.quiet(),  # noqa: PLW0108 the turns are made after this
+            quiet=lambda: self.turns.timer.quiet(),  # noqa: PLW0108 the turns are made after this
             publish=publish,
         )
         return ToolCalls(
@@ -248,7 +248,7 @@ class Engine:
             await seed(history, self.connection.send, self.calls)
             self.accounts.begin()
             self.lifetime.start_soon(self.accounts.run)
-            self.lifetime.start_soon(self.turns.run)
+            self.lifetime.start_soon(self.turns.timer.run)
             if self.sound.device is not None:
                 ready = trio.Event()
                 # what a device raises is the device's own word: it stays as it is
@@ -264,7 +264,7 @@ class Engine:
     async def drained(self) -> None:
         """Wait until nothing is owed or being generated and all sound was heard; raise why if it is over before."""
         while not self._ended:
-            await self.turns.idle()
+            await self.turns.timer.idle()
             await self.sound.drained()
             if self.turns.is_idle:  # what was being said may have been interrupted meanwhile, and answered
                 break

@@ -35,11 +35,11 @@ from .promise import Promise
 from .requests import Requests
 from .responses import Response
 from .sound import Sound
+from .timer import Timer
 from .tool_calls import INTERRUPTING, ToolCalls
 
 __all__ = ["Turns"]
 
-_BLOCK_SECONDS = 0.02  # nothing tells when a sound has left the speaker, so look again after a block
 _USERS = ("speech_started", "pressed")  # reasons by which the user takes the floor
 
 
@@ -63,6 +63,7 @@ class Turns:
         live: The responses that are neither heard nor settled, by id.
         policies: What it does at this moment.
         barge_ins: Carries that out.
+        timer: Acts when time passes, and lets others wait for silence.
     """
 
     send: Callable[[events.ClientEvent], str]
@@ -80,18 +81,24 @@ class Turns:
     live: dict[str, Response] = attrs.field(factory=dict, init=False)
     policies: Policies = attrs.field(init=False)
     barge_ins: BargeIns = attrs.field(init=False)
+    timer: Timer = attrs.field(init=False)
     _arbiter: Arbiter = attrs.field(init=False)
     _requests: Requests = attrs.field(init=False)
     _cancels: Cancels = attrs.field(init=False)
-    _over: Exception | None = attrs.field(default=None, init=False)
     _interruptions: Interruptions = attrs.field(init=False)
     _stopwatch: Stopwatch = attrs.field(init=False)
     _intake: Intake = attrs.field(init=False)
-    _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
-    _alarm: float = attrs.field(default=math.inf, init=False)  # when `run` acts by itself
 
     def __attrs_post_init__(self) -> None:
         self._arbiter = Arbiter(self.beside.timeout)
+        self.timer = Timer(
+            act=self.act,
+            expire=self._expire,
+            deadline=self._deadline,
+            is_idle=lambda: self.is_idle,
+            finish=self.guarding.finish_all,  # what is held of a response that the server lost is judged as it is
+            is_quiet_at=self._quiet_at,
+        )
         self._stopwatch = Stopwatch(self.sound.capture.ledger.time_of, self.round_trip)
         self._intake = Intake(
             self.sound, self._stopwatch, self.guarding, self.audio_limit, self._arbiter.heard, self._interrupt_one
@@ -129,7 +136,7 @@ class Turns:
         """Ask for a reply to these items, as soon as nobody else speaks."""
         now = trio.current_time()
         self._requests.owe(request, items, now)
-        self._wake()
+        self.timer.wake()
         self.act(now)
 
     def close(self, error: Exception, *, finish_turn: bool) -> None:
@@ -192,62 +199,21 @@ class Turns:
         self.act(trio.current_time())
         return outcome
 
-    async def idle(self) -> None:
-        """Wait until no response of the conversation is being generated or asked for.
-
-        A response of which nothing came for 30 s does not count: a server that lost it must not keep us here.
-        """
-        while self._over is None and not self._is_settled():
-            with trio.move_on_after(1):  # for that silence the arbiter has no deadline when nobody waits for the slot
-                await self._changed.wait()
-            self.act(trio.current_time())
-
-    def _is_settled(self) -> bool:
-        if self.is_idle:
-            self.guarding.finish_all()  # what is held of a response that the server lost is judged as it is
-        return self.is_idle
-
-    async def quiet(self) -> None:
-        """Wait until neither side speaks: nothing is owed, generated or to be heard, and the floor is nobody's.
-
-        Cancellation:
-            Safe: nothing changes.
-        """
-        while self._over is None and not self._is_quiet(now := trio.current_time()):
-            if not self.is_idle:
-                await self.idle()
-            else:  # the floor is the user's, or there is something to hear yet
-                floor = self._arbiter.floor.deadline
-                with trio.move_on_at(floor if floor > now else now + _BLOCK_SECONDS):
-                    await self._changed.wait()
-        await trio.lowlevel.checkpoint()
-
-    def _is_quiet(self, now: float) -> bool:
-        return self.is_idle and self._arbiter.floor.deadline <= now and self.sound.is_silent(now)
-
-    async def run(self) -> None:
-        """Act at the arbiter's deadlines, until cancelled."""
-        while True:
-            self._alarm = self._deadline
-            with trio.move_on_at(self._alarm):
-                await self._changed.wait()
-            now = trio.current_time()
-            self.beside.expire(now)
-            self.barge_ins.pass_time(now)
-            self.act(now)
-
     @property
     def is_idle(self) -> bool:
         """Whether no response of the conversation is being generated, judged by the guard, asked for, or owed."""
         return self._arbiter.idle and self._arbiter.active is None and not self.guarding.is_busy
 
-    @property
+    def _quiet_at(self, now: float) -> float:
+        floor = self._arbiter.floor.deadline
+        return floor if floor > now or self.sound.is_silent(now) else math.inf
+
     def _deadline(self) -> float:
         return min(self._arbiter.deadline, self.beside.deadline, self.barge_ins.deadline)
 
-    def _wake(self) -> None:
-        self._changed.set()
-        self._changed = trio.Event()
+    def _expire(self, now: float) -> None:
+        self.beside.expire(now)
+        self.barge_ins.pass_time(now)
 
     # What the arbiter decides
 
@@ -256,8 +222,7 @@ class Turns:
         self._requests.act(now)
         self._retire()
         self.policies.settle()
-        if self.is_idle or self._deadline < self._alarm:  # after each piece of sound it would cost as much as that
-            self._wake()
+        self.timer.note()
 
     def _abandon(self, response_id: str, now: float) -> None:
         """Stop a response that nobody wants any more, once."""
@@ -433,10 +398,11 @@ class Turns:
 
     def end(self, reason: Exception | None) -> None:
         """The session is over: wake everybody who waits for a response."""
-        error = self._over = reason or trio.ClosedResourceError("the session is closed")
+        error = reason or trio.ClosedResourceError("the session is closed")
         for response in self.live.values():
             response.end(reason)
         self._requests.end(error)
         self._cancels.end(error)
         self._interruptions.end(error)
-        self._wake()
+        self.timer.over = True
+        self.timer.wake()

@@ -275,7 +275,7 @@ async def test_quiet_is_when_nobody_speaks_and_nothing_is_owed(autojump_clock, o
         times = []
 
         async def wait():
-            await talk.session._engine.turns.quiet()
+            await talk.session._engine.turns.timer.quiet()
             times.append(trio.current_time())
 
         await talk.peer.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
