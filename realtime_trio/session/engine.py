@@ -23,7 +23,7 @@ from realtime_trio.core.conversation import Conversation
 from realtime_trio.core.failures import refusal
 from realtime_trio.core.interruption import is_benign
 from realtime_trio.core.prices import Prices
-from realtime_trio.device import SAMPLE_RATE, AudioDevice, DeviceChange
+from realtime_trio.device import AudioDevice, DeviceChange
 from realtime_trio.errors import ConnectionClosed, LocalProtocolError, NotAcknowledged, RemoteProtocolError
 
 from .accounts import Accounts
@@ -38,7 +38,7 @@ from .guarding import Guarding, GuardSettings
 from .handovers import Handovers
 from .lifetime import Lifetime
 from .mcp import HostedMcp
-from .notices import AudioDropped, DeviceChanged, NotAnEvent, Notice, ReplyLost
+from .notices import DeviceChanged, NotAnEvent, Notice, ReplyLost
 from .push_to_talk import PushToTalk
 from .responses import Response
 from .seeding import seed
@@ -50,6 +50,7 @@ from .tool_calls import ToolCalls, ToolErrors
 from .tool_outputs import ToolOutputs, follow_up
 from .tool_set import ToolSet
 from .turns import Turns
+from .uplink_lane import UplinkLane
 
 __all__ = ["Engine"]
 
@@ -98,12 +99,10 @@ class Engine:
         self.calls = Calls(ack_timeout)
         self.not_understood = Counter[str]()
         self._created = trio.Event()
-        self._dropped_ms = 0
-        self._dropped_appends = 0
-        self._dropped_samples = 0
         self._ended = False
+        self._uplink = UplinkLane(connection, self._send, lambda: self.sound.capture.ledger, self.subscribers.publish)
         capture = Capture(
-            self._append,
+            self._uplink.append,
             self.subscribers.publish,
             make_echo=fittings.make_echo,
             echo_is_chosen=fittings.echo_is_chosen,
@@ -342,16 +341,6 @@ class Engine:
             self.lifetime.end(ConnectionClosed(None, "stalled: too many events wait to be sent"))
             return ""
 
-    def _append(self, audio: bytes) -> None:
-        self._send(events.InputAudioBufferAppend(audio=audio))
-        if self.connection.dropped_appends > self._dropped_appends:
-            # the uplink is too slow: the oldest audio that waited was given up, and the server's timeline has it not
-            link = self.connection.statistics()
-            self._dropped_appends = link.dropped_appends
-            missing = round(link.dropped_audio * SAMPLE_RATE) - self._dropped_samples
-            self._dropped_samples += missing
-            self.sound.capture.ledger.drop(missing, round(link.waiting_audio * SAMPLE_RATE))
-
     def _owe_follow_up(self, exchanges: Sequence[Exchange], expected_until: float) -> None:
         request = follow_up(self.config, exchanges)
         request.expected_until = expected_until
@@ -369,10 +358,7 @@ class Engine:
     def _on_block(self, now: float) -> None:
         self.turns.check_heard(now)
         self.push_to_talk.on_block()
-        dropped_ms = self._dropped_samples * 1000 // SAMPLE_RATE
-        if dropped_ms > self._dropped_ms:
-            self.subscribers.publish(AudioDropped(dropped_ms - self._dropped_ms))
-            self._dropped_ms = dropped_ms
+        self._uplink.report()
 
     def _end(self, reason: Exception | None) -> None:
         self._ended = True

@@ -16,7 +16,7 @@ from realtime_trio.errors import NotAcknowledged, RealtimeError, ServerError
 
 from .beside import Beside
 from .calls import server_error
-from .exchanges import Request
+from .exchanges import Exchange, Request
 from .notices import Notice, ReplyLost
 from .responses import Response
 
@@ -87,9 +87,26 @@ class Requests:
         self._closed, self._finishes_turn = error, finish_turn
         self._turn_away()
 
+    def abandon(self, exchange: Exchange) -> None:
+        """Nobody waits for this exchange any more: forget what nobody else waits for either."""
+        exchange.abandoned = True
+        for request in exchange.requests:
+            if exchange in request.exchanges:
+                request.exchanges.remove(exchange)
+            if not request.exchanges:
+                self.forget(request)
+
     def settled_by(self, response: Response) -> list[Request]:
         """The requests to which this response is the reply."""
         return [request for request in self._requests.values() if request.response is response]
+
+    def exchanges_of(self, response: Response) -> list[Exchange]:
+        """What waits for a response, or for what follows from it."""
+        return [exchange for request in self.settled_by(response) for exchange in request.exchanges]
+
+    def is_awaited(self, response: Response) -> bool:
+        """Whether a call waits for a response of the conversation."""
+        return any(request.exchanges or request.is_awaited for request in self.settled_by(response))
 
     def is_unwanted(self, response: Response) -> bool:
         """Whether a response is the answer to a request that was given up."""

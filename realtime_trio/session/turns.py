@@ -146,9 +146,7 @@ class Turns:
 
     def is_awaited(self, response: Response) -> bool:
         """Whether a call waits for a response, and will know what became of it."""
-        if response.out_of_band:
-            return response.is_ours
-        return any(request.exchanges or request.is_awaited for request in self._requests.settled_by(response))
+        return response.is_ours if response.out_of_band else self._requests.is_awaited(response)
 
     def forget(self, request: Request) -> None:
         """Nobody waits for this reply any more: what was not sent is dropped, what was sent is cancelled."""
@@ -157,25 +155,18 @@ class Turns:
 
     def abandon(self, exchange: Exchange) -> None:
         """Nobody waits for this exchange any more."""
-        exchange.abandoned = True
-        for request in exchange.requests:
-            if exchange in request.exchanges:
-                request.exchanges.remove(exchange)
-            if not request.exchanges:
-                self.forget(request)
+        self._requests.abandon(exchange)
+        self.act(trio.current_time())
         for response in exchange.responses:
-            if response.id in self.live and not response.interrupted and not self._is_wanted(response):
+            # unless somebody else waits for it, or it is the answer to what the user said
+            is_wanted = self._requests.settled_by(response) or not response.is_ours
+            if response.id in self.live and not (response.interrupted or is_wanted):
                 self._interrupt("abandoned", response_ids=[response.id])
-
-    def _is_wanted(self, response: Response) -> bool:
-        """Whether somebody else waits for it, or it is the answer to what the user said."""
-        return bool(self._requests.settled_by(response)) or not response.is_ours
 
     def exchanges_of(self, response_id: str) -> list[Exchange]:
         """Find what waits for a response, or for what follows from it."""
         live = self.live.get(response_id)
-        settled = [] if live is None else self._requests.settled_by(live)
-        return [exchange for request in settled for exchange in request.exchanges]
+        return [] if live is None else self._requests.exchanges_of(live)
 
     def answers(self, problem: events.ErrorDetails) -> bool:
         """Tell whether an error is about to reach the one who asked for a response."""
@@ -313,7 +304,7 @@ class Turns:
         response = self.live.get(event.response.id or "")
         if response is not None and not response.out_of_band:
             settled = self._requests.settled_by(response)
-            exchanges = [exchange for one in settled for exchange in one.exchanges]
+            exchanges = self._requests.exchanges_of(response)
             runner = next((one.tools for one in settled if one.tools is not None), None)
             self.tool_calls.start(ready_calls(response.final), exchanges, runner, response_id=response.id)
 
