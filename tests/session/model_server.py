@@ -338,7 +338,8 @@ class ModelServer:
             for _ in range(chance.randint(1, 3) if calls else 0):
                 await trio.sleep(self.nature.pace * chance.random() / 3)
                 seconds = chance.choice([0, 0.1, 0.5, 1.0, 3.0])
-                self._call(response, json.dumps({"seconds": seconds, "works": chance.random() < 0.9}))
+                name = chance.choice(["work", "work", "give_up", "go_on", "work_aside"])
+                self._call(response, name, json.dumps({"seconds": seconds, "works": chance.random() < 0.9}))
             await trio.sleep(chance.choice([0, 0, 0, 1.5]) * self.nature.pace)  # its done is late
             self._finish(response, "incomplete" if chance.random() < self.nature.fails else "completed")
 
@@ -374,12 +375,12 @@ class ModelServer:
         self._emit("response.output_item.done", response_id=response.id, output_index=0, item=item)
         response.output.append(item)
 
-    def _call(self, response: ModelResponse, arguments: str) -> None:
+    def _call(self, response: ModelResponse, name: str, arguments: str) -> None:
         call = {
             "type": "function_call",
             "id": self._new_id("item"),
             "call_id": self._new_id("call"),
-            "name": "work",
+            "name": name,
             "arguments": arguments,
             "status": "completed",
         }

@@ -152,6 +152,24 @@ async def work(seconds: float, *, works: bool) -> str:
     return "done"
 
 
+@tool(on_interrupt="cancel", concurrency=1)
+async def give_up(seconds: float, *, works: bool) -> str:
+    """Do something that makes no sense any more when the user speaks."""
+    return await work(seconds, works=works)
+
+
+@tool(on_interrupt="detach", timeout=2)
+async def go_on(seconds: float, *, works: bool) -> str:
+    """Do something that goes on when the user speaks."""
+    return await work(seconds, works=works)
+
+
+@tool(background=True)
+async def work_aside(seconds: float, *, works: bool) -> str:
+    """Do something that is told of later."""
+    return await work(seconds, works=works)
+
+
 class Play:
     """One schedule, played."""
 
@@ -177,7 +195,7 @@ class Play:
             async with open_session(
                 connect=self.server.connect,
                 url="ws://model.localhost",
-                tools=[work],
+                tools=[work, give_up, go_on, work_aside],
                 audio=device,
                 turn_detection=self.world.detection,
                 interruption=self.world.policy,
