@@ -1,0 +1,128 @@
+"""`python -m realtime_trio.replay`: from the command line to an exit code."""
+
+import argparse
+import io
+import os
+import sys
+from pathlib import Path
+
+from realtime_trio.errors import RealtimeError
+from realtime_trio.recording import RecordedSession, find_recordings
+from realtime_trio.replay import check, tell, timeline
+from realtime_trio.replay.timeline import Moment, summary
+
+_WELL, _FOUND, _FAILED = 0, 1, 2
+
+_ABOUT = """\
+Look at sessions that were recorded with open_session(record=FOLDER).
+
+Without options, one recording is printed as a timeline: when who said what, tool calls and
+their outputs, interruptions, how long each answer took, and everything that went wrong. Times are
+seconds since the recording began; a line that begins with ! tells of something that went wrong.
+A folder that holds several recordings is listed.
+"""
+_CODES = """\
+exit codes:
+  0  all is well
+  1  --check found something
+  2  there is no such recording, or it cannot be read or written
+
+examples:
+  python -m realtime_trio.replay recordings            list what is there
+  python -m realtime_trio.replay recordings/monday     print it
+  python -m realtime_trio.replay --check recordings    check all of them
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Do what the command line asks for.
+
+    Args:
+        arguments: Instead of the command line's.
+
+    Returns:
+        The exit code.
+    """
+    options = _parse(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a model may say more than this screen can show
+    try:
+        return _run(options)
+    except BrokenPipeError:  # whoever read this has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _FAILED
+    except (RealtimeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return _FAILED
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m realtime_trio.replay",
+        description=_ABOUT,
+        epilog=_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folder", metavar="FOLDER", type=Path, help="a recording, or a folder that holds some")
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="say whether the recording is whole (every line, all the audio), and whether the session went well: every "
+        "response ended, every tool call has one output, every sample was heard or cut, no errors",
+    )
+    return parser.parse_args(arguments)
+
+
+def _run(options: argparse.Namespace) -> int:
+    sessions = find_recordings(options.folder)
+    if not sessions:
+        print(f"error: {options.folder} holds no recordings", file=sys.stderr)
+        return _FAILED
+    if options.check:
+        # not all(): every one of them is to be checked
+        return _WELL if min([_check(session) for session in sessions]) else _FOUND
+    if len(sessions) == 1:
+        _print(sessions[0])
+    else:
+        for session in sessions:
+            _list(session)
+    return _WELL
+
+
+def _check(session: RecordedSession) -> bool:
+    found = check(session)
+    for finding in found:
+        at = "" if finding.at is None else f"{finding.at:.3f} s: "
+        print(f"{session.path}: {finding.kind}: {at}{finding.words}")
+    if not found:
+        print(f"{session.path}: all is well")
+    return not found
+
+
+def _list(session: RecordedSession) -> None:
+    story = tell(session)
+    first = next((turn.text for turn in story.turns if turn.text), "")
+    print(f"{session.path}  {story.header.get('began')}  {story.length:.1f} s  {next(summary(story))}")
+    if first:
+        print(f'    "{first}"')
+
+
+def _print(session: RecordedSession) -> None:
+    story = tell(session)
+    moments = timeline(story)
+    width = max(len(moment.who) for moment in moments)
+    for moment in moments:
+        print(_line(moment, width))
+    print()
+    for line in summary(story):
+        print(line)
+
+
+def _line(moment: Moment, width: int) -> str:
+    indent = " " * (width + 13)
+    words = moment.words.replace("\n", "\n" + indent)
+    return f"{'!' if moment.wrong else ' '} {moment.at:9.3f}  {moment.who:<{width}} {words}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
