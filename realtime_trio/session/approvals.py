@@ -4,13 +4,15 @@ Which calls need it is said elsewhere: a tool's policy, or the configuration of 
 comes to is the caller's business too.
 """
 
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 import attrs
 
-from realtime_trio.errors import ConfigurationError, LocalProtocolError
+from realtime_trio.core.border import check_async
+from realtime_trio.errors import LocalProtocolError
 
 from .notices import ApprovalNeeded, ApprovalRequest, Notice
 from .promise import Promise
@@ -22,6 +24,7 @@ _log = logging.getLogger("realtime_trio.session")
 ApprovalHook: TypeAlias = Callable[[ApprovalRequest], Awaitable[bool | str]]
 """Says whether a call may run: True, False, or a text: it may not, for this reason, which the model is told."""
 
+_HOOK = "async def approve(request)"
 _MOST_DECIDED = 1024
 
 
@@ -29,10 +32,10 @@ def check_hook(hook: object) -> None:
     """Refuse what cannot be asked; None stands for the notice.
 
     Raises:
-        ConfigurationError: It cannot be called.
+        ConfigurationError: It cannot be called, or is a plain function.
     """
-    if hook is not None and not callable(hook):
-        raise ConfigurationError(f"approve is an async function of an ApprovalRequest, not {hook!r}")
+    if hook is not None:
+        check_async("approve", hook, cure=_HOOK)
 
 
 @attrs.frozen
@@ -109,7 +112,10 @@ class Approvals:
 
 async def _by_hook(hook: ApprovalHook, request: ApprovalRequest) -> Decision:
     try:
-        answer = await hook(request)
+        asked = hook(request)
+        if not inspect.isawaitable(asked):
+            raise TypeError(f"an approval hook is an async function: {_HOOK}")  # noqa: TRY301
+        answer = await asked
         if isinstance(answer, str):
             return Decision(approved=False, reason=answer)
         if not isinstance(answer, bool):

@@ -22,6 +22,7 @@ import attrs
 import trio
 
 from realtime_trio import events
+from realtime_trio.core.border import check_async
 from realtime_trio.core.captions import PACE
 from realtime_trio.core.guard import Guard, GuardedPart, GuardedText, Stop
 from realtime_trio.core.playout import PartKey
@@ -77,16 +78,12 @@ def check_guard(guard: object, lead_ms: object, timeout: object) -> None:
     Raises:
         ConfigurationError: It is not an async function, or a time makes no sense.
     """
-    if guard is not None and (not callable(guard) or (inspect.isfunction(guard) and not _is_async(guard))):
-        raise ConfigurationError(f"guard is an async function, async def guard(text), not {guard!r}")
+    if guard is not None:
+        check_async("guard", guard, cure="async def guard(text)")
     if not isinstance(lead_ms, int | float) or not lead_ms >= 0:
         raise ConfigurationError(f"guard_lead_ms is a number of milliseconds from 0, not {lead_ms!r}")
     if not isinstance(timeout, int | float) or not timeout > 0:
         raise ConfigurationError(f"guard_timeout is a number of seconds above 0, not {timeout!r}")
-
-
-def _is_async(function: Callable[..., object]) -> bool:
-    return inspect.iscoroutinefunction(function) or function.__name__ == "<lambda>"  # which may return an awaitable
 
 
 @attrs.define(eq=False)

@@ -17,6 +17,7 @@ from realtime_trio.core.usage import SessionUsage
 from realtime_trio.errors import LocalProtocolError
 
 from .agent_control import AgentControl
+from .event_kinds import check_kinds
 from .mcp_control import McpControl
 from .notices import Notice
 from .sound import SoundState
@@ -183,5 +184,9 @@ class Session(TurnCalls, AgentControl, McpControl):
         Args:
             kinds: Classes of `realtime_trio.events` or of notices; none for all.
             size: Values held for a slow reader; beyond that the oldest go, and the next one received is `Lagged(n)`.
+
+        Raises:
+            ConfigurationError: Something is no class; the words say which is meant.
         """
+        check_kinds(kinds)
         return self._engine.subscribers.to_events(kinds, size)

@@ -9,11 +9,12 @@ from typing import Any
 import attrs
 
 from realtime_trio import events
+from realtime_trio.core.border import as_tuple
 from realtime_trio.errors import ConfigurationError
 
 from .tool_runner import ToolRunner
 
-__all__ = ["MakeTools", "ToolSet"]
+__all__ = ["MakeTools", "ToolSet", "as_tools"]
 
 MakeTools = Callable[[Iterable[Any] | ToolRunner], ToolRunner]
 """Makes a runner of tools, and sees that they can be given what they want; a runner stays as it is."""
@@ -46,13 +47,9 @@ class ToolSet:
         Raises:
             ConfigurationError: One is none, or two have the same name, or one cannot be given what it wants.
         """
-        if isinstance(tools, ToolRunner):
-            given, runner = tuple(getattr(tools, "tools", ())), make(tools)
-        elif isinstance(tools, Iterable) and not isinstance(tools, str):
-            given = tuple(tools)
-            runner = make(given)
-        else:
-            raise ConfigurationError(f"tools is a list of tools, as in tools=[...], not {tools!r}")
+        tools = as_tools(tools)
+        given = tuple(getattr(tools, "tools", ())) if isinstance(tools, ToolRunner) else tools
+        runner = make(tools)
         return cls(runner, given, () if runner.definitions() else tuple(declared))
 
     def definitions(self) -> list[events.Tool]:
@@ -94,6 +91,17 @@ class ToolSet:
             raise ConfigurationError(
                 "the tools come from a runner of your own: change them there, and give it again, update(tools=runner)"
             )
+
+
+def as_tools(tools: object) -> tuple[Any, ...] | ToolRunner:
+    """Take several tools, or what runs them.
+
+    Raises:
+        ConfigurationError: It is neither, for example one tool alone.
+    """
+    if isinstance(tools, ToolRunner):
+        return tools
+    return as_tuple("tools is a list of tools", tools, cure="tools=[...]")
 
 
 def _name(definition: events.Tool) -> str:

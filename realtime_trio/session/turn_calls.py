@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from realtime_trio import events as wire  # the name `events` is a method of `Session`
 from realtime_trio.core.barge_in import InterruptionPolicy
-from realtime_trio.errors import NotAcknowledged
+from realtime_trio.errors import ConfigurationError, NotAcknowledged
 
 from .acknowledged import AcknowledgedCalls
 from .exchanges import Exchange, Request
@@ -21,6 +21,7 @@ from .settings import Modality, check_policy, response_overrides
 from .speaking import GenerateInput, Utterance, When, check_when, input_items
 from .subscription import Subscription
 from .tool_runner import ToolRunner
+from .tool_set import as_tools
 
 __all__ = ["TurnCalls"]
 
@@ -199,17 +200,17 @@ class TurnCalls(AcknowledgedCalls):
         Raises:
             ServerError: The server refused it.
             NotAcknowledged: The server did not answer.
-            ConfigurationError: There is no such override, or the input is none.
+            ConfigurationError: There is no such override, or the input is none; nothing was sent.
 
         Cancellation:
             It is cancelled at the server.
         """
-        given = {
-            "conversation": "none",
-            "modality": modality,
-            "tools": tools if isinstance(tools, ToolRunner) else list(tools),
-            **overrides,
-        }
+        if overrides.get("conversation", "none") != "none":
+            raise ConfigurationError(
+                f"conversation={overrides['conversation']!r}: generate is always beside the conversation; what is "
+                "to be part of it comes from respond() or ask()"
+            )
+        given = {**overrides, "conversation": "none", "modality": modality, "tools": tools}
         if instructions is not None:
             given["instructions"] = instructions
         request = self._request(given)
@@ -288,10 +289,13 @@ class TurnCalls(AcknowledgedCalls):
 
     def _request(self, overrides: dict[str, Any], exchange: Exchange | None = None) -> Request:
         runner = None
-        tools = overrides.get("tools") or ()
-        if isinstance(tools, ToolRunner) or any(callable(one) for one in tools):
-            runner = self._make_tools(tools)
-            overrides = {**overrides, "tools": list(runner.definitions())}
+        if overrides.get("tools") is not None:
+            tools = as_tools(overrides["tools"])
+            if isinstance(tools, ToolRunner) or any(callable(one) for one in tools):
+                runner = self._make_tools(tools)
+                overrides = {**overrides, "tools": list(runner.definitions())}
+            else:
+                overrides = {**overrides, "tools": list(tools)}
         exchanges = [] if exchange is None else [exchange]
         params = response_overrides(overrides, known_tools=self.config.tools)
         return Request(params, exchanges, runner)

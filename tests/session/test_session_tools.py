@@ -210,7 +210,7 @@ async def test_a_toolbox_for_one_response(open_talk, as_function_call, autojump_
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"tools": get_weather}, r"tools is a list of tools, as in tools=\[...\], not <Tool get_weather>"),
+        ({"tools": get_weather}, r"tools is a list of tools, as in tools=\[...\], not get_weather"),
         ({"tools": "get_weather"}, r"tools is a list of tools"),
         ({"tools": ["get_weather"]}, r"a tool is a function, not 'get_weather'"),
         ({"dependencies": Database("main")}, r"dependencies is a list: dependencies=\[...\], not a Database"),
