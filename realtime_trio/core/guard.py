@@ -135,7 +135,7 @@ class GuardedPart:
             text: All of them, as the server has them; where they differ from what came, what differs is judged again.
         """
         if text and text != self.text:
-            same = next((n for n, (a, b) in enumerate(zip(text, self.text, strict=False)) if a != b), len(self.text))
+            same = _common(text, self.text)
             self._captions.note_words(len(self.text))
             self.text = text
             self.passed = min(self.passed, same)
@@ -144,11 +144,16 @@ class GuardedPart:
         if self.text:  # sound without words is a question of its own
             self._open_if_passed()
 
-    def let_pass(self, until: int) -> None:
-        """Note that the guard let words pass, up to this character; with no words at all, the sound."""
+    def let_pass(self, judged: str) -> None:
+        """Note that the guard let words pass; with no words at all, the sound.
+
+        Args:
+            judged: The words that it was asked about, from the part's beginning. What has become of them since, in the
+                server's last word on the part, is judged again.
+        """
         if self.stopped or self.open:
             return
-        self.passed = max(self.passed, min(until, len(self.text)))
+        self.passed = max(self.passed, _common(judged, self.text))
         self._open_if_passed()
         if not self.open:
             allowed = self._captions.end_of(self.text, self.passed) - self.lead_ms
@@ -167,3 +172,11 @@ class GuardedPart:
     def pace(self) -> float | None:
         """Tell how fast a part was spoken that is whole, for the next one; None if it cannot be told."""
         return self._captions.pace(self.text)
+
+
+def _common(one: str, other: str) -> int:
+    """Count the characters with which two texts begin alike."""
+    shorter = min(len(one), len(other))
+    if one[:shorter] == other[:shorter]:  # nearly always
+        return shorter
+    return next(n for n in range(shorter) if one[n] != other[n])

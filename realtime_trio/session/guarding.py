@@ -268,7 +268,7 @@ class Guarding:
         if response.id not in self._held:
             return  # interrupted meanwhile
         if verdict is None:
-            part.state.let_pass(until)
+            part.state.let_pass(text.text)
             self._let_go(held, part)
             self._settle(held)
         else:

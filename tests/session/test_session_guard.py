@@ -617,3 +617,24 @@ async def test_a_plain_function_is_no_guard():
     with pytest.raises(ConfigurationError, match="async def guard"):
         async with open_session(url="ws://localhost:1", guard=guard):
             pass
+
+
+async def test_words_that_change_while_they_are_judged_are_judged_again(autojump_clock, open_talk):
+    """The server's last word on a part differs from its deltas: what the guard was not asked about does not pass."""
+    guard = Guard("evil", delay=0.5)
+    async with open_talk(guard=guard) as talk, trio.open_nursery() as nursery:
+        replies = []
+
+        async def ask():
+            replies.append(await talk.session.ask("Hi."))
+
+        nursery.start_soon(ask)
+        await talk.acknowledge()
+        await talk.created(await talk.peer.expect("response.create"), "resp_1")
+        place = {"response_id": "resp_1", "item_id": "item_a", "output_index": 0, "content_index": 0}
+        await talk.peer.send("response.output_text.delta", **place, delta="Hello good ")
+        await trio.sleep(0.1)
+        await talk.peer.send("response.output_text.done", **place, text="Hello evil ")
+        await talk.done("resp_1")
+    assert [asked.text for asked in guard.asked] == ["Hello good ", "Hello evil "]
+    assert "evil" not in replies[0].text
