@@ -31,6 +31,7 @@ examples:
   python -m realtime_trio.replay recordings            list what is there
   python -m realtime_trio.replay recordings/monday     print it
   python -m realtime_trio.replay --check recordings    check all of them
+  python -m realtime_trio.replay --html it.html recordings/monday
 """
 
 
@@ -70,7 +71,17 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="say whether the recording is whole (every line, all the audio), and whether the session went well: every "
         "response ended, every tool call has one output, every sample was heard or cut, no errors",
     )
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--html",
+        metavar="OUT.html",
+        type=Path,
+        help="write one page to look at and listen to, with the sound in it (about 4 MB a minute): what was heard "
+        "against what was generated, tool calls, interruptions, latency; click to play from there",
+    )
+    options = parser.parse_args(arguments)
+    if options.check and options.html:
+        parser.error("--check and --html are two questions: ask one at a time")
+    return options
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -81,11 +92,25 @@ def _run(options: argparse.Namespace) -> int:
     if options.check:
         # not all(): every one of them is to be checked
         return _WELL if min([_check(session) for session in sessions]) else _FOUND
+    if options.html:
+        return _write_page(options.html, sessions)
     if len(sessions) == 1:
         _print(sessions[0])
     else:
         for session in sessions:
             _list(session)
+    return _WELL
+
+
+def _write_page(path: Path, sessions: list[RecordedSession]) -> int:
+    if len(sessions) > 1:
+        print(f"error: --html shows one recording: name one of {len(sessions)} that are there", file=sys.stderr)
+        return _FAILED
+    from realtime_trio.replay.page import render  # loads numpy
+
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(render(sessions[0]))
+    print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     return _WELL
 
 

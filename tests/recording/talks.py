@@ -1,0 +1,66 @@
+"""A talk with the offline server that is recorded: questions, a tool call, and an answer that is spoken over."""
+
+import itertools
+import math
+
+import trio
+
+from realtime_trio import open_server, open_session, tool
+from realtime_trio.audio import ClockedDevice
+from realtime_trio.server import Transcript
+
+
+class Hearing:
+    """A recogniser that is told what it hears, in order."""
+
+    def __init__(self, *words: str) -> None:
+        self._words = itertools.chain(words, itertools.repeat(""))
+
+    async def recognise(self, _pcm: bytes) -> Transcript:
+        return Transcript(next(self._words))
+
+
+def voice(ms: int) -> bytes:
+    """A voiced sound, loud enough for any turn detection."""
+    samples = (round(8000 * math.sin(2 * math.pi * 180 * n / 24_000)) for n in range(24 * ms))
+    return b"".join(sample.to_bytes(2, "little", signed=True) for sample in samples)
+
+
+@tool
+async def get_weather(city: str) -> dict[str, float]:
+    """Tell the weather.
+
+    Args:
+        city: Where.
+    """
+    await trio.sleep(0.2)
+    return {"celsius": len(city)}
+
+
+async def talk(folder) -> None:
+    """Have a talk with the offline server: a tool call, and an answer that is spoken over."""
+    device = ClockedDevice(output_latency_ms=30)
+    words = ("what is the weather in paris", "count to twenty", "what is twelve times three")
+    async with (
+        open_server(listen=False, recogniser=Hearing(*words)) as server,
+        open_session(
+            connect=server.connect,
+            url=server.url,
+            audio=device,
+            record=folder,
+            turn_detection="server_vad",
+            transcription="gpt-4o-mini-transcribe",
+            tools=[get_weather],
+        ) as session,
+        session.responses() as responses,
+    ):
+        device.speak(voice(1000))
+        await (await responses.receive()).done()
+        await (await responses.receive()).heard()
+        device.speak(voice(1000))
+        counting = await responses.receive()
+        while counting.first_sound_at is None:  # noqa: ASYNC110 the clock jumps
+            await trio.sleep(0.02)
+        await trio.sleep(2)
+        device.speak(voice(1000))
+        await (await responses.receive()).heard()
