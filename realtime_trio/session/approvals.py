@@ -16,6 +16,7 @@ from realtime_trio.errors import LocalProtocolError
 
 from .notices import ApprovalNeeded, ApprovalRequest, Notice
 from .promise import Promise
+from .tool_words import sendable
 
 __all__ = ["ApprovalHook", "ApprovalRequest", "Approvals", "Decision", "check_hook"]
 
@@ -44,12 +45,12 @@ class Decision:
 
     Attributes:
         approved: Whether the call may run.
-        reason: Why not, in words for the model; empty when nobody said.
+        reason: Why not, in words for the model, which a message can carry; empty when nobody said.
         failure: What the hook raised; then it may not run.
     """
 
     approved: bool
-    reason: str = ""
+    reason: str = attrs.field(default="", converter=sendable)
     failure: Exception | None = None
 
 

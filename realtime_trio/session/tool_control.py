@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from realtime_trio import events as wire
+from realtime_trio.errors import LocalProtocolError
 
 from .acknowledged import AcknowledgedCalls
 from .approvals import Decision
@@ -80,8 +81,10 @@ class ToolControl(AcknowledgedCalls):
             Whether it still waited; False if it was decided before, cancelled, or ended with the session.
 
         Raises:
-            LocalProtocolError: There never was such a request.
+            LocalProtocolError: There never was such a request, or the reason is no text; nothing was decided.
         """
+        if not isinstance(reason, str):
+            raise LocalProtocolError(f"a reason is a text, not {type(reason).__name__}. Nothing was decided.")
         return self._engine.approvals.answer(request_id, Decision(approved=False, reason=reason))
 
     async def _change_tools(self, change: Callable[[ToolSet], ToolSet]) -> wire.RealtimeSession:

@@ -117,7 +117,7 @@ class ToolOutputs:
         """
         call.life.answer()
         ready, batch, is_last_word = call.ready, call.batch, call.life.state == "delivering"
-        item = events.function_call_output(ready.call_id, _sendable(text), id=new_id("item"))
+        item = events.function_call_output(ready.call_id, tool_words.sendable(text), id=new_id("item"))
         problem = await self._send(item)
         if problem is None:
             batch.outputs.append(str(item.id))
@@ -147,7 +147,7 @@ class ToolOutputs:
             calls, self._news = self._news, []
             items = []
             for call in calls:
-                words = tool_words.news(call.ready.name, call.ready.call_id, _sendable(call.output))
+                words = tool_words.news(call.ready.name, call.ready.call_id, tool_words.sendable(call.output))
                 item = events.system_message(words, id=new_id("item"))
                 problem = await self._send(item)
                 self._finish(call, problem)
@@ -197,8 +197,3 @@ def follow_up(config: events.RealtimeSession, exchanges: Sequence[Exchange]) -> 
     forced = choice not in (events.UNSET, None, "auto", "none")
     overrides = events.ResponseCreateParams(tool_choice="auto") if forced else events.UNSET
     return Request(overrides, list(exchanges), continues=True)
-
-
-def _sendable(text: str) -> str:
-    """Replace lone surrogates, which no message can carry: a call without an output would leave the model waiting."""
-    return text.encode("utf-8", "replace").decode()

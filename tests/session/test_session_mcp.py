@@ -307,6 +307,26 @@ async def test_a_refusal_says_why_and_the_model_gets_to_speak_on_it(open_talk, a
     assert asked.reply.text == "I may not."
 
 
+@pytest.mark.parametrize("by_hook", [True, False])
+async def test_a_reason_that_no_message_can_carry_is_mended(open_talk, autojump_clock, by_hook):
+    """Made of the model's own arguments, say: half a character must not end the session."""
+
+    async def approve(request):
+        return "no \ud800!"
+
+    async with open_talk(tools=[DOCS], approve=approve if by_hook else None) as talk:
+        await talk.created(None, "resp_1")
+        await send_item(talk, approval_request())
+        await talk.done("resp_1", approval_request())
+        if not by_hook:
+            await trio.testing.wait_all_tasks_blocked()
+            assert talk.session.refuse("ask_1", "no \ud800!")
+        answer = await talk.acknowledge(item={"type": "mcp_approval_response"})
+        await talk.peer.expect("response.create")
+
+    assert (answer["approve"], answer["reason"]) == (False, "no ?!")
+
+
 async def test_without_a_hook_it_is_told_and_can_be_answered_once(open_talk, autojump_clock):
     async with open_talk(tools=[DOCS]) as talk, talk.session.events(ApprovalNeeded) as needed:
         await talk.created(None, "resp_1")

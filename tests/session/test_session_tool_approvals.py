@@ -138,6 +138,38 @@ async def test_an_answer_to_no_request_is_a_mistake(autojump_clock, open_talk):
             talk.session.refuse("call_9")
 
 
+@pytest.mark.parametrize("by_hook", [True, False])
+async def test_a_reason_that_no_message_can_carry_is_mended(autojump_clock, open_talk, as_function_call, bank, by_hook):
+    """Made of the model's own arguments, say: half a character must not end the session."""
+
+    async def approve(_request):
+        await trio.lowlevel.checkpoint()
+        return "no \ud800!"
+
+    async with open_talk(tools=[bank.pay], approve=approve if by_hook else None) as talk:
+        await call(talk, as_function_call("call_1", "pay", ARGUMENTS))
+        await trio.testing.wait_all_tasks_blocked()
+        if not by_hook:
+            assert talk.session.refuse("call_1", "no \ud800!")
+        item = await talk.acknowledge(item={"type": OUTPUT})
+        await talk.peer.expect("response.create")
+
+    assert "not allowed to run: no ?!" in item["output"]
+
+
+@pytest.mark.parametrize("reason", [None, 5, b"no"])
+async def test_a_reason_that_is_no_text_decides_nothing(autojump_clock, open_talk, as_function_call, bank, reason):
+    """Who gives it hears of it, and can still decide."""
+    async with open_talk(tools=[bank.pay]) as talk:
+        await call(talk, as_function_call("call_1", "pay", ARGUMENTS))
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(LocalProtocolError, match=r"a reason is a text, not \w+\. Nothing was decided"):
+            talk.session.refuse("call_1", reason)
+        assert talk.session.approve("call_1")
+        await talk.acknowledge(item={"output": "paid"})
+        await talk.peer.expect("response.create")
+
+
 async def test_an_answer_that_comes_too_late_changes_nothing(autojump_clock, open_talk, as_function_call):
     """The call was interrupted meanwhile; also in the same moment."""
     ran = []
