@@ -12,6 +12,7 @@ import trio
 from . import events
 from .config import Headers
 from .connection import open_connection
+from .core.border import as_tuple, check_text
 from .device import AudioDevice, EchoControl
 from .errors import ConfigurationError
 from .events import UNSET, UnsetType
@@ -189,8 +190,7 @@ async def open_session(
     check_accounts(prices, budget)
     fittings = _fittings(echo)
     begins_with = _history(history)
-    if not isinstance(dependencies, Iterable):
-        raise ConfigurationError(f"dependencies is a list: dependencies=[...], not a {type(dependencies).__name__}")
+    dependencies = as_tuple("dependencies is a list", dependencies, cure="dependencies=[...]")
     if agent is not None:
         if not isinstance(agent, Agent):
             raise ConfigurationError(f"agent is an Agent(...), not {type(agent).__name__}")
@@ -198,7 +198,8 @@ async def open_session(
         instructions = agent.instructions if instructions is None else instructions
         voice = agent.voice if voice is None else voice
         greeting = agent.greeting if greeting is None else greeting
-    dependencies = tuple(dependencies)
+    if greeting is not None:
+        check_text("greeting", greeting)
     make_tools = _tool_maker(tools, dependencies)
     base = session_settings(config=config)
     toolbox = ToolSet.of(tools, make_tools, declared=base.tools or ())

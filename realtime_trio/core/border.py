@@ -9,7 +9,7 @@ from typing import Any
 
 from realtime_trio.errors import ConfigurationError, RealtimeError
 
-__all__ = ["as_tuple", "check_async", "check_text"]
+__all__ = ["as_tuple", "check_async", "check_each", "check_text"]
 
 
 def check_text(
@@ -47,6 +47,21 @@ def as_tuple(what: str, value: object, *, cure: str) -> tuple[Any, ...]:
     if not isinstance(value, Iterable) or isinstance(value, str | bytes | bytearray | memoryview | Mapping):
         raise ConfigurationError(f"{what}, as in {cure}, not {_shown(value)}")
     return tuple(value)
+
+
+def check_each(call: str, values: Iterable[object]) -> None:
+    """Refuse a list where things are given one by one.
+
+    Args:
+        call: What was called, for the words: "add_tools".
+        values: What it was given.
+
+    Raises:
+        ConfigurationError: One of them is several.
+    """
+    for one in values:
+        if isinstance(one, Iterable) and not isinstance(one, str | bytes) and not callable(one):
+            raise ConfigurationError(f"{call} takes them one by one, {call}(*them), not in a {_kind(one)}")
 
 
 def check_async(what: str, value: object, *, cure: str) -> None:

@@ -15,6 +15,9 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from realtime_trio.errors import ConfigurationError
+
+from .border import check_text
 from .captions import PACE, Captions, whole_words
 
 __all__ = ["Guard", "GuardedPart", "GuardedText", "Stop"]
@@ -47,7 +50,12 @@ class GuardedText:
 
 def _has_words(_: object, __: object, reason: Any) -> None:
     if not isinstance(reason, str) or not reason.strip():
-        raise ValueError(f"a guard that stops gives its reason in words, not {reason!r}")
+        raise ConfigurationError(f"a guard that stops gives its reason in words, not {reason!r}")
+
+
+def _is_text(_: object, __: object, instead: Any) -> None:
+    if instead is not None:
+        check_text("what a guard says instead", instead)
 
 
 @attrs.frozen
@@ -58,10 +66,13 @@ class Stop:
         reason: Why, for the program; the model is not told.
         instead: What is to be said in its place; None for nothing. The model is asked to say it, so it may differ a
             little, and passes through the guard as well; where it is stopped too, nothing takes its place.
+
+    Raises:
+        ConfigurationError: The reason has no words, or `instead` is no text.
     """
 
     reason: str = attrs.field(validator=_has_words)
-    instead: str | None = None
+    instead: str | None = attrs.field(default=None, validator=_is_text)
 
 
 Guard: TypeAlias = Callable[[GuardedText], Awaitable[str | Stop | None]]

@@ -9,6 +9,7 @@ import attrs
 from realtime_trio.errors import ConfigurationError
 from realtime_trio.events import Usage
 
+from .border import check_text
 from .usage import ResponseUsage, SessionUsage, Tokens, TranscriptionTotal, count
 
 __all__ = ["Amount", "Prices", "exact", "is_amount"]
@@ -52,6 +53,10 @@ def _check_given(prices: "Prices", field: "attrs.Attribute[Any]", value: object)
     _check(prices, field, value)
 
 
+def _check_currency(_: object, __: object, value: object) -> None:
+    check_text("the currency", value, empty=False)
+
+
 @attrs.frozen(kw_only=True)
 class Prices:
     """What the user's contract says that usage costs.
@@ -76,7 +81,7 @@ class Prices:
         currency: What it is called, for people.
 
     Raises:
-        ConfigurationError: A price is no number, or below 0.
+        ConfigurationError: A price is no number, or below 0, or the currency no text.
     """
 
     input_text: Decimal = attrs.field(converter=exact, validator=_check_given)
@@ -91,7 +96,7 @@ class Prices:
     transcription_audio: Decimal | None = attrs.field(default=None, converter=_exact_or_none, validator=_check)
     transcription_output: Decimal | None = attrs.field(default=None, converter=_exact_or_none, validator=_check)
     transcription_minute: Decimal | None = attrs.field(default=None, converter=_exact_or_none, validator=_check)
-    currency: str = "USD"
+    currency: str = attrs.field(default="USD", validator=_check_currency)
 
     def cost(self, usage: SessionUsage | Usage | None) -> Decimal:
         """Tell what this costs: exactly, but for seconds of which a minute's price has no exact share.

@@ -76,6 +76,9 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Raises:
             ConfigurationError: It is not that.
         """
+        if not isinstance(text, str | bytes):
+            cure = ": Snapshot.from_data takes that" if isinstance(text, Mapping) else ""
+            raise ConfigurationError(f"a snapshot is a text as Snapshot.to_json gives it, not {_name(text)}{cure}")
         try:
             data = msgspec.json.decode(text)
         except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:

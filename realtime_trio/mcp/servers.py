@@ -55,6 +55,8 @@ class StdioServer:
         self.command, *rest = _words(command, *args)
         self.args = tuple(rest)
         self.env = _texts("env", env or {})
+        if cwd is not None and not isinstance(cwd, str | os.PathLike):
+            raise ConfigurationError(f"cwd= is a path (str or Path), not {type(cwd).__name__}")
         self.cwd = None if cwd is None else Path(cwd)
         self.stderr = stderr
 

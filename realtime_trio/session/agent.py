@@ -3,28 +3,20 @@
 How a session changes from one to the other is in `handovers.py`.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
 
 from realtime_trio import events
+from realtime_trio.core.border import as_tuple, check_text
 from realtime_trio.errors import ConfigurationError
 
 __all__ = ["Agent", "Handover"]
 
 
 def _as_tools(given: Iterable[Any]) -> tuple[Any, ...]:
-    if isinstance(given, str | Mapping) or not isinstance(given, Iterable):
-        raise ConfigurationError(f"an agent's tools are a list of functions, not {type(given).__name__}")
-    return tuple(given)
-
-
-def _check_text(what: str, value: object, *, empty: bool = False) -> None:
-    if not isinstance(value, str):
-        raise ConfigurationError(f"{what} is a text, not {type(value).__name__}")
-    if not (value or empty):
-        raise ConfigurationError(f"{what} is an empty text")
+    return as_tuple("an agent's tools are a list of functions", given, cure="tools=[...]")
 
 
 @attrs.frozen
@@ -51,11 +43,16 @@ class Agent:
     greeting: str | None = attrs.field(default=None, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        _check_text("an agent's name", self.name)
-        _check_text(f"the instructions of {self.name!r}", self.instructions, empty=True)
+        check_text("an agent's name", self.name, empty=False)
+        check_text(f"the instructions of {self.name!r}", self.instructions)
+        for one in self.tools:
+            if not (callable(one) or isinstance(one, events.McpTool)):
+                raise ConfigurationError(
+                    f"a tool of {self.name!r} is a function, a Tool or an events.McpTool, not {type(one).__name__}"
+                )
         for what, value in (("voice", self.voice), ("greeting", self.greeting)):
             if value is not None:
-                _check_text(f"the {what} of {self.name!r}", value)
+                check_text(f"the {what} of {self.name!r}", value, empty=False)
 
 
 @attrs.frozen

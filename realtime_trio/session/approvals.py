@@ -7,7 +7,7 @@ comes to is the caller's business too.
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import attrs
 
@@ -86,7 +86,7 @@ class Approvals:
         finally:
             del self._open[request.id]
 
-    def answer(self, request_id: str, decision: Decision) -> bool:
+    def answer(self, request_id: Any, decision: Decision) -> bool:
         """Give the decision on a request that was published.
 
         Returns:
@@ -95,9 +95,10 @@ class Approvals:
         Raises:
             LocalProtocolError: There never was such a request.
         """
-        waiting = self._open.get(request_id)
+        is_known = isinstance(request_id, str) and request_id in self._known
+        waiting = self._open.get(request_id) if is_known else None
         if waiting is None or waiting.settled:
-            if request_id not in self._known:
+            if not is_known:
                 raise LocalProtocolError(
                     f"no request for approval is {request_id!r}: give the id of an ApprovalRequest"
                 )

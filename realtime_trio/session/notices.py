@@ -213,7 +213,7 @@ class ToolFinished:
 
     call_id: str
     name: str
-    output: str
+    output: str = attrs.field(repr=False)
 
 
 @attrs.frozen

@@ -42,8 +42,8 @@ class ToolCall:
 
     call_id: str
     name: str
-    arguments: str
-    output: str
+    arguments: str = attrs.field(repr=False)
+    output: str = attrs.field(repr=False)
 
 
 @attrs.frozen

@@ -11,15 +11,16 @@ import msgspec
 
 from realtime_trio import events
 from realtime_trio.core.barge_in import InterruptionPolicy
+from realtime_trio.core.border import as_tuple, check_text
 from realtime_trio.core.conversation import ConversationItem
 from realtime_trio.core.utterance import Difference, differences
-from realtime_trio.errors import ConfigurationError
+from realtime_trio.errors import ConfigurationError, LocalProtocolError
 
 from .exchanges import Exchange, Request
 from .responses import Response
 from .turns import Turns
 
-__all__ = ["GenerateInput", "Speaking", "Utterance", "When", "check_when", "input_items"]
+__all__ = ["GenerateInput", "Speaking", "Utterance", "When", "check_when", "check_words", "input_items"]
 
 When: TypeAlias = Literal["queue", "interrupt", "now_silently"]
 """What becomes of what is being said: it is waited for; it is interrupted; it goes on, and nothing new is spoken."""
@@ -120,6 +121,15 @@ class Speaking:
         return request
 
 
+def check_words(text: object) -> None:
+    """Refuse what nobody can say.
+
+    Raises:
+        LocalProtocolError: It is no text.
+    """
+    check_text("what is said", text, error=LocalProtocolError)
+
+
 def check_when(when: object, *, silently: bool) -> None:
     """Refuse what is no moment to speak.
 
@@ -135,11 +145,14 @@ def input_items(given: Iterable[GenerateInput] | str | None) -> list[Any] | even
     """Turn the input of `generate` into the wire's: texts are the user's, items of the conversation are referred to.
 
     Raises:
-        ConfigurationError: Something is neither a text nor an item.
+        ConfigurationError: It is no list, or something in it is neither a text nor an item.
     """
     if given is None:
         return events.UNSET
-    return [_input_item(one) for one in ([given] if isinstance(given, str) else given)]
+    several = (
+        (given,) if isinstance(given, str) else as_tuple("input is a text, or a list", given, cure="generate([...])")
+    )
+    return [_input_item(one) for one in several]
 
 
 def _input_item(one: object) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from realtime_trio import events
 from realtime_trio.errors import ConfigurationError
 
-__all__ = ["ToolChoiceSetting", "choose_tool"]
+__all__ = ["ToolChoiceSetting", "choose_tool", "name_of"]
 
 ToolChoiceSetting: TypeAlias = events.ToolChoice | Callable[..., Any]
 """`"auto"`, `"none"`, `"required"`, the name of a tool or the tool itself, or the wire's struct."""
@@ -29,10 +29,13 @@ def choose_tool(choice: Any, tools: Iterable[Any] | events.UnsetType | None) -> 
         The wire's shape.
 
     Raises:
-        ConfigurationError: The name is none of the tools. The words say which there are.
+        ConfigurationError: The name is none of the tools, or it is None. The words say which there are.
     """
-    if callable(choice):
-        choice = getattr(choice, "name", None) or getattr(choice, "__name__", "")
+    if choice is None:
+        raise ConfigurationError(
+            "tool_choice is not None: leave it out, or 'none' for no calls, 'auto' for free choice"
+        )
+    choice = name_of(choice)
     if not isinstance(choice, str) or choice in _WORDS:
         return choice
     definitions = list(tools or ()) if tools is not events.UNSET else []
@@ -47,6 +50,11 @@ def choose_tool(choice: Any, tools: Iterable[Any] | events.UnsetType | None) -> 
         f"tool_choice is {choice!r}, which is none of the tools. There is: {there_is}. (What only the server knows can "
         "be given as events.ToolChoiceFunction(name=...).)"
     )
+
+
+def name_of(choice: Any) -> Any:
+    """Give the name of a tool that is given itself; everything else stays what it is."""
+    return (getattr(choice, "name", None) or getattr(choice, "__name__", "")) if callable(choice) else choice
 
 
 def _field(definition: Any, name: str) -> str:

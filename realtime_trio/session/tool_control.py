@@ -4,10 +4,12 @@ from collections.abc import Callable
 from typing import Any
 
 from realtime_trio import events as wire
+from realtime_trio.core.border import check_each
 from realtime_trio.errors import LocalProtocolError
 
 from .acknowledged import AcknowledgedCalls
 from .approvals import Decision
+from .tool_choice import name_of
 from .tool_set import ToolSet
 
 __all__ = ["ToolControl"]
@@ -35,13 +37,14 @@ class ToolControl(AcknowledgedCalls):
         Cancellation:
             What was sent stays sent, and takes effect when the server acknowledges it.
         """
+        check_each("add_tools", tools)
         return await self._change_tools(lambda now: now.adding(tools, self._make_tools))
 
-    async def remove_tools(self, *names: str) -> wire.RealtimeSession:
+    async def remove_tools(self, *names: str | Callable[..., Any]) -> wire.RealtimeSession:
         """Take tools from the model, from the next response on. Calls of responses that began before still run.
 
         Args:
-            names: Of functions; an MCP server goes by its label.
+            names: Of functions, or the functions themselves; an MCP server goes by its label.
 
         Returns:
             The whole configuration in effect.
@@ -54,7 +57,9 @@ class ToolControl(AcknowledgedCalls):
         Cancellation:
             What was sent stays sent, and takes effect when the server acknowledges it.
         """
-        return await self._change_tools(lambda now: now.removing(names, self._make_tools))
+        check_each("remove_tools", names)
+        called = [name_of(one) for one in names]
+        return await self._change_tools(lambda now: now.removing(called, self._make_tools))
 
     def approve(self, request_id: str) -> bool:
         """Let a call run of which `ApprovalNeeded` told.

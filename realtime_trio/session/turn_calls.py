@@ -18,7 +18,7 @@ from .exchanges import Exchange, Request
 from .interruptions import PendingInterruption
 from .responses import Reply, Response
 from .settings import Modality, check_policy, response_overrides
-from .speaking import GenerateInput, Utterance, When, check_when, input_items
+from .speaking import GenerateInput, Utterance, When, check_when, check_words, input_items
 from .subscription import Subscription
 from .tool_runner import ToolRunner
 from .tool_set import as_tools
@@ -61,6 +61,7 @@ class TurnCalls(AcknowledgedCalls):
             What was not asked for yet is forgotten; a response that was asked for is cancelled at the server. The text
             stays in the conversation.
         """
+        check_words(text)
         check_when(when, silently=False)
         self._engine.check_asking()
         check_policy(interruption)
@@ -99,11 +100,13 @@ class TurnCalls(AcknowledgedCalls):
             ServerError: The server refused it.
             NotAcknowledged: The server did not answer.
             ConfigurationError: There is no such moment, or no such policy.
+            LocalProtocolError: The text is none; nothing was sent.
             ConnectionClosed: The link was lost.
 
         Cancellation:
             What was not asked for yet is forgotten; what is being said stops.
         """
+        check_words(text)
         check_when(when, silently=True)
         check_policy(interruption)
         if when == "now_silently":
@@ -135,10 +138,12 @@ class TurnCalls(AcknowledgedCalls):
         Raises:
             ServerError: The server refused it.
             ConfigurationError: There is no such moment.
+            LocalProtocolError: The text is none; nothing was sent.
 
         Cancellation:
             What was sent stays sent, and is not answered.
         """
+        check_words(text)
         check_when(when, silently=True)
         if when != "now_silently":
             self._engine.check_asking()

@@ -12,6 +12,7 @@ import attrs
 import msgspec
 import trio
 
+from realtime_trio.core.border import check_text
 from realtime_trio.errors import ConfigurationError, ToolError
 from realtime_trio.events import FunctionTool
 from realtime_trio.session import OnInterrupt, ToolContext, ToolPolicy
@@ -82,6 +83,8 @@ class Tool(Generic[P, R]):
             ConfigurationError: The name is none, the schema is not valid, or `run` takes something else. The words say
                 which, and the cure.
         """
+        if not callable(run):
+            raise ConfigurationError(f"{name}(): run is a function that takes the arguments as one dict, not {run!r}")
         signature = read_signature(run, name=name, description=description, schema=parameters, whole=True)
         return Tool(run, signature, _make_policy(ToolPolicy(), policy, name))
 
@@ -315,6 +318,8 @@ def _made_over(
     """Make a tool of a tool: what is not named stays."""
     function, signature = first._function, first._signature  # noqa: SLF001
     name = signature.name if name is None else check_name(name)
+    if description is not None:
+        check_text(f"{name}(): the description", description)
     description = signature.description if description is None else description
     if parameters is None:
         signature = attrs.evolve(signature, name=name, description=description)

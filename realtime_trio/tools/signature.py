@@ -19,6 +19,7 @@ from typing import Any
 import attrs
 import msgspec
 
+from realtime_trio.core.border import check_text
 from realtime_trio.errors import ConfigurationError
 
 from .arguments import Arguments, TypedArguments
@@ -82,6 +83,8 @@ def read_signature(
     """
     plain = _plain_function(function)
     told = _own_name(function, name)
+    if description is not None:
+        check_text(f"{told}(): the description", description)
     if inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain):
         raise ConfigurationError(f"{told}() is a generator: a tool gives one result, so return it instead of yielding.")
     parameters = _parameters(function, told)
@@ -136,7 +139,7 @@ def _own_name(function: Callable[..., object], name: str | None) -> str:
     return check_name(told, what=None if told else f"{function!r} has no name")
 
 
-def check_name(told: str, *, what: str | None = None) -> str:
+def check_name(told: object, *, what: str | None = None) -> str:
     """See that the API takes a name for a function.
 
     Args:
@@ -149,7 +152,7 @@ def check_name(told: str, *, what: str | None = None) -> str:
     Raises:
         ConfigurationError: It does not; the words say what it would take.
     """
-    if not _NAME.fullmatch(told):
+    if not isinstance(told, str) or not _NAME.fullmatch(told):
         raise ConfigurationError(
             f"{what or f'{told!r} is no name for a tool'}: "
             "give one of 1 to 64 letters, digits, _ and -, as in @tool(name='get_weather')."

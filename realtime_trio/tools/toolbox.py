@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import trio
 
+from realtime_trio.core.border import as_tuple
 from realtime_trio.errors import ConfigurationError, ToolError, redact
 from realtime_trio.events import FunctionTool, McpTool
 from realtime_trio.session import ToolContext, ToolPolicy
@@ -57,7 +58,7 @@ class Toolbox(Mapping[str, Tool[..., Any]]):
         self._definitions: list[FunctionTool | McpTool] = []
         self._threads = _limiter(threads)
         labels: set[str] = set()
-        for given in tools:
+        for given in as_tuple("tools is a list of tools", tools, cure="Toolbox([...])"):
             if isinstance(given, McpTool):
                 if given.server_label in labels:
                     raise ConfigurationError(

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from realtime_trio.core.captions import Captions, whole_words
 from realtime_trio.core.guard import GuardedPart, Stop
+from realtime_trio.errors import ConfigurationError
 
 WORDS = st.text("abé .,!?\n語7", min_size=1, max_size=12)
 
@@ -227,5 +228,5 @@ def test_the_end_of_words_grows_with_the_place(text, place):
 
 @pytest.mark.parametrize("reason", ["", "  ", None, 3])
 def test_a_stop_has_a_reason(reason):
-    with pytest.raises(ValueError, match="reason in words"):
+    with pytest.raises(ConfigurationError, match="reason in words"):
         Stop(reason)

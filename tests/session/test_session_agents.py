@@ -375,8 +375,9 @@ async def test_from_desk_to_desk_over_real_sockets():
         ({"name": "a", "instructions": None}, "the instructions of 'a' is a text"),
         ({"name": "a", "voice": events.CustomVoice}, "the voice of 'a' is a text"),
         ({"name": "a", "greeting": ""}, "the greeting of 'a' is an empty text"),
-        ({"name": "a", "tools": "look_up"}, "tools are a list of functions, not str"),
+        ({"name": "a", "tools": "look_up"}, r"tools are a list of functions, as in tools=\[...\], not str"),
         ({"name": "a", "tools": look_up}, "tools are a list of functions"),
+        ({"name": "a", "tools": [look_up, 5]}, "a tool of 'a' is a function, .* not int"),
     ],
 )
 def test_an_agent_is_checked_where_it_is_made(arguments, words):
@@ -392,8 +393,8 @@ async def test_what_is_no_agent_is_refused(open_talk, autojump_clock):
     async with open_talk() as talk:
         with pytest.raises(ConfigurationError, match=r"an agent is an Agent\(...\), not str"):
             await talk.session.become("billing")
-        with pytest.raises(ConfigurationError, match="a tool is a function"):
-            await talk.session.become(Agent("a", tools=[5]))
+        with pytest.raises(ConfigurationError, match="two tools have the name 'look_up'"):
+            await talk.session.become(Agent("a", tools=[look_up, look_up]))
         await talk.peer.expect_nothing(1)
 
 

@@ -11,13 +11,21 @@ from realtime_trio import (
     ApprovalRequest,
     ConfigurationError,
     Interrupted,
+    LocalProtocolError,
+    Prices,
+    Snapshot,
+    Stop,
+    Tool,
     Toolbox,
+    ToolCall,
     ToolFailed,
     ToolFinished,
     events,
+    open_server,
     open_session,
     tool,
 )
+from realtime_trio.mcp import StdioServer
 from realtime_trio.session import Notice
 
 
@@ -142,3 +150,90 @@ async def test_an_empty_toolbox_means_no_tools(autojump_clock, open_talk):
         request = await talk.peer.expect("response.create", response={"tools": []})
         await talk.created(request, "resp_1")
         await talk.done("resp_1")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [(123, "what is said is a text, not int"), (None, "not None"), (b"x", "not bytes: decode it first")],
+)
+async def test_what_is_said_is_a_text(autojump_clock, open_talk, text, words):
+    async with open_talk() as talk:
+        for call in (talk.session.ask, talk.session.say, talk.session.send_text):
+            with pytest.raises(LocalProtocolError, match=words):
+                await call(text)
+        for call in (talk.session.say, talk.session.send_text):
+            with pytest.raises(LocalProtocolError, match=words):
+                await call(text, when="now_silently")
+        await talk.peer.expect_nothing(1)
+
+
+@pytest.mark.parametrize("given", [5, {"a": 1}, b"x", events.user_message("Hello")])
+async def test_what_is_generated_about_is_a_text_or_a_list(autojump_clock, open_talk, given):
+    async with open_talk() as talk:
+        with pytest.raises(ConfigurationError, match=r"input is a text, or a list, as in generate\(\[...\]\), not"):
+            await talk.session.generate(given)
+        await talk.peer.expect_nothing(1)
+
+
+async def test_tools_are_added_and_removed_one_by_one(autojump_clock, open_talk):
+    async with open_talk(tools=[get_weather]) as talk:
+        with pytest.raises(ConfigurationError, match=r"add_tools takes them one by one, add_tools\(\*them\), .* list"):
+            await talk.session.add_tools([get_weather])
+        with pytest.raises(ConfigurationError, match=r"remove_tools takes them one by one"):
+            await talk.session.remove_tools(["get_weather"])
+
+
+async def test_a_tool_may_be_removed_by_itself(autojump_clock):
+    async def plain(city: str) -> str:
+        return city
+
+    async with (
+        open_server(listen=False) as server,
+        open_session(url="ws://localhost/v1/realtime", connect=server.connect, tools=[get_weather, plain]) as session,
+    ):
+        await session.remove_tools(get_weather)
+        assert [one.name for one in session.config.tools] == ["plain"]
+        await session.remove_tools(plain)
+        assert not session.config.tools
+
+
+async def test_an_answer_to_something_that_is_no_request_is_a_mistake(autojump_clock, open_talk):
+    async with open_talk() as talk:
+        for given in ([], 5, ApprovalRequest("call_1", "function", "pay", '{"amount": 5}')):
+            with pytest.raises(LocalProtocolError, match="give the id of an ApprovalRequest") as caught:
+                talk.session.approve(given)
+            assert "amount" not in str(caught.value)
+        with pytest.raises(LocalProtocolError, match="a reason is a text, not int"):
+            talk.session.refuse("call_1", 5)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: tool(get_weather, name=5), "5 is no name for a tool"),
+        (lambda: tool(get_weather, description=5), "the description is a text, not int"),
+        (lambda: tool(description=5)(agree), r"agree\(\): the description is a text, not int"),
+        (lambda: Tool.from_schema("a", "b", {}, 5), r"a\(\): run is a function that takes the arguments as one dict"),
+        (lambda: Toolbox(5), r"tools is a list of tools, as in Toolbox\(\[...\]\), not int"),
+        (lambda: Toolbox(get_weather), "tools is a list of tools, .* not get_weather"),
+        (lambda: Stop("a", instead=5), "what a guard says instead is a text, not int"),
+        (lambda: Stop(5), "a guard that stops gives its reason in words"),
+        (lambda: Snapshot.from_json(5), "a snapshot is a text as Snapshot.to_json gives it, not int"),
+        (lambda: Snapshot.from_json({"version": 1}), "not dict: Snapshot.from_data takes that"),
+        (lambda: StdioServer("a", cwd=5), "cwd= is a path"),
+        (
+            lambda: Prices(input_text=1, input_audio=1, output_text=1, output_audio=1, currency=5),
+            "the currency is a text, not int",
+        ),
+    ],
+)
+def test_values_are_checked_where_they_are_made(make, words):
+    with pytest.raises(ConfigurationError, match=words):
+        make()
+
+
+def test_arguments_and_outputs_of_tools_are_not_shown():
+    """A reply that is logged does not tell what notices take care to hide."""
+    call = ToolCall("call_1", "pay", '{"card": "secret"}', "paid by secret")
+    assert repr(call) == "ToolCall(call_id='call_1', name='pay')"
+    assert "secret" not in repr(ToolFinished("call_1", "pay", "paid by secret"))

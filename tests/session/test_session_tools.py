@@ -213,7 +213,11 @@ async def test_a_toolbox_for_one_response(open_talk, as_function_call, autojump_
         ({"tools": get_weather}, r"tools is a list of tools, as in tools=\[...\], not get_weather"),
         ({"tools": "get_weather"}, r"tools is a list of tools"),
         ({"tools": ["get_weather"]}, r"a tool is a function, not 'get_weather'"),
-        ({"dependencies": Database("main")}, r"dependencies is a list: dependencies=\[...\], not a Database"),
+        ({"dependencies": Database("main")}, r"dependencies is a list, as in dependencies=\[...\], not Database"),
+        ({"dependencies": "main"}, "dependencies is a list, .* not str"),
+        ({"dependencies": {"main": 1}}, "dependencies is a list, .* not dict"),
+        ({"greeting": 5}, "greeting is a text, not int"),
+        ({"tool_choice": None}, "tool_choice is not None: leave it out"),
     ],
 )
 async def test_no_list(options, problem, autojump_clock):
