@@ -253,7 +253,7 @@ async def open_session(
         tap.watch(engine)
         async with engine.running(settings, drain=drain, history=begins_with):
             if greeting:
-                engine.speaking.greet(greeting)
+                engine.handovers.begin(greeting)
             yield session
 
 

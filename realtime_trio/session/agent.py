@@ -30,7 +30,7 @@ class Agent:
         voice: The voice it speaks with; None for the one that there is. Once something was spoken in a session, its
             voice can not be changed any more.
         greeting: What the model is told so that it speaks first when it takes over, for example `"Say your name."`;
-            None to let the user begin.
+            None to let the user begin. It is dropped when another takes over before it was begun.
 
     Raises:
         ConfigurationError: A value is of the wrong kind.

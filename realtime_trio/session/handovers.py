@@ -43,7 +43,7 @@ class Handovers:
         config: Gives the configuration in effect.
         conversation: Knows whether something was spoken.
         tool_calls: Has the tools.
-        greet: Has the model speak first.
+        greet: Has the model speak first, if it is still wanted when it may speak.
         publish: Takes notices.
         agent: The one that speaks; None as long as there is none.
     """
@@ -52,9 +52,17 @@ class Handovers:
     config: Callable[[], events.RealtimeSession]
     conversation: Conversation
     tool_calls: ToolCalls
-    greet: Callable[[str], object]
+    greet: Callable[[str, Callable[[], bool] | None], object]
     publish: Callable[[Notice], None]
     agent: Agent | None = None
+    _taken_over: int = attrs.field(default=0, init=False)  # how often
+
+    def begin(self, greeting: str) -> None:
+        """Have the model speak first in the session. A greeting of the agent's is not said by the next one."""
+        if self.agent is not None and greeting == self.agent.greeting:
+            self._greet(greeting)
+        else:
+            self.greet(greeting, None)
 
     async def become(self, agent: Agent, tools: ToolSet) -> Handover:
         """Hand over; see `Session.become`.
@@ -85,17 +93,24 @@ class Handovers:
         def take_over(_: object) -> None:
             voice = voice_of(self.config())
             handover = Handover(agent, self.agent, voice_changed=voice != before[-1])
+            is_other = agent != self.agent
+            self._taken_over += is_other
             self.agent = agent
             self.tool_calls.use(tools)
             self.publish(HandedOver(handover))
             if agent.voice is not None and voice != agent.voice:
                 self.publish(VoiceKept(str(voice), agent.voice))
-            if agent.greeting is not None and not self.tool_calls.running:
-                self.greet(agent.greeting)
+            if is_other and agent.greeting is not None and not self.tool_calls.running:
+                self._greet(agent.greeting)
             done.append(handover)
 
         await self.call("update", update, then=take_over)
         return done[-1]
+
+    def _greet(self, greeting: str) -> None:
+        """Have the agent greet, unless another took over before it could begin."""
+        now = self._taken_over
+        self.greet(greeting, lambda: self._taken_over == now)
 
 
 def voice_of(config: events.RealtimeSession) -> object:

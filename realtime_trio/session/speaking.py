@@ -90,10 +90,10 @@ class Speaking:
         overrides = events.ResponseCreateParams(instructions=_verbatim(text), tools=[], tool_choice="none")
         return self._owe(overrides, wanted=wanted, interruption=interruption, exchange=exchange)
 
-    def greet(self, greeting: str) -> Request:
-        """Have the model speak first, as the greeting tells it to."""
+    def greet(self, greeting: str, wanted: Callable[[], bool] | None = None) -> Request:
+        """Have the model speak first, as the greeting tells it to; dropped like a line that is not wanted any more."""
         told = "\n\n".join(part for part in (self.instructions(), greeting) if part)
-        return self._owe(events.ResponseCreateParams(instructions=told, tool_choice="none"))
+        return self._owe(events.ResponseCreateParams(instructions=told, tool_choice="none"), wanted=wanted)
 
     def utterance(self, asked: str, exchange: Exchange) -> Utterance:
         """Sum up what became of a line."""

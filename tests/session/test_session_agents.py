@@ -186,6 +186,61 @@ async def test_a_tool_hands_over_and_the_new_agent_replies(open_talk, nursery, a
         await talk.peer.expect_nothing(5)
 
 
+async def test_a_greeting_is_not_spoken_by_the_next_agent(open_talk, nursery, autojump_clock):
+    """It waits for the floor, and its agent is none any more when that is free."""
+    anna = Agent("anna", instructions="You are Anna.", greeting="Say your name.")
+    async with open_talk(agent=RECEPTION) as talk:
+        await talk.created(None, "r1")
+        for agent in (anna, BILLING):
+            nursery.start_soon(talk.session.become, agent)
+            await acknowledge(talk)
+            await wait_all_tasks_blocked()
+        assert talk.session.agent is BILLING
+        await talk.text("r1", "One, two, three.")
+        await talk.peer.expect_nothing(5)
+
+
+async def test_a_first_greeting_is_not_spoken_by_the_next_agent(open_talk, nursery, autojump_clock):
+    """It is asked for, and not begun."""
+    anna = Agent("anna", instructions="You are Anna.", greeting="Say your name.")
+    async with open_talk(agent=anna) as talk:
+        request = await talk.peer.expect("response.create")
+        nursery.start_soon(talk.session.become, BILLING)
+        await acknowledge(talk)
+        await wait_all_tasks_blocked()
+        await talk.created(request, "r1")
+        await talk.peer.expect("response.cancel", response_id="r1")
+        await talk.done("r1", status="cancelled")
+        await talk.peer.expect_nothing(5)
+
+
+async def test_a_greeting_of_the_program_is_spoken_by_any_agent(open_talk, nursery, autojump_clock):
+    async with open_talk(greeting="Say hello.") as talk:
+        request = await talk.peer.expect("response.create")
+        nursery.start_soon(talk.session.become, BILLING)
+        await acknowledge(talk)
+        await talk.created(request, "r1")
+        await talk.text("r1", "Hello")
+        await talk.peer.expect_nothing(5)
+
+
+async def test_an_agent_greets_once(open_talk, nursery, autojump_clock):
+    """To become who one is already is no taking over; and a greeting that waits is not lost by it."""
+    anna = Agent("anna", instructions="You are Anna.", greeting="Say your name.")
+    async with open_talk(agent=RECEPTION) as talk:
+        await talk.created(None, "r1")
+        for agent in (anna, BILLING, anna, anna, anna):
+            nursery.start_soon(talk.session.become, agent)
+            await acknowledge(talk)
+            await wait_all_tasks_blocked()
+        await talk.text("r1", "One, two, three.")
+        request = await talk.peer.expect("response.create")
+        assert "You are Anna.\n\nSay your name." in request["response"]["instructions"]
+        await talk.created(request, "r2")
+        await talk.text("r2", "Anna", "item_b")
+        await talk.peer.expect_nothing(5)
+
+
 async def test_the_greeting_of_the_one_who_takes_over(open_talk, nursery, autojump_clock):
     """It speaks first, under its own instructions."""
     async with open_talk(agent=RECEPTION) as talk:
