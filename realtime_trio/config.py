@@ -9,7 +9,7 @@ import re
 import urllib.parse
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final, TypeAlias, get_args
+from typing import Final, get_args
 
 import attrs
 from dotenv import dotenv_values
@@ -17,23 +17,23 @@ from dotenv import dotenv_values
 from ._version import __version__
 from .errors import ConfigurationError
 from .events import Kind
+from .hiding import Headers, HiddenHeaders, Secret, hide
 
 __all__ = [
     "DEFAULT_BASE_URL",
     "DEFAULT_MODEL",
     "DEFAULT_TRANSLATION_MODEL",
     "Headers",
+    "HiddenHeaders",
     "Secret",
     "Settings",
+    "hide",
     "is_loopback",
     "refuse_proxy",
     "resolve",
     "secrets_in",
     "shown_url",
 ]
-
-Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
-"""Extra HTTP headers of the handshake: a mapping, or pairs of name and value, which may repeat a name."""
 
 DEFAULT_BASE_URL: Final = "https://api.openai.com/v1"
 DEFAULT_MODEL: Final = "gpt-realtime-2.1"
@@ -47,35 +47,6 @@ _CREDENTIALS: Final = {"authorization", "api-key", "x-api-key", "cookie", "proxy
 _SHOWN_IN_QUERY: Final = {"model", "intent", "call_id", "api-version", "deployment"}
 _INSTEAD_OF_KEY: Final = {"authorization", "api-key", "x-api-key"}
 _LARGEST_PORT: Final = 65535
-
-
-class Secret:
-    """A text that is never shown: not by `repr`, `str`, `format`, nor in a traceback's locals.
-
-    Args:
-        value: The text. `reveal` is the one way to it.
-    """
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """Return the text itself."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret(…)"
-
-    def __eq__(self, other: object) -> bool:
-        return self._value == other._value if isinstance(other, Secret) else NotImplemented
-
-    def __hash__(self) -> int:
-        return hash((Secret, self._value))
-
-    def __reduce__(self) -> tuple[object, ...]:
-        raise TypeError("a Secret is not pickled: a pickle would show it")
 
 
 @attrs.frozen(kw_only=True)
@@ -96,7 +67,7 @@ class Settings:
 
 def resolve(
     *,
-    url: str | None = None,
+    url: str | Secret | None = None,
     api_key: str | Secret | None = None,
     model: str | None = None,
     kind: Kind = "realtime",
@@ -134,10 +105,41 @@ def resolve(
         ConfigurationError: One is missing, malformed or contradicts another. The message names it and where it came
             from, never the key.
     """
+    url, api_key, headers = hide(url), hide(api_key), HiddenHeaders(headers)
+    try:
+        return _resolve(
+            look=_Lookup(os.environ if environ is None else environ, Path(".env") if env_file is None else env_file),
+            url=url,
+            api_key=api_key,
+            model=model,
+            kind=kind,
+            headers=headers,
+            organization=organization,
+            project=project,
+            allow_insecure=allow_insecure,
+            own_link=own_link,
+        )
+    except ConfigurationError as error:
+        error.__context__ = None
+        raise error.with_traceback(None) from None  # the frames below hold what is not to be shown
+
+
+def _resolve(
+    *,
+    look: "_Lookup",
+    url: str | Secret | None,
+    api_key: str | Secret | None,
+    model: str | None,
+    kind: Kind,
+    headers: Headers,
+    organization: str | None,
+    project: str | None,
+    allow_insecure: bool,
+    own_link: bool,
+) -> Settings:
     if kind not in get_args(Kind):
         raise ConfigurationError(f"kind={kind!r} is none of {', '.join(map(repr, get_args(Kind)))}")
-    look = _Lookup(os.environ if environ is None else environ, Path(".env") if env_file is None else env_file)
-    base, base_origin = look.find("url", url, "OPENAI_BASE_URL")
+    base, base_origin = look.find("url", url.reveal() if isinstance(url, Secret) else url, "OPENAI_BASE_URL")
     key = _resolve_key(look, api_key)
     extra = _check_headers(headers)
     credentials = {name.lower() for name, _ in extra} & _CREDENTIALS

@@ -315,7 +315,7 @@ class Connection:
 @asynccontextmanager
 async def open_connection(
     *,
-    url: str | None = None,
+    url: str | config.Secret | None = None,
     api_key: str | config.Secret | None = None,
     model: str | None = None,
     kind: Kind = "realtime",
@@ -366,6 +366,8 @@ async def open_connection(
         The writer, and the link's own. They never crash the body: an end of the link is raised by the connection's
         methods.
     """
+    # whoever shows a traceback with its locals, as crash reports do, is not to show these
+    url, api_key, headers = config.hide(url), config.hide(api_key), config.HiddenHeaders(headers)
     settings = config.resolve(
         url=url,
         api_key=api_key,

@@ -10,7 +10,7 @@ import attrs
 import trio
 
 from . import events
-from .config import Headers
+from .config import Headers, HiddenHeaders, Secret, hide
 from .connection import open_connection
 from .core.border import as_tuple, check_text
 from .device import AudioDevice, EchoControl
@@ -58,8 +58,8 @@ EchoSetting: TypeAlias = Literal["auto", "half_duplex", "off"]
 @trio.lowlevel.enable_ki_protection
 async def open_session(
     *,
-    url: str | None = None,
-    api_key: str | None = None,
+    url: str | Secret | None = None,
+    api_key: str | Secret | None = None,
     model: str | None = None,
     instructions: str | None = None,
     voice: str | None = None,
@@ -184,6 +184,8 @@ async def open_session(
         Reader, writer, capture, playout, a timer, and one task a tool call, all gone when the block has ended. A crash
         in one of them cancels the block and is raised as `InternalError`.
     """
+    # whoever shows a traceback with its locals, as crash reports do, is not to show these
+    url, api_key, headers = hide(url), hide(api_key), HiddenHeaders(headers)
     _check(audio, ack_timeout, tool_errors, audio_limit)
     check_hook(approve)
     check_guard(guard, guard_lead_ms, guard_timeout)

@@ -45,7 +45,18 @@ from realtime_trio.events import (
 )
 
 from .captions import PACE
-from .item import ConversationItem, ItemPart, Transcription, extend, fill, fill_part, find_part, item_id_of, say
+from .item import (
+    MAX_CHARACTERS,
+    ConversationItem,
+    ItemPart,
+    Transcription,
+    extend,
+    fill,
+    fill_part,
+    find_part,
+    item_id_of,
+    say,
+)
 from .order import ItemOrder
 from .runs import PartKey
 from .snapshot import Snapshot
@@ -86,6 +97,7 @@ class Conversation:
     def __init__(self, *, heard_is_known: bool = False) -> None:
         self._items: dict[str, ConversationItem] = {}
         self._order = ItemOrder()
+        self._deleted_ids: dict[str, None] = {}  # that may be named yet, the newest last
         self._out_of_band: dict[str, str] = {}  # responses, and the items that they make
         self._statuses: dict[str, str] = {}
         self._calls: dict[str, ConversationItem] = {}
@@ -110,6 +122,11 @@ class Conversation:
     def get(self, item_id: str) -> ConversationItem | None:
         """Look an item up, also one that was deleted; None if it was never seen."""
         return self._items.get(item_id)
+
+    @property
+    def size(self) -> int:
+        """How many items are remembered, with those that were deleted and those whose place is not known."""
+        return len(self._items)
 
     def response_status(self, response_id: str) -> str | None:
         """The last status that was seen of a response, None if none was."""
@@ -180,6 +197,7 @@ class Conversation:
         item = self._known(item_id)
         if added and item.deleted:  # the same id may be used again: it is another item then
             item = self._items[item_id] = ConversationItem(item_id)
+            self._deleted_ids.pop(item_id, None)
         if not item.deleted:
             self._put(item, previous)
         self._fill(item, value)
@@ -203,6 +221,17 @@ class Conversation:
         item = self._items.get(event.item_id)
         if item is not None:
             item.deleted = True
+            self._deleted_ids[item.id] = None
+            if len(self._deleted_ids) > _MAX_REMEMBERED:
+                self._forget(next(iter(self._deleted_ids)))
+
+    def _forget(self, item_id: str) -> None:
+        del self._deleted_ids[item_id]
+        self._order.forget(item_id)
+        item = self._items.pop(item_id)
+        if item.call_id is not None:
+            self._calls.pop(item.call_id, None)
+            self._outputs.pop(item.call_id, None)
 
     def _fill(self, item: ConversationItem, value: Item) -> None:
         fill(item, value)
@@ -329,7 +358,7 @@ class Conversation:
             return
         match event:
             case ResponseFunctionCallArgumentsDelta() | ResponseMcpCallArgumentsDelta():
-                if not item.arguments_complete:
+                if not item.arguments_complete and len(item.arguments) < MAX_CHARACTERS:
                     item.arguments += event.delta
             case ResponseFunctionCallArgumentsDone():
                 item.name, item.call_id = event.name, event.call_id

@@ -11,6 +11,7 @@ word arrives after the cut, until the response is done.
 """
 
 from collections.abc import Callable, Collection
+from typing import Literal, TypeAlias
 
 import attrs
 
@@ -36,8 +37,21 @@ from .playout import SAMPLES_PER_MS, PartKey, PlayoutLedger
 
 __all__ = ["Interrupter"]
 
+_PartEvent: TypeAlias = (
+    ResponseContentPartAdded
+    | ResponseContentPartDone
+    | ResponseOutputAudioDelta
+    | ResponseOutputAudioDone
+    | ResponseOutputAudioTranscriptDelta
+    | ResponseOutputAudioTranscriptDone
+    | ResponseOutputTextDelta
+    | ResponseOutputTextDone
+)
+
 _MAX_RESPONSES = 256
 _MAX_IGNORED = 4096
+_MAX_ITEMS = 1024  # of one response
+_MAX_PARTS = 1024  # of one item
 
 
 @attrs.define(eq=False)
@@ -84,23 +98,17 @@ class Interrupter:
                 if watched is not None:
                     watched.done = True
             case ResponseContentPartAdded() | ResponseContentPartDone():
-                item = self._item(event.response_id, event.item_id)
-                if item is not None:
-                    audio = isinstance(event.part, AudioPart | OutputAudio)
-                    (item.audio if audio else item.other).add(event.content_index)
+                audio = isinstance(event.part, AudioPart | OutputAudio)
+                self._add(event, "audio" if audio else "other")
             case (
                 ResponseOutputAudioDelta()
                 | ResponseOutputAudioDone()
                 | ResponseOutputAudioTranscriptDelta()
                 | ResponseOutputAudioTranscriptDone()
             ):
-                item = self._item(event.response_id, event.item_id)
-                if item is not None:
-                    item.audio.add(event.content_index)
+                self._add(event, "audio")
             case ResponseOutputTextDelta() | ResponseOutputTextDone():
-                item = self._item(event.response_id, event.item_id)
-                if item is not None:
-                    item.other.add(event.content_index)
+                self._add(event, "other")
             case _:
                 pass
 
@@ -252,7 +260,14 @@ class Interrupter:
 
     def _item(self, response_id: str, item_id: str) -> _Item | None:
         watched = self._watch(response_id)
-        return None if watched is None else watched.items.setdefault(item_id, _Item())
+        if watched is None or (item_id not in watched.items and len(watched.items) >= _MAX_ITEMS):
+            return None
+        return watched.items.setdefault(item_id, _Item())
+
+    def _add(self, event: _PartEvent, kind: Literal["audio", "other"]) -> None:
+        item = self._item(event.response_id, event.item_id)
+        if item is not None and 0 <= event.content_index < _MAX_PARTS:
+            getattr(item, kind).add(event.content_index)
 
     def _prune(self) -> None:
         for response_id, watched in list(self._responses.items()):

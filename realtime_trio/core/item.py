@@ -53,6 +53,8 @@ _KINDS: dict[type, str] = {
     InputImage: "image",
 }
 _ENDED = ("completed", "incomplete")
+MAX_CHARACTERS = 256 * 1024
+"""How much is put together of pieces, for one part: a response has a tenth of it at the most."""
 _MAX_PARTS = 1024  # an index beyond it is a mistake of the server, not a reason to fill the memory
 
 
@@ -212,7 +214,7 @@ def say(part: ItemPart, transcript: str, *, complete: bool = False) -> None:
 
 def extend(part: ItemPart, *, text: Any = "", transcript: Any = "") -> None:
     """Add a delta to a part, unless the whole is known already."""
-    if not part.complete:
+    if not part.complete and len(part.text) + len(part.transcript) < MAX_CHARACTERS:
         part.text += text if isinstance(text, str) else ""
         if transcript and isinstance(transcript, str):
             say(part, part.transcript + transcript)

@@ -54,16 +54,15 @@ class ItemOrder:
         node = self._nodes.get(item_id)
         if node is not None and node.visible:
             return
-        listed = self._listed()
-        last = self._nodes[listed[-1]] if listed else self._root
         if previous is None or previous == "root":
             parent = self._root
         elif isinstance(previous, str) and previous != item_id:
             parent = self._nodes.get(previous) or self._mention(previous)
         else:
-            parent = last
+            listed = self._listed()
+            parent = self._nodes[listed[-1]] if listed else self._root
         if node is not None and node.placed:
-            node.id = None  # a tombstone from now on: what follows it stays where it is, the id is the new item's
+            parent = self._dissolve(node, parent)  # what follows it stays where it is, the id is the new item's
             node = None
         if node is None:
             node = self._nodes[item_id] = _Node(item_id)
@@ -72,8 +71,11 @@ class ItemOrder:
             self._hang(node, parent)
         node.visible = node.placed = True
         self._size += 1
-        if parent is last and not node.children and len(parent.children) == 1:
-            listed.append(item_id)  # by far the most frequent case: a new item at the end
+        known = self._visible
+        if known is None or node.children or len(parent.children) > 1:
+            self._visible = None
+        elif parent is (self._nodes[known[-1]] if known else self._root):
+            known.append(item_id)  # by far the most frequent case: a new item at the end
         else:
             self._visible = None
 
@@ -84,6 +86,22 @@ class ItemOrder:
             node.visible = False
             self._size -= 1
             self._visible = None
+
+    def forget(self, item_id: str) -> None:
+        """Forget the name of an item that was removed: from now on nothing can be inserted after it."""
+        node = self._nodes.get(item_id)
+        if node is not None and node.placed and not node.visible:
+            del self._nodes[item_id]
+            self._dissolve(node, self._root)
+
+    def _dissolve(self, node: _Node, parent: _Node) -> _Node:
+        """Put what hangs on a tombstone in its place. Returns `parent`, or what stands for it if it was that one."""
+        above = node.parent or self._root
+        at = above.children.index(node)
+        above.children[at : at + 1] = node.children
+        for child in node.children:
+            child.parent = above
+        return above if parent is node else parent
 
     def _mention(self, item_id: str) -> _Node:
         # the oldest child of the root is read last, so it stands at the end, and hangs on no item that may follow it

@@ -33,8 +33,11 @@ from realtime_trio.events import (
     Usage,
 )
 
+from .recent import Recent
+
 __all__ = ["Meter", "ResponseUsage", "SessionUsage", "Tokens", "TranscriptionTotal", "count"]
 
+_MOST_KNOWN = 4096  # ids; an hour of talk has some hundred
 _CHEAPEST_FIRST = ("text", "image", "audio")
 
 
@@ -221,10 +224,14 @@ class Meter:
     _total: ResponseUsage = attrs.field(factory=ResponseUsage, init=False)
     _transcription: TranscriptionTotal = attrs.field(factory=TranscriptionTotal, init=False)
     _turns: int = attrs.field(default=0, init=False)
-    _done: set[Hashable] = attrs.field(factory=set, init=False)
-    _counted: set[Hashable] = attrs.field(factory=set, init=False)
-    _said: dict[str, None] = attrs.field(factory=dict, init=False)  # the user's items that nobody answered yet
-    _known: set[str] = attrs.field(factory=set, init=False)  # every item of the user's, and silence taken for one
+    _responses: int = attrs.field(default=0, init=False)
+    _done: Recent[Hashable] = attrs.field(factory=lambda: Recent(_MOST_KNOWN), init=False)
+    _counted: Recent[Hashable] = attrs.field(factory=lambda: Recent(_MOST_KNOWN), init=False)
+    _said: Recent[str] = attrs.field(
+        factory=lambda: Recent(_MOST_KNOWN), init=False
+    )  # the user's items that nobody answered yet
+    # items of the user's, and silence taken for one
+    _known: Recent[str] = attrs.field(factory=lambda: Recent(_MOST_KNOWN), init=False)
 
     @property
     def total_tokens(self) -> int:
@@ -245,7 +252,7 @@ class Meter:
             cached=self._total.cached,
             output=self._total.output,
             transcription=self._transcription,
-            responses=len(self._done),
+            responses=self._responses,
             turns=self._turns,
             minutes=minutes,
             audio_in_minutes=audio_in_minutes,
@@ -261,6 +268,7 @@ class Meter:
         match event:
             case ResponseDone(response=response):
                 key = response.id or event.event_id
+                self._responses += key not in self._done
                 self._done.add(key)
                 if response.usage and key not in self._counted:
                     self._counted.add(key)
@@ -270,7 +278,7 @@ class Meter:
                     self._counted.add((item_id, index))
                     self._transcribed(event.usage)
             case ResponseCreated(response=response) if response.conversation_id is not None:
-                self._turns += bool(self._said)
+                self._turns += len(self._said) > 0
                 self._said.clear()
             case _:
                 self._listen(event)
@@ -298,7 +306,7 @@ class Meter:
                 if isinstance(item, Message) and item.role == "user" and item.id:
                     self._say(item.id)
             case ConversationItemDeleted(item_id=item_id):
-                self._said.pop(item_id, None)  # a noise, which was not meant
+                self._said.discard(item_id)  # a noise, which was not meant
             case InputAudioBufferTimeoutTriggered(item_id=item_id):
                 self._known.add(item_id)  # what will be committed is silence
             case _:
@@ -307,4 +315,4 @@ class Meter:
     def _say(self, item_id: str) -> None:
         if item_id not in self._known:
             self._known.add(item_id)
-            self._said[item_id] = None
+            self._said.add(item_id)

@@ -3,6 +3,7 @@
 The values themselves are in the modules named after their nouns; turning them into text and back is in `codec`.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar
 
 import msgspec
@@ -50,15 +51,20 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """A longer text is shown in a repr by its length only."""
 
     def __repr__(self) -> str:
-        shown = []
+        return f"{type(self).__name__}({', '.join(f'{name}={text}' for name, text in self._shown())})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """Show the same to `rich`: msgspec's own way would show everything, in tracebacks with locals too."""
+        return [(name, _AsItIs(text)) for name, text in self._shown()]
+
+    def _shown(self) -> Iterator[tuple[str, str]]:
         for name in sorted(self.__struct_fields__, key=_ASIDE.__contains__):  # what is not on the wire comes last
             value = getattr(self, name)
             if value is UNSET or (name == "notes" and not value):
                 continue
             limits = (_LONGEST_FOREIGN, _MOST_FOREIGN) if name in _FOREIGN else (self.LONGEST_SHOWN,)
             text = "<hidden>" if name in _CREDENTIALS else _show(value, *limits)
-            shown.append(f"{name}={redact(text) if name in _WORDS else text}")
-        return f"{type(self).__name__}({', '.join(shown)})"
+            yield name, redact(text) if name in _WORDS else text
 
 
 class Tagged(Shape, tag_field="type", tag="", frozen=True):
@@ -97,6 +103,14 @@ _FOREIGN = frozenset({"element"})  # of no known form: it may be sound
 _WORDS = frozenset({"message", "json", "element"})  # of a server's, which may quote a credential
 _MOST_FOREIGN = 16  # items of a list: sound may also come as numbers
 _LONGEST_FOREIGN = 64  # of base64: 48 bytes, one millisecond of audio
+
+
+class _AsItIs:
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def __repr__(self) -> str:
+        return self._text
 
 
 def _show(value: object, limit: int, most: int | None = None) -> str:

@@ -16,7 +16,8 @@ _INTERRUPTED = 130
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m realtime_trio.server",
-        description="An offline stand-in for OpenAI's Realtime API, with a simple brain. Ctrl-C ends it.",
+        description="An offline stand-in for OpenAI's Realtime API, with a simple brain. Ctrl-C ends it. "
+        "It listens on this machine only, and refuses web pages, unless it is told otherwise.",
         epilog="Exit code: 1 when it cannot listen there, 2 when the arguments make no sense, 130 after Ctrl-C.",
     )
     parser.add_argument("--port", type=int, default=0, help="the port (default: 0, which takes a free one)")

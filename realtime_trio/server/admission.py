@@ -13,7 +13,7 @@ import attrs
 from realtime_trio.server.session_config import Kind
 from realtime_trio.transport import Handshake
 
-__all__ = ["PATH", "Admission", "Refusal", "subprotocol"]
+__all__ = ["PATH", "Admission", "Refusal", "subprotocol", "too_many_sessions"]
 
 PATH = "/v1/realtime"
 """The path of realtime and transcription sessions."""
@@ -40,6 +40,11 @@ class Refusal:
 def _refusal(status: int, message: str, code: str | None, param: str | None = None) -> Refusal:
     error = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
     return Refusal(status, json.dumps({"error": error}, indent=2).encode())
+
+
+def too_many_sessions() -> Refusal:
+    """Turn a client away because there are so many already."""
+    return _refusal(503, "This server has as many sessions as it takes. Try again later.", "too_many_sessions")
 
 
 def subprotocol(handshake: Handshake) -> str | None:

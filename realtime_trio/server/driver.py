@@ -50,6 +50,12 @@ _logger = logging.getLogger("realtime_trio.server")
 _MOST_QUEUED = 4 * 2**20
 """Characters on their way to a client that does not take them; then nothing more is read or said."""
 
+MOST_BYTES = 256 * 2**20
+"""What the items of one session may take, about; then it is closed."""
+
+_MESSAGES_BETWEEN = 64
+"""After so many messages, or so many characters in kilobytes, it is seen how much they take."""
+
 _MOST_ROUNDS = 16
 """How often a brain is asked in one response, which goes on behind each call of an MCP server's tool."""
 
@@ -91,6 +97,7 @@ class SessionDriver:
         self._misbehaviour = misbehaviour
         self._outgoing: deque[str | Close] = deque()
         self._queued = 0
+        self._unweighed = 0
         self._more = trio.Event()  # something to send
         self._room_made = trio.Event()
         self._happened = trio.Event()
@@ -131,6 +138,15 @@ class SessionDriver:
                 return
             self._protocol.receive(message, trio.current_time())
             self._flush()
+            self._weigh(len(message))
+
+    def _weigh(self, size: int) -> None:
+        """Close the session when it takes too much memory. Seen now and then, since every item is looked at."""
+        self._unweighed += 1 + size // 1024
+        if self._unweighed >= _MESSAGES_BETWEEN:
+            self._unweighed = 0
+            if self._protocol.weight > MOST_BYTES:
+                self._put(Close(1008, "session_too_large"))
 
     @trio.lowlevel.enable_ki_protection
     async def _write(self) -> None:

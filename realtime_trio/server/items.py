@@ -21,6 +21,9 @@ __all__ = ["Conversation", "Item", "Part", "Tokens", "history", "item_from_json"
 Role = Literal["user", "assistant", "system"]
 
 
+_ITEM_BYTES = 2048  # of an item with nothing in it
+
+
 @attrs.frozen
 class Tokens:
     """Tokens by kind."""
@@ -70,6 +73,12 @@ class Part:
     words: list[SpokenWord] = attrs.field(factory=list, repr=False)
     sent: int = 0
     image: dict[str, Any] = attrs.field(factory=dict, repr=False)
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes."""
+        picture = sum(len(value) for value in self.image.values() if isinstance(value, str))
+        return len(self.text) + len(self.audio) + len(self.transcript or "") + picture
 
     @property
     def milliseconds(self) -> float:
@@ -303,6 +312,11 @@ class Conversation:
     def last_id(self) -> str | None:
         """The id of the last item; None when there is none."""
         return self._items[-1].id if self._items else None
+
+    @property
+    def weight(self) -> int:
+        """About how many bytes it takes."""
+        return sum(_ITEM_BYTES + sum(part.weight for part in item.parts) for item in self._items)
 
     def find(self, item_id: str) -> Item | None:
         """Find an item by its id."""

@@ -355,6 +355,11 @@ class RealtimeProtocol:
                 )
             )
 
+    @property
+    def weight(self) -> int:
+        """About how many bytes the conversation takes."""
+        return self._conversation.weight
+
     def _create_item(self, value: dict[str, Any], previous_item_id: str | None) -> None:
         ids = self._outbox.new_id("item"), self._outbox.new_id("call")
         item = approval_from_json(value) or item_from_json(value, *ids, FORMATS[self._config.input_format])

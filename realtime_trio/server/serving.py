@@ -17,8 +17,9 @@ import trio.testing
 from realtime_trio import events
 from realtime_trio.errors import ConfigurationError, ConnectError, ConnectionClosed
 from realtime_trio.nursery import Services, open_services
-from realtime_trio.server.admission import PATH, Admission, subprotocol
+from realtime_trio.server.admission import PATH, Admission, subprotocol, too_many_sessions
 from realtime_trio.server.brain import RulesBrain
+from realtime_trio.server.crowd import Crowd
 from realtime_trio.server.driver import SessionDriver
 from realtime_trio.server.fittings import choose_fittings
 from realtime_trio.server.hosted_tools import HostedTools, McpTools
@@ -33,6 +34,9 @@ __all__ = ["Server", "open_server", "serve_realtime"]
 _logger = logging.getLogger("realtime_trio.server")
 _GOODBYE = 1.0  # seconds
 _LARGEST_PORT = 65535
+_MOST_SESSIONS = 100
+MOST_CHARACTERS = 32 * 2**20
+"""Of one message: the largest append that is documented, 15 MiB, has 20 Mi."""
 _NO_MCP: McpTools = {}
 _BETA_GONE = "The Realtime beta API is no longer supported. Please use the GA API."
 
@@ -47,6 +51,7 @@ class _Fittings:
     turn_detector: Callable[[], TurnDetector]
     speed: float
     admission: Admission
+    crowd: Crowd
     hosted: HostedTools
     misbehaviour: Misbehaviour
     sessions: set[RealtimeProtocol] = attrs.field(factory=set, eq=False)
@@ -134,6 +139,7 @@ async def open_server(
     speed: float = 4.0,
     api_key: str | None = None,
     origins: Collection[str] = (),
+    max_sessions: int = _MOST_SESSIONS,
     mcp: McpTools = _NO_MCP,
     misbehaviour: Misbehaviour = GOOD_BEHAVIOUR,
 ) -> AsyncGenerator[Server]:
@@ -153,6 +159,7 @@ async def open_server(
             its first words are heard; with 1 it is still being generated while its last ones are.
         api_key: A key that clients must show. By default any will do, and none.
         origins: Web origins whose pages may connect, `"*"` for all; none by default.
+        max_sessions: How many there may be at once; who comes then is refused with HTTP 503.
         mcp: The remote MCP servers that it plays: by their label the tools that they have, functions as
             `realtime_trio.tool` takes them. A session finds them under these labels, whatever their URL. A function
             that is not async runs in a worker thread; `ReadOnly(function)` marks one that changes nothing, and
@@ -176,6 +183,8 @@ async def open_server(
         raise ConfigurationError(f"speed={speed!r}: it must be above 0 (math.inf for as fast as it goes)")
     if not 0 <= port <= _LARGEST_PORT:  # the system would take it modulo 65536
         raise ConfigurationError(f"port={port!r}: it must be from 0 (any free one) to {_LARGEST_PORT}")
+    if max_sessions < 1:
+        raise ConfigurationError(f"max_sessions={max_sessions!r}: it must be at least 1")
     voices, recognisers = await choose_fittings(voice, recogniser, in_process=not listen)
     async with AsyncExitStack() as stack:
         fittings = _Fittings(
@@ -185,6 +194,7 @@ async def open_server(
             turn_detector=turn_detector,
             speed=speed,
             admission=Admission(api_key=api_key, origins=frozenset(origins)),
+            crowd=Crowd(max_sessions),
             hosted=HostedTools(mcp),
             misbehaviour=misbehaviour,
         )
@@ -211,6 +221,7 @@ async def serve_realtime(
     speed: float = 4.0,
     api_key: str | None = None,
     origins: Collection[str] = (),
+    max_sessions: int = _MOST_SESSIONS,
     mcp: McpTools = _NO_MCP,
     misbehaviour: Misbehaviour = GOOD_BEHAVIOUR,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
@@ -228,6 +239,7 @@ async def serve_realtime(
         speed: See there.
         api_key: See there.
         origins: See there.
+        max_sessions: See there.
         mcp: See there.
         misbehaviour: See there.
         task_status: Gets the `Server` when it is ready.
@@ -253,6 +265,7 @@ async def serve_realtime(
         speed=speed,
         api_key=api_key,
         origins=origins,
+        max_sessions=max_sessions,
         mcp=mcp,
         misbehaviour=misbehaviour,
     ) as server:
@@ -288,19 +301,25 @@ def _server(
 async def _serve_stream(fittings: _Fittings, stream: trio.abc.Stream) -> None:
     """Serve one client, whatever it does: its end is never the server's."""
     try:
-        async with receive_handshake(stream) as handshake:
-            await _serve_handshake(fittings, handshake)
+        with fittings.crowd.at_the_door() as scope:
+            async with receive_handshake(stream, max_message_size=MOST_CHARACTERS) as handshake:
+                await _serve_handshake(fittings, handshake, scope)
     except (ConnectError, ConnectionClosed, trio.BrokenResourceError) as error:
         _logger.debug("A client is gone: %s", error)
     except Exception:  # the last line of defence for the other sessions
         _logger.exception("A session crashed. Please report it.")
 
 
-async def _serve_handshake(fittings: _Fittings, handshake: Handshake) -> None:
-    refusal = fittings.admission.refusal(handshake)
+async def _serve_handshake(fittings: _Fittings, handshake: Handshake, scope: trio.CancelScope) -> None:
+    refusal = fittings.admission.refusal(handshake) or (too_many_sessions() if fittings.crowd.is_full else None)
     if refusal is not None:
         await handshake.reject(refusal.status, refusal.body, refusal.headers)
         return
+    with fittings.crowd.let_in(scope):
+        await _serve_session(fittings, handshake)
+
+
+async def _serve_session(fittings: _Fittings, handshake: Handshake) -> None:
     link = await handshake.accept(subprotocol=subprotocol(handshake))
     if Admission.wants_beta(handshake):
         await _say_that_beta_is_gone(link)

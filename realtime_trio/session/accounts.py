@@ -14,6 +14,7 @@ from realtime_trio import events
 from realtime_trio.core.budget import Budget, BudgetKind, Watch
 from realtime_trio.core.failures import failure
 from realtime_trio.core.prices import Prices
+from realtime_trio.core.recent import Recent
 from realtime_trio.core.usage import Meter, SessionUsage
 from realtime_trio.device import SAMPLE_RATE
 from realtime_trio.errors import AccountRefused, ConfigurationError, QuotaExceeded
@@ -26,6 +27,7 @@ from .turns import Turns
 __all__ = ["Accounts", "check_accounts"]
 
 _MINUTE = 60.0
+_MOST_REPORTED = 1024
 
 
 def check_accounts(prices: object, budget: object) -> None:
@@ -63,7 +65,7 @@ class Accounts:
     budget: Budget | None = None
     _watch: Watch | None = attrs.field(init=False)
     _meter: Meter = attrs.field(factory=Meter, init=False)
-    _reported: set[str] = attrs.field(factory=set, init=False)
+    _reported: Recent[str] = attrs.field(factory=lambda: Recent(_MOST_REPORTED), init=False)
     _received: float = attrs.field(default=0.0, init=False)  # seconds of sound
     _created_at: float | None = attrs.field(default=None, init=False)
     _ended_at: float | None = attrs.field(default=None, init=False)
@@ -155,7 +157,8 @@ class Accounts:
         status = final.status or ""
         if status not in ("failed", "incomplete") or (final.id or "") in self._reported:
             return
-        self._reported.update({final.id} if final.id else ())
+        if final.id:
+            self._reported.add(final.id)
         details = final.status_details or None
         problem = failure(final) if status == "failed" else None
         reason = problem.code if problem is not None else (details.reason or None) if details is not None else None

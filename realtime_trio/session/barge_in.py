@@ -14,6 +14,7 @@ import attrs
 from realtime_trio import events
 from realtime_trio.core.barge_in import Doubt
 from realtime_trio.core.detection import Detection
+from realtime_trio.core.recent import Recent
 
 from .interruptions import PendingInterruption
 from .notices import Interrupted, Notice, Paused, Resumed
@@ -23,6 +24,9 @@ from .sound import Sound
 __all__ = ["BargeIns"]
 
 _log = logging.getLogger("realtime_trio.session")
+
+_MOST_SPOKEN = 256  # items that a server may have begun and not committed; one that behaves has one or two
+_MOST_DOUBTS = 64
 
 
 @attrs.define(eq=False)
@@ -51,9 +55,11 @@ class BargeIns:
     delete: Callable[[str], object]
     publish: Callable[[Notice], None]
     _doubts: dict[str, Doubt] = attrs.field(factory=dict, init=False)  # open ones, by item id
-    _spoken: set[str] = attrs.field(factory=set, init=False)  # items that are being spoken
+    _spoken: Recent[str] = attrs.field(factory=lambda: Recent(_MOST_SPOKEN), init=False)  # items that are being spoken
     _committed: set[str] = attrs.field(factory=set, init=False)  # of those in doubt
-    _noises: set[str] = attrs.field(factory=set, init=False)  # to be deleted as soon as they exist
+    _noises: Recent[str] = attrs.field(
+        factory=lambda: Recent(_MOST_SPOKEN), init=False
+    )  # to be deleted as soon as they exist
     _detection: Detection = attrs.field(factory=Detection, init=False)
     _said_so: bool = attrs.field(default=False, init=False)
 
@@ -101,6 +107,8 @@ class BargeIns:
             return
         if not (self._doubts or self.is_speaking()):
             self.take_floor()
+            return
+        if len(self._doubts) >= _MOST_DOUBTS:
             return
         self._doubts[event.item_id] = Doubt(
             event.item_id,

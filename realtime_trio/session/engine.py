@@ -37,6 +37,7 @@ from .fittings import Fittings
 from .guarding import Guarding, GuardSettings
 from .handovers import Handovers
 from .lifetime import Lifetime
+from .limits import excess
 from .mcp import HostedMcp
 from .notices import DeviceChanged, NotAnEvent, Notice, ReplyLost
 from .push_to_talk import PushToTalk
@@ -314,6 +315,8 @@ class Engine:
         self.accounts.handle(event, now)
         self.mcp.handle(event)
         self.turns.act(now)
+        if (problem := excess(self.turns, self.tool_calls, self.conversation)) is not None:
+            self.lifetime.end(problem)
 
     def _configured(self, session: events.RealtimeSession) -> None:
         self.config = session

@@ -9,14 +9,19 @@ import attrs
 import trio
 
 from realtime_trio import events
+from realtime_trio.core.item import MAX_CHARACTERS
 from realtime_trio.core.playout import PartKey
 
 from .guarding import Guarding
 from .latency import Stopwatch
 from .responses import Response
 from .sound import Sound
+from .tape import Tape
 
-__all__ = ["Intake"]
+__all__ = ["MOST_PIECES", "Intake"]
+
+MOST_PIECES = 65_536
+"""Deltas that one response may have: ten minutes of sound in blocks of 10 ms."""
 
 
 @attrs.define(eq=False)
@@ -29,7 +34,7 @@ class Intake:
         guarding: Holds what is not to be heard yet.
         audio_limit: Seconds of audio that one response may have.
         heard: Told that something of a response was delivered that is not played.
-        end: Interrupts a response that has more audio than that.
+        end: Interrupts a response that has more audio than that, or more words than a response can have.
     """
 
     sound: Sound
@@ -44,11 +49,9 @@ class Intake:
         held = self.guarding.take(response, event)
         match event:
             case events.ResponseOutputTextDelta(delta=delta):
-                if not held:
-                    response.text_deltas.append(delta)
+                self._take_words(response, response.text_deltas, delta, held=held)
             case events.ResponseOutputAudioTranscriptDelta(delta=delta):
-                if not held:
-                    response.transcript_deltas.append(delta)
+                self._take_words(response, response.transcript_deltas, delta, held=held)
             case events.ResponseOutputAudioDelta(delta=pcm):
                 self._take_audio(response, event, pcm, held=held)
             case events.ResponseOutputAudioDone():
@@ -59,12 +62,26 @@ class Intake:
         if not held and (self.sound.device is None or isinstance(event, events.ResponseOutputTextDelta)):
             self.heard(response.id)  # delivered is as good as heard where nothing is played
 
+    def _take_words(self, response: Response, tape: Tape[str], delta: str, *, held: bool) -> None:
+        if delta and not held:  # what the guard lets pass, it puts there itself
+            tape.append(delta)
+        response.characters += len(delta)
+        self._count(response)
+        if response.characters > MAX_CHARACTERS and not response.interrupted:
+            self.end(response, "text_limit")
+
+    def _count(self, response: Response) -> None:
+        response.pieces += 1
+        if response.pieces > MOST_PIECES and not response.interrupted:
+            self.end(response, "pieces_limit")
+
     def _take_audio(
         self, response: Response, event: events.ResponseOutputAudioDelta, pcm: bytes, *, held: bool
     ) -> None:
-        if not held:
+        if pcm and not held:
             response.audio_chunks.append(pcm)
         response.audio_bytes += len(pcm)
+        self._count(response)
         self.stopwatch.note_audio(response, trio.current_time())
         if self._is_played(response):
             self.sound.receive(_part(event), pcm)

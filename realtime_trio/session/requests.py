@@ -66,6 +66,11 @@ class Requests:
         self.arbiter.owe(request.id, items=items, overrides=own, expected_until=request.expected_until)
 
     @property
+    def owed(self) -> int:
+        """How many are not over."""
+        return len(self._requests)
+
+    @property
     def asked(self) -> Request | None:
         """The request that is asked for and not created yet."""
         return self._requests.get(self.arbiter.asked or "")

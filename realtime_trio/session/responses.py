@@ -90,6 +90,8 @@ class Response:
         interruption: What was heard, once it was interrupted and the server was told.
         speech_ended_at: When the user stopped speaking, for a response to speech; Trio time.
         audio_bytes: How much audio was received of it.
+        characters: How many characters of words were received of it.
+        pieces: In how many deltas all that came.
         is_ours: Whether this session asked for it; otherwise turn detection did, or somebody else.
         first_sound_at: When the first sound of it left the speaker; Trio time, None without a device.
         stages: What `latency` is split by.
@@ -109,6 +111,8 @@ class Response:
     first_sound_at: float | None = None
     stages: Stages = attrs.field(factory=Stages, repr=False)
     audio_bytes: int = 0
+    characters: int = 0
+    pieces: int = 0
     is_ours: bool = False
     policy: "InterruptionPolicy | None" = None
     held: bool = False

@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from realtime_trio.core.calls import ReadyCall
+from realtime_trio.core.recent import Recent
 from realtime_trio.core.tool_call import Outcome, Trigger
 from realtime_trio.errors import ToolTimeout
 
@@ -42,6 +43,7 @@ INTERRUPTING = ("speech_started", "pressed", "requested")
 """The reasons for an interruption that tools are told of: the user takes the floor, or the program says stop."""
 
 _MOST_REMEMBERED = 64
+_MOST_SEEN = 4096  # calls of which it is remembered that they were answered
 
 
 @attrs.define(eq=False)
@@ -69,7 +71,7 @@ class ToolCalls:
     crash: Callable[[Exception], object] | None = None
     dependencies: tuple[object, ...] = ()
     session: "Session" = attrs.field(init=False)
-    _seen: dict[str, None] = attrs.field(factory=dict, init=False)
+    _seen: Recent[str] = attrs.field(factory=lambda: Recent(_MOST_SEEN), init=False)
     _queues: dict[tuple[str, int], ToolQueue] = attrs.field(factory=dict, init=False)
     _runners: dict[str, ToolRunner] = attrs.field(factory=dict, init=False)  # by response, the newest last
     _cut: dict[str, str] = attrs.field(factory=dict, init=False)  # responses, and what interrupted them
@@ -108,7 +110,8 @@ class ToolCalls:
         calls = [call for call in calls if call.call_id not in self._seen]  # exactly one output each, whatever is sent
         if not calls:
             return
-        self._seen.update(dict.fromkeys(call.call_id for call in calls))
+        for call in calls:
+            self._seen.add(call.call_id)
         batch = Batch(exchanges, len(calls), runner or at_creation)
         for exchange in exchanges:
             exchange.hold()

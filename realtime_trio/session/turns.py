@@ -191,6 +191,11 @@ class Turns:
         return outcome
 
     @property
+    def owed(self) -> int:
+        """How many replies are asked for, or to be asked for, and not over."""
+        return self._requests.owed
+
+    @property
     def is_idle(self) -> bool:
         """Whether no response of the conversation is being generated, judged by the guard, asked for, or owed."""
         return self._arbiter.idle and self._arbiter.active is None and not self.guarding.is_busy
