@@ -11,7 +11,6 @@ its parts passed; when it is interrupted, the guard's call about it is cancelled
 It fails closed: a guard that raises, answers something else or does not answer in time stops the response.
 """
 
-import inspect
 import logging
 import math
 from collections import deque
@@ -29,6 +28,7 @@ from realtime_trio.core.playout import PartKey
 from realtime_trio.errors import ConfigurationError
 
 from .exchanges import Request
+from .guard_call import ask_guard
 from .notices import Guarded, GuardFailed, Notice
 from .responses import Response
 from .sound import Sound
@@ -259,7 +259,14 @@ class Guarding:
         self._judged, self._scope = response.id, trio.CancelScope()
         try:
             with self._scope:
-                verdict = await self._ask(text)
+                assert self.settings.guard is not None  # noqa: S101 nothing is held without one
+                verdict = await ask_guard(
+                    self.settings.guard,
+                    text,
+                    within=self.settings.timeout,
+                    start_soon=self.start_soon,
+                    late=lambda error: self._fail(response, part, error),
+                )
         except Exception as error:  # noqa: BLE001 the user's code: whatever it was, nothing unjudged is heard
             self._fail(response, part, error)
             return
@@ -273,22 +280,6 @@ class Guarding:
             self._settle(held)
         else:
             self._stop(response, part, text, verdict)
-
-    async def _ask(self, text: GuardedText) -> Stop | None:
-        assert self.settings.guard is not None  # noqa: S101 nothing is held without one
-        verdict: object = None
-        with trio.move_on_after(self.settings.timeout) as patience:
-            answer = self.settings.guard(text)
-            if not inspect.isawaitable(answer):
-                raise TypeError("a guard is an async function: async def guard(text)")
-            verdict = await answer
-        if patience.cancelled_caught:
-            raise trio.TooSlowError(f"the guard gave no answer within {self.settings.timeout:g} s (guard_timeout)")
-        if isinstance(verdict, str):
-            return Stop(verdict)
-        if verdict is None or isinstance(verdict, Stop):
-            return verdict
-        raise TypeError(f"a guard returns None to let words pass, a reason or a Stop, not {type(verdict).__name__}")
 
     # What it comes to
 

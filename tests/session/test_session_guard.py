@@ -619,6 +619,30 @@ async def test_a_plain_function_is_no_guard():
             pass
 
 
+async def test_a_guard_that_does_not_heed_its_timeout_is_not_waited_for(autojump_clock, open_talk):
+    """It waits for a thread, or shields itself: what it says too late lets nothing pass."""
+
+    async def guard(text):
+        with trio.CancelScope(shield=True):
+            await trio.sleep(60)
+
+    async with open_talk(guard=guard, guard_timeout=2) as talk, talk.session.events(GuardFailed) as failures:
+        start = trio.current_time()
+        await talk.created(None, "resp_1")
+        place = {"response_id": "resp_1", "item_id": "item_a", "output_index": 0, "content_index": 0}
+        await talk.peer.send("response.output_text.delta", **place, delta="Hello there. ")
+        failure = await failures.receive()
+        assert "2 s (guard_timeout)" in str(failure.exception)
+        assert trio.current_time() - start == pytest.approx(2, abs=0.1)
+        await talk.peer.expect("response.cancel", response_id="resp_1")
+        await talk.done("resp_1", status="cancelled")
+        async with talk.session.responses() as responses:
+            await talk.created(None, "resp_2")
+            response = await responses.receive()
+            await trio.sleep(60)
+            assert response.text == ""
+
+
 async def test_words_that_change_while_they_are_judged_are_judged_again(autojump_clock, open_talk):
     """The server's last word on a part differs from its deltas: what the guard was not asked about does not pass."""
     guard = Guard("evil", delay=0.5)
