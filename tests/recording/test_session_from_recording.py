@@ -1,0 +1,151 @@
+"""A recording played again: a user's report becomes a test."""
+
+import pytest
+import trio
+
+from realtime_trio import ConfigurationError, ConnectionClosed, open_server, open_session, tool
+from realtime_trio.audio import ClockedDevice
+from realtime_trio.recording import read_recording
+from realtime_trio.replay import check, tell
+from realtime_trio.testing import session_from_recording
+
+from .talks import talk, voice
+
+
+async def test_a_talk_happens_again(folder, tmp_path, autojump_clock):
+    """What was said, heard and cut in the second session is what it was in the first, to a block."""
+    await talk(folder)
+    async with session_from_recording(folder, record=tmp_path / "again") as replayed:
+        await replayed.finished()
+
+    then, now = (tell(read_recording(path)) for path in (folder, tmp_path / "again"))
+    assert [(turn.who, turn.text) for turn in now.turns] == [(turn.who, turn.text) for turn in then.turns]
+    assert [(run.name, run.arguments, run.output) for run in now.tools] == [
+        (run.name, run.arguments, run.output) for run in then.tools
+    ]
+    assert [part.samples for part in now.parts] == [part.samples for part in then.parts]
+    assert [part.cut is None for part in now.parts] == [part.cut is None for part in then.parts]
+    for before, after in zip(then.parts, now.parts, strict=True):
+        assert after.heard == pytest.approx(before.heard, abs=24 * 60)
+        assert after.played[0].begins == pytest.approx(before.played[0].begins, abs=0.1)
+    assert check(read_recording(tmp_path / "again")) == []
+
+
+async def test_it_can_be_played_against_another_server(folder, tmp_path, autojump_clock):
+    """Another answers otherwise, but hears the same: the same turns, at the same times."""
+    await talk(folder)
+
+    async with (
+        open_server(listen=False) as server,
+        session_from_recording(folder, connect=server.connect, url=server.url, record=tmp_path / "again") as replayed,
+    ):
+        await replayed.finished()
+        await trio.sleep(tell(read_recording(folder)).length)
+
+    then, now = (tell(read_recording(path)) for path in (folder, tmp_path / "again"))
+    spoken = [[turn.at for turn in story.turns if turn.who == "user"] for story in (then, now)]
+    assert len(spoken[0]) == 3
+    assert spoken[1] == pytest.approx(spoken[0], abs=0.3)
+
+
+async def record_typed(folder) -> str:
+    @tool
+    async def get_weather(city: str) -> str:
+        """Tell the weather.
+
+        Args:
+            city: Where.
+        """
+        return f"rain in {city}"
+
+    async with (
+        open_server(listen=False) as server,
+        open_session(connect=server.connect, url=server.url, record=folder, tools=[get_weather]) as session,
+    ):
+        await session.ask("What is the weather in Paris?")
+        await trio.sleep(2)
+        return (await session.ask("What is twelve times three?")).text
+
+
+async def test_typed_turns_are_typed_again_and_tools_are_stood_in_for(folder, autojump_clock):
+    last = await record_typed(folder)
+
+    async with session_from_recording(folder) as replayed:
+        await replayed.finished()
+        texts = [item.text for item in replayed.session.conversation if item.text]
+
+    assert texts[0] == "What is the weather in Paris?"
+    assert texts[-1] == last
+    outputs = [turn.output for turn in tell(read_recording(folder)).tools]
+    assert outputs == ["rain in Paris"]
+
+
+async def test_a_session_that_does_something_else_fails_the_test(folder, autojump_clock):
+    await record_typed(folder)
+
+    with pytest.raises(AssertionError, match=r"expected conversation\.item\.create"):
+        async with session_from_recording(folder) as replayed:
+            await replayed.session.clear_audio()
+            await replayed.finished()
+
+
+async def test_a_link_that_was_lost_is_lost_again(open_recorded, folder, autojump_clock):
+    with pytest.raises(ConnectionClosed):
+        async with open_recorded() as (_, answers):
+            await trio.sleep(3)
+            await answers.peer.close(1011, "went wrong")
+            await trio.sleep(5)
+
+    begun = trio.current_time()
+    with pytest.raises(ConnectionClosed, match="went wrong") as caught:
+        async with session_from_recording(folder):
+            await trio.sleep(60)
+    assert caught.value.code == 1011
+    assert trio.current_time() - begun == pytest.approx(3, abs=0.5)
+
+
+async def test_what_a_program_appended_is_appended_again(folder, autojump_clock):
+    async with (
+        open_server(listen=False) as server,
+        open_session(connect=server.connect, url=server.url, record=folder, turn_detection=None) as session,
+    ):
+        await session.append_audio(voice(400))
+        await session.commit_audio()
+        await trio.sleep(1)
+
+    async with session_from_recording(folder) as replayed:
+        await replayed.finished()
+        sent = [event["audio"] for event in replayed.peer.received if event["type"] == "input_audio_buffer.append"]
+    recording = read_recording(folder)
+    assert sent == [
+        recording.message(entry).split('"audio":"')[1].split('"')[0]
+        for entry in recording.entries()
+        if entry.type == "input_audio_buffer.append"
+    ]
+
+
+def test_what_is_no_recording_is_said(tmp_path):
+    async def play() -> None:
+        async with session_from_recording(tmp_path):
+            pass
+
+    with pytest.raises(ConfigurationError, match="no recording"):
+        trio.run(play)
+
+
+async def test_a_push_to_talk_session_is_refused_in_words(folder, autojump_clock):
+    device = ClockedDevice()
+    async with (
+        open_server(listen=False) as server,
+        open_session(
+            connect=server.connect, url=server.url, record=folder, audio=device, turn_detection=None
+        ) as session,
+    ):
+        device.speak(voice(1000))
+        session.press()
+        await trio.sleep(0.8)
+        await session.release()
+
+    with pytest.raises(ConfigurationError, match="push-to-talk"):
+        async with session_from_recording(folder):
+            pass
