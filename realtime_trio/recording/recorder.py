@@ -100,6 +100,10 @@ class Recorder:
 
     def device(self, device: AudioDevice) -> AudioDevice:
         """Give a device that is also recorded."""
+        from realtime_trio.audio import StereoRecorder  # here, and not when the first block waits for it
+
+        wav = self._writer.folder / DEVICE_WAV
+        self._writer.make_wav = lambda: StereoRecorder(wav)
         return _RecordedDevice(device, self)
 
     def sounds(self, captured: bytes, heard: bytes) -> None:
@@ -320,14 +324,6 @@ def _begin(recording: Recording, redaction: Redaction, stopped: Callable[[Except
             raise
     except OSError as error:
         raise ConfigurationError(f"record={os.fspath(path)!r} cannot be written: {error.strerror or error}") from error
-    wav = path / DEVICE_WAV
-
-    def make_wav() -> Any:
-        from realtime_trio.audio import StereoRecorder
-
-        return StereoRecorder(wav)
-
-    writer.make_wav = make_wav
     return writer
 
 
