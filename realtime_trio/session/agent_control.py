@@ -26,7 +26,8 @@ class AgentControl(ToolControl):
         What is being said goes on, and tools that run finish; calls of responses that began before still run.
 
         A tool may call it (`context.session.become(other)`): the reply to the tool's output is then the new agent's,
-        which is not asked for its greeting as well. Handovers at the same time come one after the other.
+        which is not asked for its greeting as well; a call in the background is no reason to leave it out. Handovers at
+        the same time come one after the other.
 
         Args:
             agent: Who is to speak from the next response on.

@@ -100,7 +100,7 @@ class Handovers:
             self.publish(HandedOver(handover))
             if agent.voice is not None and voice != agent.voice:
                 self.publish(VoiceKept(str(voice), agent.voice))
-            if is_other and agent.greeting is not None and not self.tool_calls.running:
+            if is_other and agent.greeting is not None and not self.tool_calls.owes_reply:
                 self._greet(agent.greeting)
             done.append(handover)
 

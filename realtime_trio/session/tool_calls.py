@@ -81,6 +81,11 @@ class ToolCalls:
         """How many calls are not over, those in the background included."""
         return len(self.outputs.live)
 
+    @property
+    def owes_reply(self) -> bool:
+        """Whether the model is going to reply to a call that is not over: it waits for its output."""
+        return any(call.will_be_replied_to for call in self.outputs.live.values())
+
     def use(self, tools: ToolSet) -> None:
         """Have other tools from now on: the server has acknowledged them."""
         self.tools = tools

@@ -50,6 +50,11 @@ class Batch:
         """Whether the user's speech is none for it: somebody asked with `interruption="never"`."""
         return any(exchange.interruption == "never" for exchange in self.exchanges)
 
+    @property
+    def is_wanted(self) -> bool:
+        """Whether a reply to it is still for somebody: it belongs to none, or one of them still waits."""
+        return not self.exchanges or any(not exchange.abandoned for exchange in self.exchanges)
+
 
 @attrs.define(eq=False)
 class LiveCall:
@@ -80,6 +85,20 @@ class LiveCall:
     waiting: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     line: str = attrs.field(default="", init=False)
     line_number: int = attrs.field(default=0, init=False)
+
+    @property
+    def will_be_replied_to(self) -> bool:
+        """Whether a reply is to come when its batch has all its outputs; news of a call in the background is none."""
+        match self.life.state:
+            case "received" | "awaiting approval" | "queued" | "running":
+                owes = True
+            case "delivering":
+                owes = self.life.outcome != "cancelled"
+            case "detached":
+                owes = self.policy.background and not self.told.is_set()  # that it goes on is replied to
+            case _:
+                owes = False
+        return self.batch.is_wanted and (owes or (self.batch.owes_reply and self.batch.missing > 0))
 
 
 @attrs.define(eq=False)
@@ -177,10 +196,8 @@ class ToolOutputs:
         batch.missing -= 1
         if batch.missing:
             return
-        if batch.owes_reply:
-            waiting = [exchange for exchange in batch.exchanges if not exchange.abandoned]
-            if waiting or not batch.exchanges:
-                self.owe(batch.outputs, waiting)
+        if batch.owes_reply and batch.is_wanted:
+            self.owe(batch.outputs, [exchange for exchange in batch.exchanges if not exchange.abandoned])
         for exchange in batch.exchanges:
             if batch.lost is not None and not batch.outputs:
                 exchange.over.break_(batch.lost)  # no output reached the model: there is nothing to reply to

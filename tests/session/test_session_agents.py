@@ -253,6 +253,68 @@ async def test_the_greeting_of_the_one_who_takes_over(open_talk, nursery, autoju
         assert request["response"]["instructions"] == "You are billing.\n\nSay your name."
 
 
+@pytest.mark.parametrize("policy", ["background", "detach", "cancel"])
+async def test_a_call_that_is_not_replied_to_keeps_no_greeting_back(
+    policy, open_talk, nursery, autojump_clock, as_function_call
+):
+    """One in the background may run for an hour, and to one that was cancelled nothing is said."""
+
+    @tool(background=policy == "background", on_interrupt="finish" if policy == "background" else policy)
+    async def slow() -> str:
+        """Take long."""
+        await trio.sleep(3600)
+
+    async with open_talk(agent=Agent("reception", tools=[slow])) as talk:
+        await talk.created(None, "r1")
+        await talk.done("r1", as_function_call("c", "slow", "{}"))
+        await trio.sleep(1)
+        if policy == "background":
+            await talk.acknowledge(item={"type": "function_call_output"})
+            await talk.created(await talk.peer.expect("response.create"), "r2")
+            await talk.text("r2", "It goes on.")
+        else:
+            talk.session.interrupt()
+            output = await talk.peer.expect("conversation.item.create", item={"type": "function_call_output"})
+            if policy == "detach":
+                for kind in ("added", "done"):
+                    await talk.peer.send(f"conversation.item.{kind}", item=output["item"], previous_item_id=None)
+        nursery.start_soon(talk.session.become, Agent("billing", greeting="Say your name."))
+        await acknowledge(talk)
+
+        request = await talk.peer.expect("response.create", within=10)
+        assert request["response"]["instructions"] == "Say your name."
+
+
+@pytest.mark.parametrize("is_running", [True, False])
+async def test_a_call_that_is_replied_to_takes_the_place_of_the_greeting(
+    is_running, open_talk, nursery, autojump_clock, as_function_call
+):
+    """Also where its output is on its way: that of a call in the background says that it goes on."""
+
+    @tool(background=not is_running)
+    async def slow() -> str:
+        """Take long."""
+        await trio.sleep(20)
+        return "done"
+
+    async with open_talk(agent=Agent("reception", tools=[slow])) as talk:
+        await talk.created(None, "r1")
+        await talk.done("r1", as_function_call("c", "slow", "{}"))
+        output = None if is_running else await talk.peer.expect("conversation.item.create")
+        nursery.start_soon(talk.session.become, Agent("billing", greeting="Say your name."))
+        await acknowledge(talk)
+        output = output or await talk.peer.expect("conversation.item.create", within=60)
+        for kind in ("added", "done"):
+            await talk.peer.send(f"conversation.item.{kind}", item=output["item"], previous_item_id=None)
+
+        request = await talk.peer.expect("response.create")
+        assert "instructions" not in request["response"]
+
+        await talk.created(request, "r2")
+        await talk.text("r2", "It goes on, says billing.")
+        await talk.peer.expect_nothing(5)
+
+
 async def test_the_voice_changes_as_long_as_nobody_spoke(open_talk, nursery, autojump_clock):
     async with open_talk(agent=RECEPTION) as talk:
         handovers = []
