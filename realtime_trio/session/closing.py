@@ -29,7 +29,7 @@ from .turns import Turns
 
 __all__ = ["Closing"]
 
-_ANSWER_SECONDS = 2.0  # for which the server may take to turn turn detection off
+_ANSWER_SECONDS = 2.0  # that the server may take to drop what was heard, and again to turn turn detection off
 _LAST_WORDS = 0.5  # seconds in which the program can still read what came last
 _TOOL_SECONDS = 30.0  # for which the tools of a last turn are waited for
 _GLANCE = 0.25  # seconds between two looks at them
@@ -105,9 +105,9 @@ class Closing:
 
     async def _see_through(self, reason: RealtimeError, finish_turn: bool) -> None:  # noqa: FBT001 a task's argument
         if self._detection.is_on:
-            with trio.move_on_after(_ANSWER_SECONDS), suppress(ServerError, NotAcknowledged):  # else `handle` has to do
-                await self.call("clear", events.InputAudioBufferClear())
-                await self.call("update", events.SessionUpdate(session=session_settings(turn_detection=None)))
+            self.turns.policies.retire()  # else what they took for one utterance would come back when it was heard
+            await self._try("clear", events.InputAudioBufferClear())
+            await self._try("update", events.SessionUpdate(session=session_settings(turn_detection=None)))
         await self.drained()
         if finish_turn:
             with trio.move_on_after(_TOOL_SECONDS):
@@ -117,3 +117,8 @@ class Closing:
         await trio.sleep(_LAST_WORDS)
         if not self._is_off:
             self.lifetime.end(reason)
+
+    async def _try(self, kind: Kind, event: events.ClientEvent) -> None:
+        """Send something that may be refused, or not answered: then `handle` has to do."""
+        with trio.move_on_after(_ANSWER_SECONDS), suppress(ServerError, NotAcknowledged):
+            await self.call(kind, event)

@@ -45,6 +45,7 @@ class Policies:
     )
     _wish: events.ServerVad | events.SemanticVad | None = attrs.field(default=None, init=False)  # what is to come back
     _taken: bool = attrs.field(default=False, init=False)  # the server was told to leave speech to the session
+    _retired: bool = attrs.field(default=False, init=False)
     _under_way: list[Call] = attrs.field(factory=list, init=False)
 
     @property
@@ -68,6 +69,8 @@ class Policies:
 
     def prepare(self, request: Request) -> None:
         """A response is about to be asked for: tell the server first whom its interruption is left to."""
+        if self._retired:
+            return
         if self.own == "immediate" and request.interruption in ("confirm", "never") and not self._taken:
             wish = self._wish or self._detection
             if wish is None:
@@ -82,6 +85,10 @@ class Policies:
             wish = self._wish  # what is absent in an update stays as it is, so what is to come back has to be said
             creates, interrupts = wish.create_response is not False, wish.interrupt_response is not False
             self._tell(msgspec.structs.replace(wish, create_response=creates, interrupt_response=interrupts))
+
+    def retire(self) -> None:
+        """Take nothing from the server any more and give nothing back: turn detection is being turned off for good."""
+        self._retired, self._taken, self._wish = True, False, None
 
     def adjust(self, settings: events.RealtimeSession) -> events.RealtimeSession:
         """Fit an update of the program's to the policy in effect; call `adopt` when the server has taken it."""

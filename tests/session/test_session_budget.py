@@ -1,5 +1,7 @@
 """What happens when a session has used what it may: notices, and a clean end."""
 
+from functools import partial
+
 import pytest
 import trio
 
@@ -315,6 +317,45 @@ async def test_what_is_being_said_is_heard_and_nobody_listens_any_more(autojump_
 
     assert played_ms(device) == pytest.approx(2000, abs=20)
     assert [event["type"] for event in talk.peer.received].count("input_audio_buffer.append") == appended
+
+
+async def test_turn_detection_stays_off_when_what_had_taken_it_was_heard(autojump_clock, open_talk):
+    """A line with a policy of its own takes turn detection and gives it back, but not to a session that ends."""
+    with pytest.raises(BudgetExceeded):
+        async with (
+            open_talk(turn_detection="server_vad", budget=Budget(tokens=100)) as talk,
+            trio.open_nursery() as nursery,
+        ):
+            wire = Wire(talk)
+            nursery.start_soon(partial(talk.session.say, "This is recorded.", interruption="never"))
+            await talk.created(await talk.peer.expect("response.create"), "resp_1")
+            nursery.start_soon(talk.session.generate, "x")
+            await talk.created(await talk.peer.expect("response.create"), "resp_2", conversation_id=None)
+            await talk.done("resp_2", conversation_id=None, usage=usage(150))
+            await wire.turn_off()
+            await trio.sleep(0.1)
+            assert wire.is_deaf
+            await talk.text("resp_1", "This is recorded.")
+            await trio.sleep_forever()
+
+    assert wire.is_deaf
+
+
+@pytest.mark.parametrize("is_answered", [True, False])
+async def test_turn_detection_is_turned_off_also_when_the_clear_is_not_taken(autojump_clock, open_talk, is_answered):
+    """It is the update that keeps the server from answering, whatever becomes of what it had heard."""
+    with pytest.raises(BudgetExceeded):
+        async with open_talk(turn_detection="server_vad", budget=Budget(tokens=100)) as talk:
+            wire = Wire(talk)
+            await talk.created(None, "resp_1")
+            await talk.done("resp_1", usage=usage(150))
+            clear = await talk.peer.expect("input_audio_buffer.clear")
+            if is_answered:
+                problem = {"type": "invalid_request_error", "code": "x", "message": "no", "event_id": clear["event_id"]}
+                await talk.peer.send("error", error=problem)
+            await trio.sleep_forever()
+
+    assert wire.is_deaf
 
 
 async def test_the_reply_to_a_tool_call_is_not_asked_for_when_the_money_is_gone(
