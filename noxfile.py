@@ -94,6 +94,41 @@ def tests_all(session: nox.Session) -> None:
     run_tests(session)
 
 
+@nox.session(default=False)
+def audit(session: nox.Session) -> None:
+    """Look up known vulnerabilities of what a user gets with all extras; needs the network, so CI does not run it.
+
+    The versions are those that pip chooses today. Arguments after `--` go to pip-audit.
+    """
+    session.install(f"{ROOT}[offline,mcp]")
+    frozen = session.run("python", "-m", "pip", "freeze", "--exclude", "realtime_trio", silent=True, log=False)
+    chosen = Path(session.create_tmp()).resolve() / "chosen.txt"
+    chosen.write_text(str(frozen), encoding="utf-8")
+    session.install(*group("audit"))
+    try:  # strict: a package that the service does not know was not audited, and that is no success
+        session.run(
+            "pip-audit", "--requirement", str(chosen), "--no-deps", "--disable-pip", "--strict", *session.posargs
+        )
+    except nox.command.CommandFailed:
+        session.error("pip-audit found something, or did not reach the advisory service: its words stand above")
+
+
+@nox.session(default=False)
+def fuzz(session: nox.Session) -> None:
+    """Fuzz with atheris, guided by coverage: `nox -s fuzz -- decoder 600` (target, seconds); both, a minute each.
+
+    What it learns stays in `fuzz/corpus` for the next time; a finding is a file `crash-...`, to be played with
+    `nox -s fuzz -- decoder crash-...`.
+    """
+    install_wheel(session, *group("fuzz"))
+    session.env["PYTHONSAFEPATH"] = "1"
+    session.env["PYTHONPATH"] = str(ROOT / "fuzz")
+    corpus = ROOT / "fuzz" / "corpus"
+    session.run("python", str(ROOT / "fuzz" / "corpus.py"), str(corpus))
+    for target, what in [session.posargs[:2]] if session.posargs else [("decoder", "60"), ("session", "60")]:
+        session.run("python", str(ROOT / "fuzz" / "run.py"), target, what, *([str(corpus)] if what.isdigit() else []))
+
+
 BENCHMARKS = ("decode", "imports", "sessions", "interruptions", "latency", "heard_text", "guard", "echo")
 
 

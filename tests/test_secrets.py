@@ -171,7 +171,7 @@ async def _a_talk(peer, key):
 
 @pytest.mark.parametrize("key", [KEY, CLIENT_SECRET])
 @pytest.mark.parametrize("ending", ["the body returns", "the body crashes", "the server closes", "the link is cut"])
-async def test_a_whole_session(autojump_clock, heard, key, ending):
+async def test_a_whole_session(autojump_clock, heard, tmp_path, key, ending):
     """However it ends: nothing in logs, in reprs, nor in what is raised."""
     shown = []
     server = events.McpTool(
@@ -183,7 +183,7 @@ async def test_a_whole_session(autojump_clock, heard, key, ending):
         try:
             async with open_session(
                 connect=peer.connect, url=peer.url, api_key=key, headers={"Cookie": TOKEN},
-                audio=device, tools=[fail, server], drain=False,
+                audio=device, tools=[fail, server], drain=False, record=tmp_path / "recording",
             ) as session:  # fmt: skip
                 await _a_talk(peer, key)
                 shown += reprs(session)
@@ -203,6 +203,9 @@ async def test_a_whole_session(autojump_clock, heard, key, ending):
     assert "the server reports" in heard()
     assert pieces(heard()) == []
     assert {piece for text in shown for piece in pieces(text)} == set()
+    files = [path.read_bytes().decode("latin-1") for path in (tmp_path / "recording").rglob("*") if path.is_file()]
+    assert files
+    assert [piece for text in files for piece in pieces(text)] == []
 
 
 @pytest.mark.parametrize("open_it", [open_session, open_connection])
