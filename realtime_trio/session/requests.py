@@ -53,7 +53,15 @@ class Requests:
     _finishes_turn: bool = attrs.field(default=False, init=False)
 
     def owe(self, request: Request, items: Sequence[str], now: float) -> None:
-        """Ask for a reply to these items: at the next `act`, or as soon as nobody else speaks."""
+        """Ask for a reply to these items: at the next `act`, or as soon as nobody else speaks.
+
+        Raises:
+            LocalProtocolError: It can never be asked for: the words for it cannot be written as JSON.
+        """
+        if request.overrides:
+            events.encode(
+                _create(request)
+            )  # who wants it is to hear of that, and not whoever is there when its turn comes
         if self._closed is not None and not self._is_let_through(request):
             request.fail(self._closed)
             return

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 import attrs
 import msgspec
+from msgspec.structs import replace
 
 from realtime_trio import events
 from realtime_trio.core.barge_in import InterruptionPolicy
@@ -18,6 +19,7 @@ from realtime_trio.errors import ConfigurationError, LocalProtocolError
 
 from .exchanges import Exchange, Request
 from .responses import Response
+from .tool_words import sendable
 from .turns import Turns
 
 __all__ = ["GenerateInput", "Speaking", "Utterance", "When", "check_when", "check_words", "input_items"]
@@ -115,6 +117,8 @@ class Speaking:
         interruption: InterruptionPolicy | None = None,
         exchange: Exchange | None = None,
     ) -> Request:
+        if exchange is None:  # nobody is there to be told that words from anywhere have half a character in them
+            overrides = replace(overrides, instructions=sendable(overrides.instructions or ""))
         exchanges = [] if exchange is None else [exchange]
         request = Request(overrides, exchanges, continues=exchange is None, wanted=wanted, interruption=interruption)
         self.turns.owe(request, ())

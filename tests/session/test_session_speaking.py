@@ -3,7 +3,15 @@
 import pytest
 import trio
 
-from realtime_trio import ConfigurationError, Difference, Interrupted, ReplyLost, ServerError, events
+from realtime_trio import (
+    ConfigurationError,
+    Difference,
+    Interrupted,
+    LocalProtocolError,
+    ReplyLost,
+    ServerError,
+    events,
+)
 
 
 async def say(talk, nursery, *args, **options):
@@ -292,6 +300,37 @@ async def test_quiet_is_when_nobody_speaks_and_nothing_is_owed(autojump_clock, o
         spoken = trio.current_time()
         assert times == []
     assert times[0] == pytest.approx(spoken + 4, abs=0.2)
+
+
+async def test_words_that_cannot_be_sent_are_refused_where_they_come_from(autojump_clock, open_talk):
+    """Half a character: whoever wants it said is told at once, also while somebody speaks; nobody else notices."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+        for busy in (False, True):
+            if busy:
+                await talk.created(None, "resp_1")
+                await trio.sleep(0.01)
+            for ask in (
+                lambda: talk.session.respond(instructions="\ud800"),
+                lambda: talk.session.say("half \ud800"),
+                lambda: talk.session.generate(instructions="\ud800"),
+            ):
+                with pytest.raises(LocalProtocolError):
+                    await ask()
+        await talk.done("resp_1")
+        results = await say(talk, nursery, "Fine.")
+        await talk.created(await talk.peer.expect("response.create", within=0.1), "resp_2")
+        await talk.text("resp_2", "Fine.")
+    assert results[0].exact
+
+
+async def test_a_line_that_nobody_waits_for_is_said_without_its_half_character(autojump_clock, open_talk):
+    """Progress, fillers, a guard's other words: they come from anywhere."""
+    async with open_talk() as talk:
+        talk.session._engine.speaking.say_later("half \ud800 done")
+        request = await talk.peer.expect("response.create")
+        assert "half ? done" in request["response"]["instructions"]
+        await talk.created(request, "resp_1")
+        await talk.text("resp_1", "half done")
 
 
 # One utterance with a policy of its own
