@@ -388,30 +388,6 @@ async def test_the_reply_to_a_tool_call_is_not_asked_for_when_the_money_is_gone(
     assert wire.creates() == 1
 
 
-@pytest.mark.parametrize("is_refused", [False, True])
-async def test_turn_detection_does_not_come_back(autojump_clock, open_talk, is_refused):
-    """Also when it was lent to the session for one utterance, and when the server will not clear its buffer."""
-    with pytest.raises(BudgetExceeded):
-        async with open_talk(budget=Budget(tokens=2)) as talk, trio.open_nursery() as nursery:
-            wire = Wire(talk)
-            nursery.start_soon(lambda: talk.session.say("A line.", interruption="never"))
-            await talk.created(await talk.peer.expect("response.create"), "resp_1")
-            nursery.start_soon(talk.session.generate, "Aside.")
-            await talk.created(await talk.peer.expect("response.create"), "resp_2", conversation_id=None)
-            await talk.done("resp_2", conversation_id=None, usage=usage(5))
-            cleared = await talk.peer.expect("input_audio_buffer.clear")
-            if is_refused:
-                problem = {"type": "server_error", "message": "no", "event_id": cleared["event_id"]}
-                await talk.peer.send("error", error=problem)
-            else:
-                await talk.peer.send("input_audio_buffer.cleared")
-            await trio.sleep(1)
-            assert wire.is_deaf
-            await talk.text("resp_1", "A line.")
-            await trio.sleep_forever()
-    assert wire.is_deaf
-
-
 async def test_a_block_that_ends_by_itself_raises_nothing(autojump_clock, open_talk):
     """It has had what it wanted."""
     async with open_talk(budget=Budget(tokens=1)) as talk, trio.open_nursery() as nursery:
