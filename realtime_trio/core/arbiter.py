@@ -34,6 +34,7 @@ from realtime_trio.events import (
 )
 
 from .actions import METADATA_KEY, Action, Ask, CancelResponse, GivenUp, OwedAgain, Settled
+from .calls import ready_calls
 from .failures import Limits
 from .floor import Floor
 from .replies import Answer, Replies, Request
@@ -334,6 +335,7 @@ class Arbiter:
             answer.status = response.status if isinstance(response.status, str) else "completed"
             if answer.status == "failed":
                 answer.is_final = not self._limits.failed(response, now)
+                answer.has_calls = bool(ready_calls(response))
             self._replies.judge(answer)
 
     def _refused(self, error: ErrorDetails, now: float) -> None:

@@ -67,12 +67,15 @@ class Answer:
     heard: bool = False
     cut: bool = False  # interrupted here, whatever the server says became of it
     stopped: bool = False  # the program itself ended it
+    has_calls: bool = False  # it failed after a function call was complete: that runs, and its output gets the reply
     is_final: bool = False  # it failed, and asking again makes no sense
 
     @property
     def came_to_nothing(self) -> bool:
         """Whether it is over without having been an answer to anybody."""
-        return self.status == "failed" or ((self.status == "cancelled" or self.cut) and not self.heard)
+        if self.status == "failed":
+            return not self.has_calls
+        return (self.status == "cancelled" or self.cut) and not self.heard
 
 
 class Replies:

@@ -33,6 +33,7 @@ class Exchange:
         responses: The responses that settled its requests, in order.
         tool_calls: The calls they made, in the order of their outputs.
         abandoned: Whether nobody waits for it any more.
+        cut_short: The response whose tool calls were cancelled, so that nothing follows from it.
         interruption: What the user's speech does while its responses are to be heard; None for what it does in the
             session.
     """
@@ -42,6 +43,7 @@ class Exchange:
     tool_calls: list[ToolCall] = attrs.field(factory=list)
     requests: list["Request"] = attrs.field(factory=list)
     abandoned: bool = False
+    cut_short: Response | None = None
     interruption: InterruptionPolicy | None = None
     _holds: int = attrs.field(default=0, init=False)
 
@@ -57,9 +59,15 @@ class Exchange:
 
     @property
     def status(self) -> str:
-        """What became of its last response. One that failed without being an error had been stopped before."""
+        """What became of its last response: cancelled, if it was cut short, also when its generation was over by then.
+
+        One that failed without being an error had been stopped before.
+        """
         last = self.responses[-1] if self.responses else None
-        return "cancelled" if last is None or last.status == "failed" else last.status
+        if last is None or last.status == "failed":
+            return "cancelled"
+        was_cut = last.interrupted or last is self.cut_short
+        return "cancelled" if was_cut and last.status == "completed" else last.status
 
     def reply(self) -> Reply:
         """Sum it up."""

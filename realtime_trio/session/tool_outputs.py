@@ -199,6 +199,8 @@ class ToolOutputs:
         if batch.owes_reply and batch.is_wanted:
             self.owe(batch.outputs, [exchange for exchange in batch.exchanges if not exchange.abandoned])
         for exchange in batch.exchanges:
+            if not batch.owes_reply and exchange.responses:
+                exchange.cut_short = exchange.responses[-1]
             if batch.lost is not None and not batch.outputs:
                 exchange.over.break_(batch.lost)  # no output reached the model: there is nothing to reply to
             exchange.release()

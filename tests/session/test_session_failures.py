@@ -11,6 +11,7 @@ from realtime_trio import (
     ReplyLost,
     ResponseFailed,
     ResponseNotCompleted,
+    tool,
 )
 
 
@@ -231,3 +232,50 @@ async def test_everybody_hears_of_a_response_that_was_not_completed(autojump_clo
             assert (notice.reason, notice.error) == ("content_filter", None)
         with trio.move_on_after(1):
             pytest.fail(f"told twice: {await notices.receive()}")
+
+
+async def test_a_failure_behind_a_complete_call_is_not_asked_for_again(autojump_clock, open_talk, as_function_call):
+    """The call runs, and the reply to its output is the one reply: the model does not make the same call twice."""
+
+    @tool
+    async def look_up() -> str:
+        """Look something up."""
+        await trio.sleep(1)
+        return "found"
+
+    async with open_talk(tools=[look_up]) as talk, trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            await talk.acknowledge()
+            request = await talk.peer.expect("response.create")
+            await talk.created(request, "resp_1")
+            await talk.done("resp_1", as_function_call("call_1", "look_up", "{}"), **failed("server_error"))
+            await talk.acknowledge(item={"type": "function_call_output", "output": "found"})
+            request = await talk.peer.expect("response.create")
+            await talk.created(request, "resp_2")
+            await talk.text("resp_2", "It is found")
+
+        nursery.start_soon(answer)
+        reply = await talk.session.ask("Where is it?")
+
+        assert (reply.text, reply.status) == ("It is found", "completed")
+        assert [response.id for response in reply.responses] == ["resp_1", "resp_2"]
+        assert [event["type"] for event in talk.peer.received].count("response.create") == 2
+
+
+async def test_a_failure_with_half_a_call_is_asked_for_again(autojump_clock, open_talk, as_function_call):
+    """That call is not run, so nothing else would answer."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+
+        async def answer() -> None:
+            await talk.acknowledge()
+            request = await talk.peer.expect("response.create")
+            await talk.created(request, "resp_1")
+            half = as_function_call("call_1", "look_up", "{", status="incomplete")
+            await talk.done("resp_1", half, **failed("server_error"))
+            request = await talk.peer.expect("response.create")
+            await talk.created(request, "resp_2")
+            await talk.text("resp_2", "Here I am")
+
+        nursery.start_soon(answer)
+        assert (await talk.session.ask("Where is it?")).text == "Here I am"

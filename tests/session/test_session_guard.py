@@ -466,8 +466,35 @@ async def test_written_text_that_is_stopped_is_not_shown(autojump_clock, open_ta
 
     reply = replies[0]
     assert reply.text == "All well. "
+    assert reply.status == "cancelled", "although its generation was completed"
     assert (reply.interruption.reason, reply.interruption.why) == ("guard", "no such words")
     assert reply.responses[0].stopped_by == Stop("no such words")
+
+
+async def test_what_is_stopped_after_its_generation_was_not_completed(autojump_clock, open_voice, tone):
+    """A guard may be slower than the model: whoever looks at the status is not told that all was said."""
+    guard = Guard(delay=2)
+    async with open_voice(guard=guard, drain=False) as talk, trio.open_nursery() as nursery:
+        utterances = []
+
+        async def say():
+            utterances.append(await talk.session.say("You never do."))
+
+        nursery.start_soon(say)
+        request = await talk.peer.expect("response.create")
+        await talk.created(request, "resp_1")
+        await talk.peer.send(
+            "response.output_audio_transcript.delta", response_id="resp_1", item_id="item_a", output_index=0,
+            content_index=0, delta="You never do.",
+        )  # fmt: skip
+        await talk.audio("resp_1", tone(1000))
+        await talk.audio_done("resp_1")
+        await talk.done("resp_1")
+        talk.peer.ignored |= {"conversation.item.delete", "conversation.item.truncate"}
+        await talk.peer.expect_nothing(5)
+
+    assert utterances[0].status == "cancelled"
+    assert utterances[0].response.stopped_by == Stop("no such words")
 
 
 async def test_without_a_device_sound_is_given_when_it_passed(autojump_clock, open_talk, tone):

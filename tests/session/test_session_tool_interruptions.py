@@ -333,3 +333,26 @@ async def test_over_a_real_socket(on_interrupt):
     assert output == told if on_interrupt == "cancel" else told == "sunny in Lima"
     assert ("cancelled" in output) == (on_interrupt == "cancel")
     assert again.text
+
+
+async def test_who_waits_for_a_cancelled_tool_is_told_that_it_was(autojump_clock, open_voice, as_function_call):
+    """Nothing was answered: `ask` does not call that completed."""
+    work, _ = make_tools(on_interrupt="cancel")
+    async with open_voice(drain=False, tools=[work]) as talk, trio.open_nursery() as nursery:
+        replies = []
+
+        async def ask():
+            replies.append(await talk.session.ask("Well?"))
+
+        nursery.start_soon(ask)
+        await talk.acknowledge()
+        request = await talk.peer.expect("response.create")
+        await talk.created(request, "resp_1")
+        await talk.done("resp_1", as_function_call("call_1", "work", "{}"))
+        await trio.sleep(1)
+        talk.session.interrupt()
+        await talk.acknowledge(item={"type": OUTPUT})
+        await talk.peer.expect_nothing(4)
+
+    assert replies[0].status == "cancelled"
+    assert [one.name for one in replies[0].tool_calls] == ["work"]
