@@ -22,10 +22,11 @@ from realtime_trio.errors import ToolTimeout
 
 from . import tool_words
 from .approvals import ApprovalRequest, Approvals
-from .exchanges import Exchange
+from .exchanges import Exchange, Request
 from .notices import Notice, ToolCancelled, ToolDetached, ToolFailed, ToolProgress, ToolStarted
 from .tool_context import ToolContext
 from .tool_outputs import Batch, LiveCall, ToolOutputs
+from .tool_policy import ToolPolicy
 from .tool_queue import Place, ToolQueue
 from .tool_runner import ToolRunner
 from .tool_set import ToolSet
@@ -66,7 +67,7 @@ class ToolCalls:
     outputs: ToolOutputs
     approvals: Approvals
     start_soon: Callable[..., None]
-    say_later: Callable[[str, Callable[[], bool]], object]
+    say_later: Callable[[str, Callable[[], bool]], Request]
     publish: Callable[[Notice], None]
     crash: Callable[[Exception], object] | None = None
     dependencies: tuple[object, ...] = ()
@@ -121,7 +122,7 @@ class ToolCalls:
         for exchange in exchanges:
             exchange.hold()
         for ready in calls:
-            self._begin(LiveCall(ready, batch, batch.runner.policy(ready.name)))
+            self._begin(_live(ready, batch))
         if (reason := self._cut.pop(response_id, None)) is not None:  # between the call and the response's end
             self._interrupt([call for call in self.outputs.live.values() if call.batch is batch], reason)
 
@@ -209,20 +210,21 @@ class ToolCalls:
         return None
 
     async def _work(self, call: LiveCall, place: Place) -> None:
-        ready, outcome = call.ready, None
+        ready = call.ready
+        outcome: _Outcome | None = None
         context = ToolContext(
             self.session, ready.call_id, ready.name, self.dependencies, report=partial(self._progress, call)
         )
         try:
             with call.scope:
                 if not call.life.is_settled:
-                    outcome = await call.batch.runner.run(ready.name, ready.arguments, context=context)
+                    outcome = await _run(call, context)
         except Exception as error:  # noqa: BLE001 only a runner of the program's own breaks its promise
             _log.exception("running tool %s crashed (call %s)", ready.name, ready.call_id)
-            outcome = _Crash(f"Error: {ready.name} failed.", error)
+            outcome = _Outcome(f"Error: {ready.name} failed.", error)
         finally:
             place.leave()
-        if outcome is None:
+        if outcome is None:  # cancelled, or settled before it began
             return
         failure = outcome.failure
         if not self._settle(call, "returned", outcome.output, failure) and failure is not None:
@@ -234,11 +236,13 @@ class ToolCalls:
     async def _fill(self, call: LiveCall, line: str) -> None:
         with trio.move_on_after(call.policy.filler_after):
             await call.settled.wait()
-        if call.life.is_attached and not call.batch.filled:
-            call.batch.filled = True
-            await self.outputs.quiet()  # what was said before the call may still be to be heard
-            if call.life.is_attached:
-                self.say_later(line, lambda: call.life.is_attached)
+        batch = call.batch
+        if not call.life.is_attached:
+            return
+        async with batch.filling:  # else two that wake together would both speak
+            await self.outputs.quiet()  # what was said before the call, or another one's line, may be yet to be heard
+            if not batch.is_filled and call.life.is_attached:
+                batch.filler = self.say_later(line, lambda: call.life.is_attached)
 
     def _progress(self, call: LiveCall, text: str, speak: bool) -> None:  # noqa: FBT001 the shape that contexts report in
         if call.life.is_settled:
@@ -295,9 +299,36 @@ class ToolCalls:
 
 
 @attrs.frozen
-class _Crash:
+class _Outcome:
     output: str
     failure: Exception | None
+
+
+def _live(ready: ReadyCall, batch: Batch) -> LiveCall:
+    """Ask the runner how a call is to be run. Where it does not say, the call is not: it might have needed approval."""
+    runner, misfit = batch.runner, None
+    try:
+        policy = runner.policy(ready.name)
+        if not isinstance(policy, ToolPolicy):
+            misfit = TypeError(f"{type(runner).__name__}.policy() gives a ToolPolicy, not {type(policy).__name__}")
+    except Exception as error:  # noqa: BLE001 a runner of the program's own
+        misfit = error
+    return LiveCall(ready, batch, policy if misfit is None else ToolPolicy(), misfit)
+
+
+async def _run(call: LiveCall, context: ToolContext) -> _Outcome:
+    """Run one call. Nonsense for an outcome raises TypeError: else the call would never get its output."""
+    if call.misfit is not None:
+        raise call.misfit
+    ready, runner = call.ready, call.batch.runner
+    given: object = await runner.run(ready.name, ready.arguments, context=context)
+    output, failure = getattr(given, "output", None), getattr(given, "failure", None)
+    if not isinstance(output, str) or not isinstance(failure, Exception | None):
+        raise TypeError(
+            f"{type(runner).__name__}.run() gives a ToolOutcome, with an output (str) and a failure (an exception or "
+            f"None), not {type(given).__name__}"
+        )
+    return _Outcome(output, failure)
 
 
 def _forget_oldest(remembered: dict[str, Any]) -> None:

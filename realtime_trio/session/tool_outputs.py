@@ -34,7 +34,8 @@ class Batch:
         outputs: The ids of the outputs that the server has.
         owes_reply: Whether one of them is to be replied to.
         lost: Why the server did not take one.
-        filled: Whether a filler was asked for.
+        filler: The line that was to be said meanwhile, the newest.
+        filling: Held by the call that waits to have one said.
     """
 
     exchanges: Sequence[Exchange]
@@ -43,7 +44,13 @@ class Batch:
     outputs: list[str] = attrs.field(factory=list, init=False)
     owes_reply: bool = attrs.field(default=False, init=False)
     lost: Exception | None = attrs.field(default=None, init=False)
-    filled: bool = attrs.field(default=False, init=False)
+    filler: Request | None = attrs.field(default=None, init=False)
+    filling: trio.Lock = attrs.field(factory=trio.Lock, init=False)
+
+    @property
+    def is_filled(self) -> bool:
+        """Whether a filler was begun. One that was dropped, because its call was over first, is none."""
+        return self.filler is not None and self.filler.response is not None
 
     @property
     def is_protected(self) -> bool:
@@ -64,6 +71,7 @@ class LiveCall:
         ready: What the model wrote.
         batch: The calls that came with it.
         policy: How it is run.
+        misfit: Why that is not known: it cannot be run.
         life: Where it is in its life.
         output: What the model is to be told of it, once it is settled.
         settled: Set when that is known.
@@ -77,6 +85,7 @@ class LiveCall:
     ready: ReadyCall
     batch: Batch
     policy: ToolPolicy
+    misfit: Exception | None = None
     life: CallLife = attrs.field(factory=CallLife, init=False)
     output: str = attrs.field(default="", init=False)
     settled: trio.Event = attrs.field(factory=trio.Event, init=False)

@@ -216,6 +216,71 @@ async def test_a_runner_that_breaks_its_promise(autojump_clock, open_talk, as_fu
     assert "running tool any crashed (call call_1)" in caplog.text
 
 
+@attrs.frozen
+class Given:
+    output: object = "done"
+    failure: object = None
+
+
+class Runner:
+    """A program's own, which gives whatever it is told to."""
+
+    def __init__(self, outcome=None, policy=None):
+        self.outcome, self.given, self.ran = outcome, ToolPolicy() if policy is None else policy, []
+
+    def definitions(self):
+        return []
+
+    def policy(self, name):
+        if isinstance(self.given, Exception):
+            raise self.given
+        return self.given
+
+    async def run(self, name, arguments, *, context):
+        self.ran.append(name)
+        return self.outcome
+
+
+@pytest.mark.parametrize(
+    "outcome", [None, "done", 5, Given(output=None), Given(output=b"done"), Given(failure="it broke")], ids=repr
+)
+async def test_a_runner_that_gives_no_outcome(autojump_clock, open_talk, as_function_call, outcome):
+    """The call gets its output, whoever asked gets the reply, and the program is told what a runner gives."""
+    replies = []
+    async with open_talk(tools=Runner(outcome)) as talk, trio.open_nursery() as nursery:
+        failures = talk.session.events(ToolFailed)
+
+        async def ask():
+            replies.append(await talk.session.ask("Hello."))
+
+        nursery.start_soon(ask)
+        await talk.acknowledge()
+        await talk.created(await talk.peer.expect("response.create"), "resp_1")
+        await talk.done("resp_1", as_function_call("call_1", "any", "{}"))
+        assert await output(talk, "call_1") == "Error: any failed."
+        await talk.created(await talk.peer.expect("response.create"), "resp_2")
+        await talk.text("resp_2", "I could not.")
+        with pytest.raises(TypeError, match=r"Runner\.run\(\) gives a ToolOutcome"):
+            raise (await failures.receive()).exception
+
+    assert [reply.text for reply in replies] == ["I could not."]
+
+
+@pytest.mark.parametrize("policy", [5, "finish", RuntimeError("unknown")], ids=repr)
+async def test_a_runner_that_does_not_say_how_its_tool_is_run(autojump_clock, open_talk, as_function_call, policy):
+    """It might have needed approval, so it is not run; the session goes on."""
+    runner = Runner(Given(), policy)
+    async with open_talk(tools=runner) as talk:
+        failures = talk.session.events(ToolFailed)
+        await call(talk, as_function_call("call_1", "any", "{}"))
+        assert await output(talk, "call_1") == "Error: any failed."
+        with pytest.raises((TypeError, RuntimeError), match=r"Runner\.policy\(\) gives a ToolPolicy|unknown"):
+            raise (await failures.receive()).exception
+        await talk.peer.expect("response.create")
+
+    assert runner.ran == []
+
+
 @pytest.mark.parametrize("on_interrupt", ["finish", "cancel"])
 async def test_a_crash_while_it_is_cancelled_is_logged(
     autojump_clock, open_talk, as_function_call, caplog, on_interrupt
@@ -400,6 +465,73 @@ async def test_a_filler_waits_for_the_floor_and_is_dropped_when_the_call_is_over
         await talk.peer.send("input_audio_buffer.cleared")
         request = await talk.peer.expect("response.create")
         assert "instructions" not in request["response"]
+
+
+async def test_a_dropped_filler_does_not_stand_for_a_slow_call(autojump_clock, open_talk, as_function_call):
+    """The quick call's line was due first, and the call over before the floor was free: the slow one's is said."""
+
+    @tool(filler="Just a second.", filler_after=0.1)
+    async def quick() -> str:
+        await trio.sleep(0.5)
+        return "done"
+
+    @tool(filler="This takes a minute.", filler_after=0.3)
+    async def slow() -> str:
+        await trio.sleep(60)
+        return "done"
+
+    async with open_talk(tools=[quick, slow]) as talk:
+        await call(talk, as_function_call("call_1", "quick", "{}"), as_function_call("call_2", "slow", "{}"))
+        await talk.peer.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
+        await output(talk, "call_1")
+        await talk.peer.expect_nothing(2)
+        await talk.peer.send("input_audio_buffer.cleared")
+        await talk.created(await talk.peer.expect("response.create", response={"instructions": said("minute")}), "r2")
+        await talk.text("r2", "This takes a minute.")
+        await talk.peer.expect_nothing(4)
+
+
+async def test_one_filler_for_calls_that_wait_together(autojump_clock, open_talk, as_function_call):
+    """Both lines are due when the floor becomes free: one of them is said, and no other after it."""
+
+    @tool(filler="One moment, please.", filler_after=0.1)
+    async def slow() -> str:
+        await trio.sleep(60)
+        return "done"
+
+    async with open_talk(tools=[slow]) as talk:
+        await call(talk, *(as_function_call(f"call_{n}", "slow", "{}") for n in range(3)))
+        await talk.peer.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
+        await trio.sleep(1)
+        await talk.peer.send("input_audio_buffer.cleared")
+        request = await talk.peer.expect("response.create", response={"instructions": said("One moment, please.")})
+        await talk.created(request, "resp_2")
+        await talk.text("resp_2", "One moment, please.")
+        await talk.peer.expect_nothing(10)
+
+
+async def test_a_filler_in_the_queue_is_dropped_when_its_call_is_over(autojump_clock, open_talk, as_function_call):
+    """It was asked for, the server refused it because it speaks itself, and meanwhile the call came to its end."""
+
+    @tool(filler="One moment, please.", filler_after=1)
+    async def slow() -> str:
+        await trio.sleep(3)
+        return "done"
+
+    async with open_talk(tools=[slow]) as talk:
+        await call(talk, as_function_call("call_1", "slow", "{}"))
+        request = await talk.peer.expect("response.create", response={"instructions": said("One moment, please.")})
+        await talk.created(None, "resp_2")  # by turn detection, a moment before
+        code = "conversation_already_has_active_response"
+        error = {"type": "invalid_request_error", "code": code, "message": "no", "event_id": request["event_id"]}
+        await talk.peer.send("error", error=error)
+        await output(talk, "call_1")
+        await talk.text("resp_2", "Yes?")
+        request = await talk.peer.expect("response.create")
+        assert "instructions" not in request["response"]
+        await talk.created(request, "resp_3")
+        await talk.text("resp_3", "Done.")
+        await talk.peer.expect_nothing(4)
 
 
 async def test_progress_is_shown(autojump_clock, open_talk, as_function_call):
