@@ -111,6 +111,7 @@ class Offer:
 
     async def _list(self, client: "Client") -> "tuple[list[Definition], str]":
         from mcp import MCPError
+        from pydantic import ValidationError
 
         definitions: list[Definition] = []
         cursor: str | None = None
@@ -119,6 +120,8 @@ class Offer:
                 page = await client.list_tools(cursor=cursor)
             except MCPError as error:
                 raise self._misbehaves(f"did not list its tools: {error}", error) from error
+            except (RuntimeError, ValidationError) as error:  # an answer that MCP does not allow
+                raise self._misbehaves("did not list its tools as MCP has it", error) from error
             definitions += page.tools
             cursor = page.next_cursor
             if cursor is None:
@@ -177,7 +180,7 @@ class Offer:
 
     def _misbehaves(self, what: str, error: Exception | None = None) -> McpUnavailable:
         del error  # its words may repeat what was sent, or received: it is the cause, for the log
-        return McpUnavailable(redact(f"the MCP server {self.link.server.name} {what}", *self.link.server.secrets))
+        return McpUnavailable(f"the MCP server {self.link.server.name} {redact(what, *self.link.server.secrets)}")
 
 
 class McpToolset:

@@ -96,7 +96,7 @@ class HostedMcp:
         replies = self._replies.handle(event)
         for reply in replies:
             self._reply(reply, done)
-        if done and not replies:
+        if done and not any(reply.response_id == done for reply in replies):
             self._release_continued(done)
 
     def end(self, error: Exception) -> None:

@@ -1,5 +1,9 @@
-"""A real MCP server for the tests, made with the official package: `shop.py stdio|http [pages|odd|silent|deaf]`."""
+"""A real MCP server for the tests, made with the official package.
 
+`shop.py stdio|http [pages|odd|unlisted|relisted|silent|deaf]`
+"""
+
+import json
 import logging
 import os
 import signal
@@ -163,6 +167,31 @@ async def serve_odd() -> None:
     await serve_low(Server("odd", on_list_tools=list_tools, on_call_tool=call_tool))
 
 
+def serve_badly(good: int) -> None:
+    """List tools as MCP has it so many times, then not; without the package, which would not send that."""
+    for line in sys.stdin:
+        asked = json.loads(line)
+        answer = {"error": {"code": -32601, "message": "no such method"}}
+        if asked["method"] == "initialize":
+            capabilities = {"tools": {"listChanged": True}}
+            about = {"name": "bad", "version": "1"}
+            answer = {"result": {"protocolVersion": "2025-06-18", "capabilities": capabilities, "serverInfo": about}}
+        elif asked["method"] == "tools/list":
+            tools = [{"name": "restock", "inputSchema": {"type": "object"}}] if good > 0 else [{"name": {"hush": 5}}]
+            answer = {"result": {"tools": tools}}
+            good -= 1
+        elif asked["method"] == "tools/call":
+            say({"method": "notifications/tools/list_changed"})
+            answer = {"result": {"content": [{"type": "text", "text": "here"}]}}
+        if "id" in asked:
+            say({"id": asked["id"], **answer})
+
+
+def say(message) -> None:
+    sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+    sys.stdout.flush()
+
+
 async def serve_low(server) -> None:
     async with stdio_server() as (read, write):
         await server.run(read, write, server.create_initialization_options())
@@ -197,6 +226,10 @@ if __name__ == "__main__":
             anyio.run(serve_pages)
         case ["stdio", "odd"]:
             anyio.run(serve_odd)
+        case ["stdio", "unlisted"]:
+            serve_badly(0)
+        case ["stdio", "relisted"]:
+            serve_badly(1)
         case ["stdio", "silent"]:
             sys.stdin.read()  # takes what it is told, until it is told to end
         case ["stdio", "deaf"]:

@@ -143,6 +143,24 @@ async def test_an_answer_that_is_wrong_is_a_crash_and_a_refusal_is_words_for_the
             await named(toolset, "broken").run("")
 
 
+async def test_tools_that_are_not_listed_as_mcp_has_it_are_told_at_the_start(shop):
+    with pytest.raises(McpUnavailable, match=r"MCP server \S+ shop.py did not list its tools as MCP has it") as caught:
+        async with open_mcp(shop("unlisted")):
+            pass
+
+    assert "hush" not in str(caught.value)
+
+
+async def test_a_change_to_tools_that_are_not_listed_as_mcp_has_it_leaves_those_there_were(shop):
+    async with open_mcp(shop("relisted")) as toolset:
+        with trio.fail_after(30):
+            assert await named(toolset, "restock").run("") == "here"
+            with pytest.raises(McpUnavailable, match="did not list its tools as MCP has it"):
+                await toolset.changed()
+
+        assert await named(toolset, "restock").run("") == "here"
+
+
 # How it begins and ends
 
 

@@ -446,6 +446,40 @@ async def test_an_approved_call_that_goes_on_in_a_response_of_the_servers_own(op
     assert len(asks) == 1
 
 
+async def test_the_end_of_what_continued_one_ask_is_also_the_end_of_anothers_call(
+    open_talk, as_message, autojump_clock
+):
+    """Two wait for approvals. The response that goes on with the first one's call is done, and tells of the other's."""
+    replies = {}
+
+    async def ask(session, number):
+        replies[number] = await session.ask(f"Question {number}?")
+
+    async with open_talk(tools=[DOCS]) as talk:
+        with trio.fail_after(60):
+            async with trio.open_nursery() as nursery:
+                for number in ("1", "2"):
+                    nursery.start_soon(ask, talk.session, number)
+                    await talk.acknowledge(item={"type": "message"})
+                    await talk.created(await talk.peer.expect("response.create"), f"resp_{number}")
+                    await talk.done(f"resp_{number}", approval_request(f"ask_{number}"))
+                    await trio.testing.wait_all_tasks_blocked()
+                calls = [mcp_call(f"mcp_{number}", approval_request_id=f"ask_{number}") for number in ("1", "2")]
+                talk.session.approve("ask_1")
+                await talk.acknowledge(item={"type": "mcp_approval_response"})
+                await talk.created(None, "resp_3")
+                await add_call(talk, "resp_3", calls[0])
+                talk.session.approve("ask_2")
+                await talk.acknowledge(item={"type": "mcp_approval_response"})
+                outputs = [{**call, "output": "found it"} for call in calls]
+                await talk.done("resp_3", *outputs, as_message("item_b", "It says so."))
+                await talk.created(await talk.peer.expect("response.create"), "resp_4")
+                await talk.text("resp_4", "And so.")
+
+    assert [response.id for response in replies["1"].responses] == ["resp_1", "resp_3"]
+    assert [response.id for response in replies["2"].responses] == ["resp_2", "resp_4"]
+
+
 async def test_speech_settles_what_is_owed_to_a_call(open_talk, autojump_clock):
     """The user speaks before the reply is asked for: the answer to them has the call's outcome before it, too."""
     async with open_talk(tools=[DOCS]) as talk:
