@@ -145,8 +145,26 @@ class Refused(ConnectError):
         self.retry_after = retry_after
 
 
+_CLOSED_HERE = {
+    "stalled": "sending made no progress: the network is gone, or too slow for sound",
+    "keepalive": "nothing came any more, not even the answer to a ping: the network is gone, or the server",
+}
+_CLOSES = {
+    1000: "the server ended the session; for more, open a new one",
+    1001: "the server goes away, or the session is too old: open a new one",
+    1002: "what came is not the protocol: is it a proxy that answers?",
+    1006: "nobody said goodbye: is the network up? A new session can be opened",
+    1008: "the server does not allow this, and will not the next time: its words say what",
+    1009: "a message was longer than one of the sides takes (here: open_connection(max_message_size=...))",
+    1011: "the server failed, not this program: open a new session, and report it there if it goes on",
+    1012: "the server restarts: open a new session in a moment",
+    1013: "the server has too much to do: try again later",
+    4000: "the server refuses what the session asked for: its words say what to change",
+}
+
+
 class ConnectionClosed(RealtimeError):
-    """An open connection ended, and not because this side closed it.
+    """An open connection ended, and not because this side closed it. The message says what may help.
 
     Attributes:
         code: The WebSocket close code; 1006 when the link was lost without a CLOSE, None when not even that is known.
@@ -156,7 +174,9 @@ class ConnectionClosed(RealtimeError):
     def __init__(self, code: int | None, reason: str = "") -> None:
         self.code = code
         self.reason = redact(reason)
-        super().__init__(f"the connection is closed (code {code}{': ' + self.reason if self.reason else ''})")
+        what = f"the connection is closed (code {code}{': ' + self.reason if self.reason else ''})"
+        cure = _CLOSED_HERE.get(reason) or _CLOSES.get(code or 0)
+        super().__init__(f"{what}; {cure}" if cure else what)
 
 
 class SessionExpired(ConnectionClosed):

@@ -61,6 +61,22 @@ async def test_who_is_cancelled_while_another_sends_has_torn_nothing():
     assert b"a" * 20 == bytes(stream.sent)
 
 
+class Interrupted(Gated):
+    """A stream of two halves; in the first Ctrl-C comes, and the second is closed all the same."""
+
+    async def aclose(self):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            await trio.lowlevel.checkpoint()  # noqa: ASYNC102 it has to be cancelled here
+
+
+async def test_ctrl_c_while_closing_is_not_lost():
+    """Where closing is cancelled, as it mostly is, the cancellation covered the KeyboardInterrupt."""
+    with pytest.raises(KeyboardInterrupt):
+        await trio.aclose_forcefully(Link(Interrupted(), send_timeout=5))
+
+
 @pytest.mark.parametrize("watch", ["sending", "listening"])
 async def test_a_process_that_stood_still_does_not_blame_the_link(mock_clock, watch):
     """A timer that is far too late says nothing of the peer: it gets its whole time again; then it is dead."""

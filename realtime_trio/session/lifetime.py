@@ -141,21 +141,27 @@ class Lifetime:
             # Services do not raise and the body is caught above: this is Ctrl-C while the nursery closed, or our
             # mistake.
             failure = failure or _single(group)
+        outcome = self._outcome(failure)
         try:
-            if failure is not None:
-                # the body may have met the very end that the reader did
-                same = isinstance(failure, RealtimeError) and repr(failure) == repr(self.reason)
-                if self.reason is not None and not (same or isinstance(failure, trio.Cancelled)):
-                    failure.add_note(f"the session had ended as well: {self.reason!r}")
-                if self._late is not None and not isinstance(failure, trio.Cancelled):
-                    failure.add_note(f"something went wrong at the end, too: {self._late!r}")
-                raise failure
-            if self.reason is not None:
-                raise self.reason
-            if self._late is not None:
-                raise self._late
+            if outcome is not None:
+                raise outcome
         finally:
-            del failure  # it holds this frame, which would hold it: a cycle
+            del failure, outcome  # they hold this frame, which would hold them: a cycle
+
+    def _outcome(self, failure: BaseException | None) -> BaseException | None:
+        """Choose what is raised, with notes on what else went wrong. What the body raised comes first."""
+        if failure is None:
+            if self.reason is not None and self._late is not None:
+                self.reason.add_note(f"something went wrong at the end, too: {self._late!r}")
+            return self.reason or self._late
+        if not isinstance(failure, trio.Cancelled):
+            # the body may have met the very end that the reader did
+            same = isinstance(failure, RealtimeError) and repr(failure) == repr(self.reason)
+            if self.reason is not None and not same:
+                failure.add_note(f"the session had ended as well: {self.reason!r}")
+            if self._late is not None:
+                failure.add_note(f"something went wrong at the end, too: {self._late!r}")
+        return failure
 
 
 def _single(group: BaseExceptionGroup[BaseException]) -> BaseException:

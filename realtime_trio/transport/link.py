@@ -108,7 +108,14 @@ class Link(trio.abc.Stream):
         Cancellation:
             The stream is closed all the same.
         """
-        await self._stream.aclose()
+        try:
+            await self._stream.aclose()
+        except trio.Cancelled as cancelled:
+            # A stream of two halves goes on to the second after a Ctrl-C in the first: that it is cancelled there
+            # would be all that is left.
+            if isinstance(cancelled.__context__, KeyboardInterrupt):
+                raise cancelled.__context__ from None  # noqa: ASYNC104 of more weight
+            raise
 
     async def give_up(self, verdict: str) -> None:
         """Close the link because it is dead; the first verdict stands.

@@ -26,7 +26,10 @@ _CURES: Final = {
     404: "there is nothing at this path, or no such model: check url= and model=",
     426: "this is not the address of a WebSocket: check url=",
     429: "too many requests, or the quota is used up",
+    503: "the server has too much to do: try again later",
 }
+_SERVER_ERRORS: Final = range(500, 600)
+_THEIR_FAULT: Final = "the server failed, not this program: try again, and report it there if it goes on"
 
 
 def refusal(
@@ -37,13 +40,15 @@ def refusal(
     text = body[:_MOST_BODY].decode("utf-8", "replace").strip()
     said = _message_in(text)
     parts = [f"{where} refused the connection with status {status}"]
-    if status in _CURES:
-        parts.append(_CURES[status])
+    if cure := _CURES.get(status, _THEIR_FAULT if status in _SERVER_ERRORS else ""):
+        parts.append(cure)
     if location := fields.get(b"location"):
         parts.append(f"it points to {redact(location.partition('?')[0])}")
     if said:
         parts.append(f"it says: {redact(said)[:_MOST_SAID]}")
     wait = _seconds(fields.get(b"retry-after"), time.time())
+    if wait is not None:
+        parts.append(f"it may be asked again in {wait:.0f} s")
     return Refused("; ".join(parts), status=status, body=redact(text), retry_after=wait)
 
 
