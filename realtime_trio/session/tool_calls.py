@@ -306,14 +306,15 @@ class _Outcome:
 
 def _live(ready: ReadyCall, batch: Batch) -> LiveCall:
     """Ask the runner how a call is to be run. Where it does not say, the call is not: it might have needed approval."""
-    runner, misfit = batch.runner, None
+    runner = batch.runner
     try:
-        policy = runner.policy(ready.name)
-        if not isinstance(policy, ToolPolicy):
-            misfit = TypeError(f"{type(runner).__name__}.policy() gives a ToolPolicy, not {type(policy).__name__}")
+        policy: object = runner.policy(ready.name)
     except Exception as error:  # noqa: BLE001 a runner of the program's own
-        misfit = error
-    return LiveCall(ready, batch, policy if misfit is None else ToolPolicy(), misfit)
+        return LiveCall(ready, batch, ToolPolicy(), error)
+    if isinstance(policy, ToolPolicy):
+        return LiveCall(ready, batch, policy)
+    misfit = TypeError(f"{type(runner).__name__}.policy() gives a ToolPolicy, not {type(policy).__name__}")
+    return LiveCall(ready, batch, ToolPolicy(), misfit)
 
 
 async def _run(call: LiveCall, context: ToolContext) -> _Outcome:

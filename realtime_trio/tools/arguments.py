@@ -16,6 +16,7 @@ from realtime_trio.errors import redact
 __all__ = ["Arguments", "Bound", "Misfit", "TypedArguments", "clipped", "decode_strictly"]
 
 _LONGEST_NAME = 64  # characters that are repeated of a name, which the model can make as long as it likes
+_HALF_A_PAIR = "it has half a surrogate pair, which is no character"
 _LONGEST_LIST = 400  # characters of what there would be
 
 Bound = tuple[tuple[Any, ...], dict[str, Any]]
@@ -82,12 +83,25 @@ def decode_strictly(text: str, kind: Any, schema: Mapping[str, Any]) -> Any:
     except Misfit:
         raise
     except msgspec.MsgspecError as error:
+        if not isinstance(error, msgspec.ValidationError) and _has_half_a_pair(text):
+            raise Misfit(_HALF_A_PAIR) from error  # which msgspec takes for the text's end
         raise Misfit(_words(str(error), schema)) from error
     except UnicodeError as error:
-        raise Misfit("it has half a surrogate pair, which is no character") from error
+        raise Misfit(_HALF_A_PAIR) from error
     except RecursionError as error:
         raise Misfit("it is nested too deeply") from error
     return decoded
+
+
+def _has_half_a_pair(text: str) -> bool:
+    """Whether it is JSON, and an escape in it stands for no character."""
+    try:
+        json.dumps(json.loads(text, parse_int=str, parse_float=str), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> None:
