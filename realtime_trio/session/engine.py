@@ -32,7 +32,7 @@ from .beside import Beside
 from .calls import Calls, Kind, server_error
 from .capture import Capture
 from .closing import Closing
-from .exchanges import Exchange
+from .exchanges import Exchange, Request
 from .fittings import Fittings
 from .guarding import Guarding, GuardSettings
 from .handovers import Handovers
@@ -101,19 +101,11 @@ class Engine:
         self.not_understood = Counter[str]()
         self._created = trio.Event()
         self._ended = False
+        self._crash = self.lifetime.end if tool_errors == "raise" else None
         self._uplink = UplinkLane(connection, self._send, lambda: self.sound.capture.ledger, self.subscribers.publish)
-        capture = Capture(
-            self._uplink.append,
-            self.subscribers.publish,
-            make_echo=fittings.make_echo,
-            echo_is_chosen=fittings.echo_is_chosen,
-            learns=interruption == "confirm",
-        )
-        self.sound = Sound(
-            device, capture, on_block=self._on_block, on_change=self._on_change, make_codec=fittings.make_codec
-        )
+        self.sound = self._make_sound(device, fittings, learns=interruption == "confirm")
         self.approvals = Approvals(self.subscribers.publish, approve)
-        self.tool_calls = self._make_tool_calls(tools, tool_errors)
+        self.tool_calls = self._make_tool_calls(tools)
         self.turns = Turns(
             send=self._send,
             sound=self.sound,
@@ -124,7 +116,7 @@ class Engine:
             audio_limit=audio_limit,
             beside=Beside(self._send, ack_timeout),
             calls=self.calls,
-            guarding=self._make_guarding(guard, crash=self.lifetime.end if tool_errors == "raise" else None),
+            guarding=self._make_guarding(guard),
             interruption=interruption,
             round_trip=lambda: connection.round_trip,
         )
@@ -139,23 +131,29 @@ class Engine:
             greet=self.speaking.greet,
             publish=self.subscribers.publish,
         )
-        self.mcp = HostedMcp(
-            self.approvals,
-            self.turns,
-            self.lifetime.start_soon,
-            deliver=self._deliver,
-            owe=self._owe_follow_up,
-            publish=self.subscribers.publish,
-            crash=self.lifetime.end if tool_errors == "raise" else None,
-        )
-        self.push_to_talk = PushToTalk(capture, self.turns, self.calls, self._send, self.lifetime.start_soon)
+        self.mcp = self._make_mcp()
+        self.push_to_talk = PushToTalk(self.sound.capture, self.turns, self.calls, self._send, self.lifetime.start_soon)
         self.closing = Closing(
             self.turns, self.sound, self.push_to_talk, self.tool_calls, self.lifetime, self.call, self.drained
         )
         self.accounts = Accounts(self.turns, self.sound, self.subscribers.publish, self.closing, prices, budget)
         self.lifetime.on_end(self._end)
 
-    def _make_tool_calls(self, tools: ToolSet, tool_errors: ToolErrors) -> ToolCalls:
+    # The parts that need many others. What is made later is looked up when it is needed.
+
+    def _make_sound(self, device: AudioDevice | None, fittings: Fittings, *, learns: bool) -> Sound:
+        capture = Capture(
+            self._uplink.append,
+            self.subscribers.publish,
+            make_echo=fittings.make_echo,
+            echo_is_chosen=fittings.echo_is_chosen,
+            learns=learns,
+        )
+        return Sound(
+            device, capture, on_block=self._on_block, on_change=self._on_change, make_codec=fittings.make_codec
+        )
+
+    def _make_tool_calls(self, tools: ToolSet) -> ToolCalls:
         start_soon, publish = self.lifetime.start_soon, self.subscribers.publish
         outputs = ToolOutputs(
             start_soon,
@@ -164,25 +162,31 @@ class Engine:
             quiet=lambda: self.turns.timer.quiet(),  # noqa: PLW0108 the turns are made after this
             publish=publish,
         )
-        return ToolCalls(
-            tools,
-            outputs,
-            self.approvals,
-            start_soon,
-            say_later=lambda text, wanted: self.speaking.say_later(text, wanted=wanted),
-            publish=publish,
-            crash=self.lifetime.end if tool_errors == "raise" else None,
-        )
+        return ToolCalls(tools, outputs, self.approvals, start_soon, self._say_later, publish, self._crash)
 
-    def _make_guarding(self, guard: GuardSettings, crash: Callable[[Exception], object] | None) -> Guarding:
+    def _make_guarding(self, guard: GuardSettings) -> Guarding:
         return Guarding(
             guard,
             self.sound,
             start_soon=self.lifetime.start_soon,
             publish=self.subscribers.publish,
-            replace=lambda text, wanted: self.speaking.say_later(text, wanted=wanted),
-            crash=crash,
+            replace=self._say_later,
+            crash=self._crash,
         )
+
+    def _make_mcp(self) -> HostedMcp:
+        return HostedMcp(
+            self.approvals,
+            self.turns,
+            self.lifetime.start_soon,
+            deliver=self._deliver,
+            owe=self._owe_follow_up,
+            publish=self.subscribers.publish,
+            crash=self._crash,
+        )
+
+    def _say_later(self, text: str, wanted: Callable[[], bool]) -> Request:
+        return self.speaking.say_later(text, wanted=wanted)
 
     def check_open(self) -> None:
         """Raise why no call makes sense any more, if that is so."""
