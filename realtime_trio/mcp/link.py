@@ -142,10 +142,14 @@ class Link:
         """
         from mcp import MCPError
 
-        if self._connection.client is None and isinstance(self.server, HttpServer) and not self._leaving.is_set():
+        if self._leaving.is_set():
+            raise McpUnavailable(f"{self._name} is closed, for its `async with open_mcp(...)` was left: stay inside")
+        if self._connection.client is None and isinstance(self.server, HttpServer):
             self._wanted.set()
             await self._next()
         connection = self._connection
+        if connection.client is None and isinstance(self.server, StdioServer):
+            raise McpUnavailable(f"{self._name} has ended before") from connection.problem
         if connection.client is None:
             raise connection.lost()
         with trio.CancelScope() as scope:

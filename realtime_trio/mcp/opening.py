@@ -7,9 +7,11 @@ from typing import Unpack
 
 import trio
 
+from realtime_trio.core.border import check_text
 from realtime_trio.errors import ConfigurationError
 from realtime_trio.nursery import open_services
-from realtime_trio.tools.declaring import PolicyOptions
+from realtime_trio.session import ToolPolicy
+from realtime_trio.tools.declaring import PolicyOptions, make_policy
 
 from .link import Link, load_sdk
 from .servers import HttpServer, McpServerAddress, StdioServer
@@ -69,6 +71,8 @@ async def open_mcp(
         The connection, and one that follows changes of the tools; gone when the block has ended, and so is the program.
     """
     _check(server, startup_timeout)
+    check_text("prefix", prefix)
+    make_policy(ToolPolicy(), policy, "open_mcp")  # refused before anything is started
     selection = Selection(prefix, None if include is None else _names("include", include), _names("exclude", exclude))
     await trio.to_thread.run_sync(load_sdk)
     changes = _Changes()

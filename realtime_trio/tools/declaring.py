@@ -21,7 +21,7 @@ from .arguments import Misfit
 from .injection import MISSING, Injection
 from .signature import Signature, check_name, read_signature
 
-__all__ = ["PolicyOptions", "Tool", "tool"]
+__all__ = ["PolicyOptions", "Tool", "make_policy", "tool"]
 
 _log = logging.getLogger("realtime_trio.tools")
 
@@ -86,7 +86,7 @@ class Tool(Generic[P, R]):
         if not callable(run):
             raise ConfigurationError(f"{name}(): run is a function that takes the arguments as one dict, not {run!r}")
         signature = read_signature(run, name=name, description=description, schema=parameters, whole=True)
-        return Tool(run, signature, _make_policy(ToolPolicy(), policy, name))
+        return Tool(run, signature, make_policy(ToolPolicy(), policy, name))
 
     @property
     def name(self) -> str:
@@ -301,7 +301,7 @@ def tool(
                 f"a tool is made of a function, not of {function!r}; options have names, tool(name=...)"
             )
         signature = read_signature(function, name=name, description=description, names=names, schema=parameters)
-        return Tool(function, signature, _make_policy(ToolPolicy(), policy, signature.name))
+        return Tool(function, signature, make_policy(ToolPolicy(), policy, signature.name))
 
     return make if function is None else make(function)
 
@@ -325,10 +325,20 @@ def _made_over(
         signature = attrs.evolve(signature, name=name, description=description)
     else:
         signature = read_signature(function, name=name, description=description, names=names, schema=parameters)
-    return Tool(function, signature, _make_policy(first.policy, policy, name))
+    return Tool(function, signature, make_policy(first.policy, policy, name))
 
 
-def _make_policy(base: ToolPolicy, options: PolicyOptions, told: str) -> ToolPolicy:
+def make_policy(base: ToolPolicy, options: PolicyOptions, told: str) -> ToolPolicy:
+    """Put options over a policy.
+
+    Args:
+        base: The policy.
+        options: What is to be another.
+        told: Who was given them, for the error: a name without parentheses.
+
+    Raises:
+        ConfigurationError: There is no such option, or it does not fit.
+    """
     known = attrs.fields_dict(ToolPolicy)
     if unknown := [name for name in options if name not in known]:
         raise ConfigurationError(f"{told}(): there is no option {unknown[0]!r}; there are {', '.join(known)}")

@@ -70,7 +70,8 @@ class Toolbox(Mapping[str, Tool[..., Any]]):
                 one = _as_tool(given)
                 if one.name in self._tools:
                     raise ConfigurationError(
-                        f"two tools have the name {one.name!r}: give one of them another, as in @tool(name='...')."
+                        f"two tools have the name {one.name!r}: give one of them another, as in @tool(name='...'), or "
+                        "those of an MCP server a prefix, open_mcp(..., prefix='...')."
                     )
                 self._definitions.append(one.definition())
                 self._tools[one.name] = one

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import trio
 
-from realtime_trio import ConfigurationError, McpUnavailable, ToolError
+from realtime_trio import ConfigurationError, McpUnavailable, Toolbox, ToolError
 from realtime_trio.mcp import McpToolset, StdioServer, open_mcp
 from realtime_trio.session import ToolContext, ToolPolicy
 
@@ -301,3 +301,30 @@ def test_neither_arguments_nor_variables_are_shown():
 
     assert repr(server) == "<StdioServer serve>"
     assert "hushhush" not in json.dumps(str(server))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"timeout": "x"}, r"open_mcp\(\): timeout is a number of seconds above 0"),
+        ({"bogus": 1}, r"open_mcp\(\): there is no option 'bogus'"),
+        ({"prefix": 5}, "prefix is a text, not int"),
+    ],
+)
+async def test_options_are_checked_before_the_server_is_started(options, words):
+    with pytest.raises(ConfigurationError, match=words):
+        async with open_mcp(StdioServer("/there/is/no/such/program"), **options):
+            raise AssertionError
+
+
+async def test_a_call_behind_the_block_is_told_so(shop):
+    async with open_mcp(shop()) as toolset:
+        add = named(toolset, "add")
+    with pytest.raises(McpUnavailable, match=r"is closed, for its `async with open_mcp\(...\)` was left"):
+        await add.run('{"a": 1, "b": 2}')
+
+
+async def test_two_servers_with_the_same_tools_are_told_apart_by_a_prefix(shop):
+    async with open_mcp(shop()) as one, open_mcp(shop()) as other:
+        with pytest.raises(ConfigurationError, match=r"two tools have the name .*open_mcp\(..., prefix='...'\)"):
+            Toolbox([*one, *other])
