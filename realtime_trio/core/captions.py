@@ -54,6 +54,45 @@ _CLOSING = "\"')]\u2019\u201d\u00bb"
 
 
 @attrs.define(eq=False)
+class _Weights:
+    """How long the words of a growing text take: what was weighed is not weighed again, but for its last word.
+
+    A part is weighed with each of its words, in the task that everything waits for: anew, that would be all of it times
+    all of it.
+    """
+
+    _text: str = ""  # the words that cannot change, whatever comes behind them, and the first sign of the next
+    _stops: list[int] = attrs.field(factory=list)
+    _begins: list[float] = attrs.field(factory=list)
+    _ends: list[float] = attrs.field(factory=list)
+    _length: float = 0.0
+
+    def of(self, text: str) -> tuple[list[int], list[float], list[float], float]:
+        """Say how long words take, in letters.
+
+        Returns:
+            For each word the place in the text where it ends, when it begins and when it ends; and the length of all.
+        """
+        if not text.startswith(self._text):
+            self._text, self._stops, self._begins, self._ends, self._length = "", [], [], [], 0.0
+        stops, begins, ends, at = self._stops.copy(), self._begins.copy(), self._ends.copy(), self._length
+        last = max(0, len(self._text) - 1)  # where the last word begins
+        for match in _UNIT.finditer(text, last):
+            for begin, end in itertools.pairwise(_breaks(text, match.start(1), match.end())):
+                word = text[begin:end]
+                stops.append(end)
+                begins.append(at)
+                at += sum(map(_length, word))
+                ends.append(at)
+                at += _WORD + _pause(word.rstrip(_CLOSING)[-1:])
+                last = begin
+        if len(stops) > len(self._stops):
+            self._text, self._length = text[: last + 1], begins[-1]
+            self._stops, self._begins, self._ends = stops[:-1], begins[:-1], ends[:-1]
+        return stops, begins, ends, at
+
+
+@attrs.define(eq=False)
 class Captions:
     """Where the words of one part are in its sound, as far as can be told.
 
@@ -69,6 +108,7 @@ class Captions:
     _before: list[int] = attrs.field(factory=list, init=False)  # characters that were there when more came,
     _at: list[float] = attrs.field(factory=list, init=False)  # and how much sound had come by then, ascending
     _plan: "_Plan | None" = attrs.field(default=None, init=False)
+    _weights: _Weights = attrs.field(factory=_Weights, init=False)
     _told: int = attrs.field(default=0, init=False)  # characters that were called heard, which stays so
 
     def note_words(self, before: int) -> None:
@@ -133,13 +173,13 @@ class Captions:
         Returns:
             Milliseconds for a letter; None if the part is too short to tell, or no speaker is like that.
         """
-        length = _weigh(text)[-1]
+        length = self._weights.of(text)[-1]
         pace = self.received_ms / length if self.received_ms >= _LEARNING and length else None
         return pace if pace is not None and _is_human(pace) else None
 
     def _times(self, text: str, *, whole: bool) -> tuple[list[int], list[float]]:
         """Give the places in the text where words end, and when they do, in ms of its sound."""
-        stops, begins, ends, length = _weigh(text)
+        stops, begins, ends, length = self._weights.of(text)
         if not stops:
             return [], []
         places = [_weight_at(before, stops, begins, length) for before in self._before]
@@ -249,36 +289,21 @@ def whole_words(text: str) -> int:
     if text[-1:].isspace() or _pause(text.rstrip(_CLOSING)[-1:]) == _PAUSES["."]:
         return len(text)
     last = len(text) - len((text.rsplit(maxsplit=1) or [""])[-1])
-    return _breaks(text, last, len(text))[-2] if last < len(text) else 0
-
-
-def _weigh(text: str) -> tuple[list[int], list[float], list[float], float]:
-    """Say how long words take, in letters.
-
-    Returns:
-        For each word the place in the text where it ends, when it begins and when it ends; and the length of all.
-    """
-    stops: list[int] = []
-    begins: list[float] = []
-    ends: list[float] = []
-    at = 0.0
-    for match in _UNIT.finditer(text):
-        for begin, end in itertools.pairwise(_breaks(text, match.start(1), match.end())):
-            word = text[begin:end]
-            stops.append(end)
-            begins.append(at)
-            at += sum(map(_length, word))
-            ends.append(at)
-            at += _WORD + _pause(word.rstrip(_CLOSING)[-1:])
-    return stops, begins, ends, at
+    if text[last:].isascii():
+        return last if last < len(text) else 0
+    return next((n for n in range(len(text) - 1, last, -1) if _starts_word(text[n])), last)
 
 
 def _breaks(text: str, begin: int, end: int) -> list[int]:
     """Divide a run without white space where scripts without spaces allow it: before each sign that is wide."""
     if text[begin:end].isascii():
         return [begin, end]
-    inside = [n for n in range(begin + 1, end) if _is_wide(text[n]) and text[n].isalnum()]
+    inside = [n for n in range(begin + 1, end) if _starts_word(text[n])]
     return [begin, *inside, end]
+
+
+def _starts_word(sign: str) -> bool:
+    return _is_wide(sign) and sign.isalnum()
 
 
 def _length(sign: str) -> float:

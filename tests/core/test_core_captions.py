@@ -252,3 +252,36 @@ def test_a_long_text_is_worked_out_once():
     captions.heard(text, 2000, whole=True)
 
     assert captions._plan is plan
+
+
+PIECES = st.lists(
+    st.one_of(
+        st.text('ab1 .,!"\n\u4f60\u597d\u3002\u3001\u00e9\u0301\uff21\u2003', min_size=1, max_size=4),
+        st.floats(0, 400),
+    ),
+    max_size=30,
+)
+
+
+@given(PIECES, st.text("ab1 .\u4f60\u3002", max_size=12), st.booleans(), st.data())
+def test_what_was_weighed_before_changes_nothing(pieces, ending, is_changed, data):
+    """Asked with each piece, it says what it says to who asks once; also where the text is another in the end."""
+    captions, text, coming = Captions(), "", []
+    for piece in [*pieces, ending]:
+        if isinstance(piece, str):
+            captions.note_words(len(text))
+            is_last = len(coming) == len(pieces)
+            text = text[: len(text) // 2] + piece if is_changed and is_last else text + piece
+        else:
+            captions.note_sound(piece)
+        coming.append((piece, len(text)))
+        fresh, noted = Captions(), 0
+        for one, length in coming:
+            if isinstance(one, str):
+                fresh.note_words(noted)
+                noted = length
+            else:
+                fresh.note_sound(one)
+        place = data.draw(st.integers(0, len(text)))
+        assert captions.end_of(text, place) == fresh.end_of(text, place)
+        assert captions.pace(text) == fresh.pace(text)
