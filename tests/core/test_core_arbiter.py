@@ -793,3 +793,30 @@ def test_answers_are_bounded():
     assert len(arbiter._replies.answers) <= 65
     assert len(arbiter._replies.requests) <= 65
     assert len(arbiter._replies._acknowledged) <= 1024
+
+
+def test_what_the_program_has_stopped_is_given_up_also_when_the_server_puts_it_off():
+    """Its create was on the way: neither asked for once more nor waited for."""
+    arbiter = Arbiter()
+    arbiter.owe("q")
+    assert arbiter.poll(0.0) == [Ask("q")]
+    arbiter.sent("q", "evt_1", 0.0)
+    arbiter.recall(again=False)
+    words = "Please try again in 1s"
+    problem = ErrorDetails(type="x", code="rate_limit_exceeded", message=words, event_id="evt_1")
+    arbiter.handle(Error(event_id="e", error=problem), 1.0)
+
+    assert [(type(action), action.request_id) for action in arbiter.poll(2.0)] == [(GivenUp, "q")]
+    assert arbiter.poll(60.0) == []
+    assert arbiter.idle
+
+
+def test_a_response_that_the_server_lost_is_active_no_longer():
+    """Nothing came of it for half a minute: who waits for the conversation to be idle does not wait for ever."""
+    arbiter = Arbiter()
+    arbiter.handle(created("resp_1"), 0.0)
+    assert arbiter.poll(29.0) == []
+    assert arbiter.active == "resp_1"
+
+    arbiter.poll(31.0)
+    assert arbiter.active is None
