@@ -24,6 +24,7 @@ from realtime_trio.events import (
     OutputText,
 )
 
+from .names import function_name
 from .snapshot_items import SnapshotItem, SnapshotPart
 
 __all__ = ["LeftOut", "LeftOutReason", "make_seeds"]
@@ -128,10 +129,10 @@ def _part(item: SnapshotItem, part: SnapshotPart) -> tuple[ContentPart | None, L
 
 def _mcp_call(item: SnapshotItem) -> Iterator[Item | LeftOut]:
     output = item.output if item.error is None else f"Error: {item.error}"
-    if item.name is None or output is None:
+    if not item.name or output is None:
         yield LeftOut(item.id, "cut_off")
     else:
-        yield FunctionCall(name=item.name, arguments=item.arguments, call_id=item.id)
+        yield FunctionCall(name=function_name(item.name), arguments=item.arguments, call_id=item.id)
         yield FunctionCallOutput(call_id=item.id, output=output)
 
 

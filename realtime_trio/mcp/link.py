@@ -134,7 +134,7 @@ class Link:
         """Ask something of the server.
 
         Raises:
-            McpUnavailable: It cannot be reached, or its end came before the answer.
+            McpUnavailable: It cannot be reached, or its end came before the answer, or the toolset is closed.
             Exception: What the SDK raises otherwise.
 
         Cancellation:
@@ -142,16 +142,14 @@ class Link:
         """
         from mcp import MCPError
 
-        if self._leaving.is_set():
-            raise McpUnavailable(f"{self._name} is closed, for its `async with open_mcp(...)` was left: stay inside")
-        if self._connection.client is None and isinstance(self.server, HttpServer):
+        if self._connection.client is None and not self._leaving.is_set():
+            if isinstance(self.server, StdioServer):
+                raise McpUnavailable(f"{self._name} has ended, and is not started again") from self._connection.problem
             self._wanted.set()
             await self._next()
         connection = self._connection
-        if connection.client is None and isinstance(self.server, StdioServer):
-            raise McpUnavailable(f"{self._name} has ended before") from connection.problem
-        if connection.client is None:
-            raise connection.lost()
+        if connection.client is None or self._leaving.is_set():
+            raise self._lost(connection)
         with trio.CancelScope() as scope:
             connection.calls.add(scope)
             try:
@@ -159,10 +157,15 @@ class Link:
             except MCPError as error:
                 if error.code != _CONNECTION_CLOSED:
                     raise
-                connection.lose(McpUnavailable(f"{self._name} ended while it was asked something"))
+                connection.lose(McpUnavailable(f"{self._name} ended before it answered"))
             finally:
                 connection.calls.discard(scope)
-        raise connection.lost()
+        raise self._lost(connection)
+
+    def _lost(self, connection: _Connection) -> McpUnavailable:
+        if not self._leaving.is_set():
+            return connection.lost()
+        return McpUnavailable(f"{self._name} is closed, for its `async with open_mcp(...)` was left: stay inside")
 
     async def _next(self) -> None:
         turned = trio.Event()

@@ -7,7 +7,7 @@ from typing import Unpack
 
 import trio
 
-from realtime_trio.core.border import check_text
+from realtime_trio.core.border import as_tuple, check_text
 from realtime_trio.errors import ConfigurationError
 from realtime_trio.nursery import open_services
 from realtime_trio.session import ToolPolicy
@@ -70,8 +70,7 @@ async def open_mcp(
     Tasks:
         The connection, and one that follows changes of the tools; gone when the block has ended, and so is the program.
     """
-    _check(server, startup_timeout)
-    check_text("prefix", prefix)
+    _check(server, prefix, startup_timeout)
     make_policy(ToolPolicy(), policy, "open_mcp")  # refused before anything is started
     selection = Selection(prefix, None if include is None else _names("include", include), _names("exclude", exclude))
     await trio.to_thread.run_sync(load_sdk)
@@ -108,15 +107,18 @@ class _Changes:
             await offer.reload()
 
 
-def _check(server: object, startup_timeout: object) -> None:
+def _check(server: object, prefix: object, startup_timeout: object) -> None:
     """Refuse at the border what would be a riddle inside."""
     if not isinstance(server, StdioServer | HttpServer):
         raise ConfigurationError(f"an MCP server is StdioServer(...) or HttpServer(...), not {type(server).__name__}")
-    if not isinstance(startup_timeout, int | float) or not 0 < startup_timeout < math.inf:
+    check_text("prefix", prefix)
+    is_flag = isinstance(startup_timeout, bool)
+    if is_flag or not isinstance(startup_timeout, int | float) or not 0 < startup_timeout < math.inf:
         raise ConfigurationError(f"startup_timeout is a number of seconds above 0, not {startup_timeout!r}")
 
 
 def _names(what: str, names: Iterable[str]) -> frozenset[str]:
-    if isinstance(names, str):
-        raise ConfigurationError(f"{what} is a list of names: [{names!r}]")
-    return frozenset(names)
+    given = as_tuple(f"{what} is a list of names", names, cure=f"{what}=['...']")
+    for name in given:
+        check_text(f"{what} is a list of names, and a name", name)
+    return frozenset(given)

@@ -44,7 +44,7 @@ def _says(words: list[str], structured: Any) -> bool:
 def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or deeper than Python reads
         return text
 
 

@@ -1,12 +1,12 @@
 """The tools of one MCP server, as tools of the session."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
+from realtime_trio.core.names import function_name
 from realtime_trio.errors import ConfigurationError, McpUnavailable, RealtimeError, ToolError, redact
 from realtime_trio.session import ToolContext
 from realtime_trio.tools import Tool
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["McpToolset", "Offer", "Selection"]
 
-_LONGEST_NAME = 64
 _MOST_PAGES = 100
-_ILLEGAL = re.compile(r"[^A-Za-z0-9_-]")
 
 
 @attrs.frozen
@@ -56,7 +54,7 @@ class Selection:
 
     def name_of(self, name: str) -> str:
         """Give the name that the model is told: MCP allows characters that OpenAI's API refuses."""
-        return _ILLEGAL.sub("_", self.prefix + name)[:_LONGEST_NAME]
+        return function_name(self.prefix + name)
 
 
 class Offer:

@@ -193,6 +193,18 @@ def test_an_output_that_was_deleted_is_not_sent_again():
     assert "secret" not in conversation.snapshot().to_json()
 
 
+@pytest.mark.parametrize(
+    ("name", "legal"),
+    [("docs.v2/look up", "docs_v2_look_up"), ("look-up_2", "look-up_2"), ("é" + "x" * 80, "_" + "x" * 63)],
+)
+def test_the_name_of_an_mcp_call_becomes_one_that_a_function_may_have(name, legal):
+    """MCP allows more than the API takes: one refused item would cost the whole history."""
+    call = SnapshotItem(id="m", kind="mcp_call", name=name, arguments="{}", output="rain")
+    function, output = Snapshot(items=(call,)).items_to_create()
+
+    assert (function.name, function.call_id, output.call_id, output.output) == (legal, "m", "m", "rain")
+
+
 def test_mcp_items():
     """A call that has an end becomes a function call; what belongs to the old session is left out."""
     calls = {"server_label": "s", "name": "look", "arguments": "{}"}

@@ -23,6 +23,15 @@ async def test_its_tools_are_called_with_the_headers_and_their_changes_seen(http
             assert "sell" in [tool.name for tool in toolset]
 
 
+async def test_calls_after_the_end_say_so(http_shop):
+    with http_shop() as (_, url):
+        async with open_mcp(HttpServer(url), include=["add"]) as toolset:
+            (add,) = toolset
+
+        with pytest.raises(McpUnavailable, match="was left: stay inside"):
+            await add.run('{"a": 1, "b": 2}')
+
+
 async def test_a_wrong_key_is_told_without_the_key(http_shop):
     with http_shop() as (_, url), pytest.raises(McpUnavailable, match="HTTP status 401: check the headers") as caught:
         async with open_mcp(HttpServer(url, headers={"Authorization": "Bearer wrong"})):

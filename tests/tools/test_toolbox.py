@@ -405,7 +405,9 @@ def test_toolbox() -> None:
     assert list(toolbox) == ["get_weather", "plain"]
     assert toolbox["get_weather"] is get_weather
     assert len(toolbox) == 2
-    with pytest.raises(ConfigurationError, match="two tools have the name 'plain'"):
+    with pytest.raises(
+        ConfigurationError, match=r"two tools have the name 'plain': .*@tool\(name=.* open_mcp\(.*prefix="
+    ):
         Toolbox([get_weather, plain, tool(plain)])
 
 
