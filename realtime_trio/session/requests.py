@@ -75,8 +75,8 @@ class Requests:
 
     @property
     def owed(self) -> int:
-        """How many are not over."""
-        return len(self._requests)
+        """How many are not over that no call of the program's waits for."""
+        return sum(not (request.exchanges or request.is_awaited) for request in self._requests.values())
 
     @property
     def asked(self) -> Request | None:

@@ -65,3 +65,18 @@ async def test_several_beside_the_conversation_of_a_server_that_echoes_no_metada
             await talk.text(f"resp_{number}", number)
         await trio.testing.wait_all_tasks_blocked()
         assert texts == [("two", "2"), ("one", "1")]
+
+
+async def test_a_program_may_wait_for_as_many_answers_as_it_likes(autojump_clock, open_talk):
+    """The limit on replies that do not come is for turns that the server begins, not for calls of the program's."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+        await talk.created(None, "resp_1")
+        await trio.sleep(0.01)
+        for _ in range(1100):
+            nursery.start_soon(talk.session.respond)
+        await trio.sleep(0.01)
+        await talk.peer.send("rate_limits.updated", rate_limits=[])
+        await trio.sleep(0.01)
+        await talk.done("resp_1")
+        await talk.created(await talk.peer.expect("response.create"), "resp_2")
+        nursery.cancel_scope.cancel()
