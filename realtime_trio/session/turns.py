@@ -192,7 +192,7 @@ class Turns:
 
     @property
     def owed(self) -> int:
-        """How many replies are asked for, or to be asked for, and not over."""
+        """How many replies are not over that no call of the program's waits for."""
         return self._requests.owed
 
     @property
