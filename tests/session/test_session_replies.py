@@ -80,3 +80,22 @@ async def test_a_program_may_wait_for_as_many_answers_as_it_likes(autojump_clock
         await talk.done("resp_1")
         await talk.created(await talk.peer.expect("response.create"), "resp_2")
         nursery.cancel_scope.cancel()
+
+
+async def test_a_response_to_an_ask_that_was_cancelled_long_ago_is_cancelled(autojump_clock, open_talk):
+    """It was asked for, nobody waits for it any more, and the server takes longer than anybody expects."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+        scope = trio.CancelScope()
+
+        @nursery.start_soon
+        async def ask():
+            with scope:
+                await talk.session.ask("Well?")
+
+        await talk.acknowledge()
+        request = await talk.peer.expect("response.create")
+        scope.cancel()
+        await trio.sleep(15)
+        await talk.created(request, "resp_late")
+        await talk.peer.expect("response.cancel", response_id="resp_late")
+        await talk.done("resp_late", status="cancelled")

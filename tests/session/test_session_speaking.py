@@ -446,3 +446,44 @@ async def test_an_update_during_such_an_utterance_counts_after_it(autojump_clock
             "create_response": True,
             "interrupt_response": False,
         }
+
+
+async def test_an_answer_under_a_policy_of_its_own_is_not_the_one_to_the_users_turn(autojump_clock, open_talk):
+    """Turn detection answers as the session is set up: under that policy the response would not be heard to its end."""
+    async with open_talk() as talk, trio.open_nursery() as nursery:
+        texts = []
+
+        async def ask():
+            texts.append((await talk.session.ask("Well?", interruption="never")).text)
+
+        await talk.peer.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
+        nursery.start_soon(ask)
+        await talk.acknowledge()
+        await talk.peer.send("input_audio_buffer.speech_stopped", audio_end_ms=1100, item_id="item_u")
+        await talk.peer.send("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)
+        await talk.created(None, "resp_1")
+        await talk.text("resp_1", "To the user.")
+        request = await talk.peer.expect("response.create")
+        assert told(talk) == [(False, False), "response.create"]
+        await talk.created(request, "resp_2")
+        await talk.text("resp_2", "To the program.", "item_b")
+
+    assert texts == ["To the program."]
+
+
+async def test_what_is_generated_beside_an_utterance_does_not_make_it_easier_to_interrupt(
+    autojump_clock, open_voice, tone, played_ms
+):
+    """It began first, but nobody hears it."""
+    async with open_voice(drain=False) as talk, trio.open_nursery() as nursery:
+        nursery.start_soon(talk.session.generate, "Sum it up.")
+        await talk.created(await talk.peer.expect("response.create"), "resp_beside", conversation_id=None)
+        results = await say(talk, nursery, "Calls are recorded.", interruption="never")
+        request = await talk.peer.expect("response.create")
+        nursery.start_soon(answer_aloud, talk, request, tone(3000), "Calls are recorded.")
+        await trio.sleep(1)
+        await talk.peer.send("input_audio_buffer.speech_started", audio_start_ms=0, item_id="item_u")
+        await trio.sleep(4)
+        assert results[0].exact
+        assert played_ms(talk.device) >= 2990
+        await talk.done("resp_beside", conversation_id=None)
