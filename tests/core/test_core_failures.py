@@ -41,12 +41,12 @@ def created(response_id):
     )
 
 
-def limits(**reset_seconds):
-    """Limits that are used up, by name, with the time that they take."""
+def limits(remaining=0, **reset_seconds):
+    """Limits, used up if not told otherwise, by name with the time that they take."""
     return RateLimitsUpdated(
         event_id="e",
         rate_limits=[
-            RateLimit(name=name, limit=100, remaining=0, reset_seconds=seconds)
+            RateLimit(name=name, limit=100, remaining=remaining, reset_seconds=seconds)
             for name, seconds in reset_seconds.items()
         ],
     )
@@ -183,7 +183,9 @@ def test_without_words_the_limits_say_when():
     assert arbiter.deadline == 5.0
 
 
-@pytest.mark.parametrize("before", [[], [limits(tokens=0.5)]])
+@pytest.mark.parametrize(
+    "before", [[], [limits(tokens=0.5)], [limits(remaining=1, tokens=8.0)]], ids=["nothing", "over", "not reached"]
+)
 def test_a_limit_of_which_nothing_is_known_is_waited_for_a_second(before):
     arbiter = answered()
     for event in before:

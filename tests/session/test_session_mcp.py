@@ -210,6 +210,23 @@ async def test_a_server_that_goes_on_by_itself_is_not_asked(open_talk, autojump_
     assert len(unasked) == 1
 
 
+async def test_a_server_that_goes_on_by_itself_is_not_asked_where_tools_must_be_called(open_talk, autojump_clock):
+    """There we would ask for words, so that not every call is followed by another; the server's own are enough."""
+    async with open_talk(tools=[DOCS], tool_choice="required") as talk:
+        async with trio.open_nursery() as nursery:
+            asked = Asked(nursery, talk.session)
+            await begin(talk)
+            await talk.done("resp_1", mcp_call(output="found it"))
+            await trio.sleep(0.2)
+            await talk.created(None, "resp_2")
+            await talk.text("resp_2", "It says so.")
+        await trio.sleep(5)
+        asks = [event for event in talk.peer.received if event["type"] == "response.create"]
+
+    assert asked.reply.text == "It says so."
+    assert len(asks) == 1
+
+
 async def test_a_server_that_goes_on_by_itself_while_it_is_asked(open_talk, autojump_clock):
     """Both at once: the server rejects ours, and its own counts."""
     async with open_talk(tools=[DOCS]) as talk:

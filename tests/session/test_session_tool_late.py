@@ -2,6 +2,7 @@
 
 import pytest
 import trio
+import trio.testing
 
 from realtime_trio import ToolCancelled, ToolContext, ToolFinished, open_session, tool
 from realtime_trio.testing import open_scripted_peer
@@ -181,6 +182,42 @@ async def test_an_ask_that_was_cancelled_while_its_tool_ran_gets_no_reply(autoju
             await talk.acknowledge(item={"type": OUTPUT, "output": "done"})
             await finished.receive()
             await talk.peer.expect_nothing(5)
+
+
+async def test_the_reply_that_two_waited_for_is_given_up_with_the_last_of_them(
+    autojump_clock, open_talk, as_function_call
+):
+    """One leaves while their tool runs, one while the reply to it is made: then nobody is to hear it."""
+
+    @tool
+    async def work() -> str:
+        await trio.sleep(2)
+        return "done"
+
+    async with open_talk(tools=[work]) as talk, trio.open_nursery() as nursery:
+        first, second = trio.CancelScope(), trio.CancelScope()
+
+        async def ask(text, scope):
+            with scope:
+                await talk.session.ask(text)
+
+        await talk.created(None, "resp_0")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(ask, "One?", first)
+        nursery.start_soon(ask, "Two?", second)
+        for _ in range(2):
+            await talk.acknowledge()
+        await talk.done("resp_0")
+        await talk.created(await talk.peer.expect("response.create"), "resp_1")
+        await talk.done("resp_1", as_function_call("call_1", "work", "{}"))
+        await trio.sleep(1)
+        first.cancel()
+        await talk.acknowledge(item={"type": OUTPUT, "output": "done"})
+        await talk.created(await talk.peer.expect("response.create"), "resp_2")
+        await trio.sleep(1)
+        second.cancel()
+        await talk.peer.expect("response.cancel", response_id="resp_2")
+        await talk.done("resp_2", status="cancelled")
 
 
 async def test_news_waits_for_the_one_output(autojump_clock, open_talk, as_function_call):
