@@ -306,6 +306,43 @@ async def test_a_hook_approves_and_the_call_that_ends_later_is_spoken_on(open_ta
     assert (asked.reply.text, len(asked.reply.tool_calls)) == ("It says so.", 1)
 
 
+@pytest.mark.parametrize("when", ["before the call is over", "while the reply is made"])
+async def test_a_reply_on_a_call_is_given_up_with_the_last_who_waits_for_it(open_talk, autojump_clock, when):
+    """Two share the response that made the call. One leaves at once, the other a little later."""
+    async with open_talk(tools=[DOCS]) as talk, trio.open_nursery() as nursery:
+        scopes = [trio.CancelScope(), trio.CancelScope()]
+
+        async def ask(scope):
+            with scope:
+                await talk.session.ask("What do the docs say?")
+
+        await talk.created(None, "resp_0")
+        await trio.testing.wait_all_tasks_blocked()
+        for scope in scopes:
+            nursery.start_soon(ask, scope)
+            await talk.acknowledge(item={"type": "message"})
+        await talk.done("resp_0")
+        await talk.created(await talk.peer.expect("response.create"), "resp_1")
+        await add_call(talk, "resp_1")
+        await send_item(talk, approval_request())
+        await talk.done("resp_1", mcp_call(), approval_request())
+        await trio.sleep(1)
+        talk.session.approve("ask_1")
+        await talk.acknowledge(item={"type": "mcp_approval_response"})
+        scopes[0].cancel()
+        if when == "before the call is over":
+            scopes[1].cancel()
+        await trio.sleep(1)
+        await run_call(talk, output="found it", approval_request_id="ask_1")
+        if when == "while the reply is made":
+            await talk.created(await talk.peer.expect("response.create"), "resp_2")
+            await trio.sleep(1)
+            scopes[1].cancel()
+            await talk.peer.expect("response.cancel", response_id="resp_2")
+            await talk.done("resp_2", status="cancelled")
+        await talk.peer.expect_nothing(5)
+
+
 async def test_a_refusal_says_why_and_the_model_gets_to_speak_on_it(open_talk, autojump_clock):
     async def approve(request):
         return "not on a Sunday"
