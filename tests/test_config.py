@@ -332,7 +332,7 @@ def test_the_template_names_what_is_looked_for(env_file):
     """Filled in, each line of it has its effect. The wheel does not carry it, so it is looked for beside the tests."""
     template = Path(__file__).parent.parent / ".env.template"
     if not template.exists():
-        pytest.skip("these tests stand alone")
+        pytest.skip("no checkout: .env.template is not beside the tests")
     names = re.findall(r"^#?(OPENAI_\w+)=$", template.read_text(encoding="utf-8"), flags=re.MULTILINE)
     env_file.write_text("".join(f"{name}={value}\n" for name, value in zip(names, FILLED_IN, strict=True)))
 

@@ -11,6 +11,7 @@ from realtime_trio.core.border import as_tuple
 from realtime_trio.errors import ConfigurationError, ToolError, redact
 from realtime_trio.events import FunctionTool, McpTool
 from realtime_trio.session import ToolContext, ToolPolicy
+from realtime_trio.session.tool_words import sendable
 
 from .declaring import Tool, tool
 
@@ -152,17 +153,17 @@ class Toolbox(Mapping[str, Tool[..., Any]]):
         found = self._tools.get(name)
         if found is None:
             there_is = f"There is: {', '.join(self._tools)}." if self._tools else "There are no tools."
-            return ToolOutcome(_sendable(f"Error: there is no tool named {name!r}. {there_is}"))
+            return ToolOutcome(sendable(f"Error: there is no tool named {name!r}. {there_is}"))
         try:
-            return ToolOutcome(_sendable(await found.run(arguments, context=context, threads=self._threads)))
+            return ToolOutcome(sendable(await found.run(arguments, context=context, threads=self._threads)))
         except ToolError as error:
-            return ToolOutcome(_sendable(redact(_text(error)) or "Error"))
+            return ToolOutcome(sendable(redact(_text(error)) or "Error"))
         except Exception as error:  # noqa: BLE001  (a user's code: one of the two places for this)
             told = _told_by_tool(error)
             if told is not None:
-                return ToolOutcome(_sendable(redact(told)))
+                return ToolOutcome(sendable(redact(told)))
             _log.exception("tool %s crashed (call %s)", name, call_id)
-            return ToolOutcome(_sendable(redact(f"Error: {name} failed: {_words(error)}")), error)
+            return ToolOutcome(sendable(redact(f"Error: {name} failed: {_words(error)}")), error)
         except BaseExceptionGroup as group:  # cancelled while something crashed: the cancellation has to pass on alone
             crashes, rest = group.split(Exception)
             if crashes is not None and rest is not None:
@@ -217,8 +218,3 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(one)
     else:
         yield error
-
-
-def _sendable(text: str) -> str:
-    """Replace lone surrogates, which no message can carry: a call without an output would leave the model waiting."""
-    return text.encode("utf-8", "replace").decode()

@@ -257,7 +257,7 @@ def test_closing_twice_and_writing_after(path: Path) -> None:
 def test_a_full_disk() -> None:
     """The words name the file; closing does not leave it open."""
     if not Path("/dev/full").exists():
-        pytest.skip("needs /dev/full")
+        pytest.skip("only Linux has /dev/full, a disk that is always full")
     with pytest.raises(AudioError, match=r"/dev/full cannot be written any further: No space left"):
         WavWriter("/dev/full")
 
