@@ -209,7 +209,7 @@ def _fit(parts: Tokens, total: int | None) -> Tokens:
 def _within(cached: Tokens, total: int | None, read: Tokens) -> Tokens:
     """Make what was cached part of what was read, kind by kind, and add up to the server's total where it can."""
     parts = {kind: min(getattr(cached, kind), getattr(read, kind)) for kind in ("text", "image", "audio", "unknown")}
-    missing = (sum(parts.values()) if total is None else min(total, read.total)) - sum(parts.values())
+    missing = 0 if total is None else total - sum(parts.values())  # what does not fit into what was read stays over
     for kind in parts if missing > 0 else reversed(list(parts)):  # a cached token of text saves the least
         change = min(missing, getattr(read, kind) - parts[kind]) if missing > 0 else max(missing, -parts[kind])
         parts[kind] += change
