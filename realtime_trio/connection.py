@@ -266,7 +266,7 @@ class Connection:
             raise self._reason()
 
     async def aclose(self, code: int = _NORMAL, reason: str = "") -> None:
-        """Close the connection, within a second whatever the peer does. What still waits is not sent.
+        """Close the connection, within half a second whatever the peer does. What still waits is not sent.
 
         Args:
             code: The WebSocket close code.
@@ -333,7 +333,7 @@ async def open_connection(
 
     Settings that are not given come from the environment, then from `.env` in the working directory; see
     `realtime_trio.config.resolve`. At the end of the body what still waits is sent, for at most a second (not after an
-    exception), and the connection is closed, in at most another second.
+    exception), and the connection is closed, in at most half a second more.
 
     Args:
         url: A whole WebSocket URL or a base such as `https://api.openai.com/v1`; `OPENAI_BASE_URL`.
@@ -360,7 +360,7 @@ async def open_connection(
         ConnectionClosed: At the end of the body: the link was lost, events with it, and no call has said so.
 
     Cancellation:
-        Closes the connection, in at most a second.
+        Closes the connection, in at most half a second.
 
     Tasks:
         The writer, and the link's own. They never crash the body: an end of the link is raised by the connection's

@@ -178,7 +178,7 @@ async def open_session(
         DeviceUnavailable: The device is missing, busy or gone.
 
     Cancellation:
-        The block is cancelled first; then sound fades out and the connection is closed, within about a second.
+        The block is cancelled first; then sound fades out and the connection is closed, within six tenths of a second.
 
     Tasks:
         Reader, writer, capture, playout, a timer, and one task a tool call, all gone when the block has ended. A crash

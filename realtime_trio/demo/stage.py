@@ -124,7 +124,7 @@ class Stage:
             The session.
 
         Cancellation:
-            Session and server say goodbye within about a second.
+            Session and server say goodbye in less than a second.
         """
         if self.live is not None:
             self._introduce({"server": self.live, **about})

@@ -50,7 +50,7 @@ class MessageStream(Protocol):
         ...
 
     async def aclose(self, code: int = 1000, reason: str = "") -> None:
-        """Say goodbye and let go of everything, within a second whatever the peer does. Nothing is raised.
+        """Say goodbye and let go of everything, within half a second whatever the peer does. Nothing is raised.
 
         Cancellation:
             Closes all the same, and is not heard before that.
@@ -75,7 +75,7 @@ class Target:
     """Seconds between our pings."""
     pong_timeout: float = 20.0
     """Seconds of silence after a ping after which the link counts as dead."""
-    close_timeout: float = 1.0
+    close_timeout: float = 0.5
     """Seconds that the goodbye may take."""
     max_message_size: int = MAX_MESSAGE_SIZE
     """Characters that one message may have; a longer one ends the connection with code 1009."""

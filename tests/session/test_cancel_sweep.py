@@ -32,7 +32,7 @@ How = Literal["cancelled", "raises", "interrupted"]
 MOST_STEPS: dict[How, tuple[int, int]] = {"cancelled": (12, 5), "raises": (5, 2), "interrupted": (5, 2)}
 TIMES = int(os.environ.get("REALTIME_TRIO_SWEEP", "1"))
 OFTENER = ("ask", "streams", "tools")
-WITHIN = 2.2  # seconds: a second for what waits to be sent, one for the peer's CLOSE, and the fade
+WITHIN = 1.7  # seconds: a second for what waits to be sent, half a second for the peer's CLOSE, and the fade
 
 
 class Boom(Exception):
