@@ -36,7 +36,7 @@ class Lifetime:
     _body: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _services: trio.CancelScope = attrs.field(factory=lambda: trio.CancelScope(shield=True), init=False)
     _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
-    _late: Exception | None = attrs.field(default=None, init=False)  # of the user's code, while everything ends
+    _late: Exception | None = attrs.field(default=None, init=False)  # of what is the user's, while everything ends
     _witnesses: list[Callable[[Exception], None]] = attrs.field(factory=list, init=False)
 
     def on_end(self, witness: Callable[[Exception], None]) -> None:
@@ -77,11 +77,12 @@ class Lifetime:
     async def _serve(self, service: Service, args: tuple[object, ...], foreign: bool) -> None:  # noqa: FBT001 ours
         try:
             await service(*args)
-        except (RealtimeError, SystemExit, KeyboardInterrupt) as error:
+        except (SystemExit, KeyboardInterrupt) as error:
             self.end(error)
         except Exception as error:  # noqa: BLE001 a border: whatever it was reaches the one who can act
-            if foreign:
-                self._late = self._late or (error if self.over else None)
+            if foreign or isinstance(error, RealtimeError):
+                if foreign and self.over:
+                    self._late = self._late or error
                 self.end(error)
                 return
             mistake = InternalError(f"{getattr(service, '__name__', service)} crashed: {error!r}; please report this")
@@ -150,18 +151,18 @@ class Lifetime:
 
     def _outcome(self, failure: BaseException | None) -> BaseException | None:
         """Choose what is raised, with notes on what else went wrong. What the body raised comes first."""
-        if failure is None:
-            if self.reason is not None and self._late is not None:
-                self.reason.add_note(f"something went wrong at the end, too: {self._late!r}")
-            return self.reason or self._late
-        if not isinstance(failure, trio.Cancelled):
+        outcome = failure or self.reason
+        if outcome is None:
+            # hardware that is gone spoils no normal end: all was heard; a mistake in the user's device does
+            return None if isinstance(self._late, RealtimeError) else self._late
+        if not isinstance(outcome, trio.Cancelled):
             # the body may have met the very end that the reader did
             same = isinstance(failure, RealtimeError) and repr(failure) == repr(self.reason)
-            if self.reason is not None and not same:
+            if failure is not None and self.reason is not None and not same:
                 failure.add_note(f"the session had ended as well: {self.reason!r}")
             if self._late is not None:
-                failure.add_note(f"something went wrong at the end, too: {self._late!r}")
-        return failure
+                outcome.add_note(f"something went wrong at the end, too: {self._late!r}")
+        return outcome
 
 
 def _single(group: BaseExceptionGroup[BaseException]) -> BaseException:

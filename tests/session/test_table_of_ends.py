@@ -5,7 +5,7 @@ import signal
 import ssl
 import time
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from email.utils import formatdate
 from pathlib import Path
 
@@ -435,10 +435,10 @@ async def test_body_and_link(autojump_clock, stage):
 @row("the device is lost, and the link is lost")
 @pytest.mark.parametrize("first", ["device", "link"])
 async def test_device_and_link(autojump_clock, stage, first):
-    """What came first is raised."""
+    """What came first is raised; that the device is gone as well is said."""
     async with open_scripted_peer(greet=True) as peer:
         kind = DeviceUnavailable if first == "device" else ConnectionClosed
-        with pytest.raises(kind):
+        with pytest.raises(kind) as caught:
             async with stage.session(peer):
                 stage.breaks()
                 with trio.CancelScope(shield=True):
@@ -451,4 +451,36 @@ async def test_device_and_link(autojump_clock, stage, first):
                         stage.device.fail(DeviceUnavailable("unplugged"))
                         await wait_all_tasks_blocked()
                 await trio.sleep_forever()
+    notes = getattr(caught.value, "__notes__", [])
+    expected = ["something went wrong at the end, too: DeviceUnavailable('unplugged')"] if first == "link" else []
+    assert notes == expected
+    assert stage.took <= 0.2
+
+
+class FailsWhenClosed(FakeDevice):
+    """Hardware that is found gone when it is to be closed."""
+
+    @asynccontextmanager
+    async def open(self):
+        async with super().open() as stream:
+            try:
+                yield stream
+            finally:
+                raise DeviceUnavailable("unplugged")
+
+
+@row("the device is lost while the session ends")
+@pytest.mark.parametrize("error", [None, Boom("mine")])
+async def test_the_device_is_lost_at_the_end(autojump_clock, stage, error):
+    """A normal end stays one; an exception says it in a note."""
+    stage.device = FailsWhenClosed()
+    async with open_scripted_peer(greet=True) as peer:
+        with nullcontext() if error is None else pytest.raises(Boom) as caught:
+            async with stage.session(peer):
+                stage.breaks()
+                if error is not None:
+                    raise error
+    if error is not None:
+        assert caught.value is error
+        assert error.__notes__ == ["something went wrong at the end, too: DeviceUnavailable('unplugged')"]
     assert stage.took <= 0.2
