@@ -153,6 +153,19 @@ class Captions:
             self._told = max(self._told, self._plan.characters(heard_ms))
         return text[: self._told]
 
+    def spoken(self, text: str) -> str:
+        """Estimate which words of a part that was cut off are in the sound that came of it.
+
+        Args:
+            text: The transcript as far as it is known.
+
+        Returns:
+            Whole words from the beginning of `text`, at least those that were called heard.
+        """
+        stops, times = self._times(text, whole=False)
+        words = bisect.bisect_right(times, self.received_ms) if self.received_ms else 0
+        return text[: max(self._told, stops[words - 1] if words else 0)]
+
     def end_of(self, text: str, place: int) -> float:
         """Estimate when the words before a place in the text are spoken, while more words and more sound may come.
 

@@ -91,6 +91,7 @@ class Conversation:
         heard_is_known: Whether what is heard is reported here (`set_heard`), as a session with a device does.
 
     Attributes:
+        heard_is_known: The same.
         has_spoken: Whether the model has made a sound, also beside the conversation: its voice is fixed from then on.
     """
 
@@ -105,7 +106,7 @@ class Conversation:
         self._transcribes = False
         self._bytes_per_ms = _PCM_BYTES_PER_MS
         self._pace = PACE
-        self._heard_is_known = heard_is_known
+        self.heard_is_known = heard_is_known
         self.has_spoken = False
 
     def __iter__(self) -> Iterator[ConversationItem]:
@@ -118,6 +119,11 @@ class Conversation:
     def items(self) -> tuple[ConversationItem, ...]:
         """The items in the server's order."""
         return tuple(self._items[item_id] for item_id in self._order)
+
+    @property
+    def unplaced(self) -> tuple[ConversationItem, ...]:
+        """The items of which the server never said where they stand, in the order in which they were first seen."""
+        return tuple(item for item in self._items.values() if not item.deleted and item.id not in self._order)
 
     def get(self, item_id: str) -> ConversationItem | None:
         """Look an item up, also one that was deleted; None if it was never seen."""
@@ -138,7 +144,7 @@ class Conversation:
         Args:
             images: Whether to keep pictures; each makes the copy larger by as much as it was on the wire.
         """
-        known = self._heard_is_known
+        known = self.heard_is_known
         return Snapshot(items=tuple(copy_item(item, images=images, heard_is_known=known) for item in self))
 
     def set_heard(self, part: PartKey, heard_ms: int) -> None:

@@ -7,7 +7,7 @@ assistant's as those words that people heard, a function call with its output. W
 The old one's items are in `core.snapshot_items`; sending the new ones is the session's business.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, TypeAlias
 
 import attrs
@@ -17,6 +17,7 @@ from realtime_trio.events import (
     ContentPart,
     FunctionCall,
     FunctionCallOutput,
+    InputAudio,
     InputImage,
     InputText,
     Item,
@@ -27,7 +28,7 @@ from realtime_trio.events import (
 from .names import function_name
 from .snapshot_items import SnapshotItem, SnapshotPart
 
-__all__ = ["LeftOut", "LeftOutReason", "make_seeds"]
+__all__ = ["AudioOf", "LeftOut", "LeftOutReason", "Seed", "Seeds", "make_seeds", "output_name"]
 
 _NO_RESULT = "Error: the conversation was interrupted before this call had a result. It is not known what it did."
 _ROLES = ("user", "assistant", "system")
@@ -43,7 +44,14 @@ LeftOutReason: TypeAlias = Literal[
     "no_call",
     "mcp",
     "unknown_kind",
+    "unknown_place",
 ]
+
+Seed: TypeAlias = tuple[str, Item]
+"""What it is made of, by the name that it had, and what is to be created; no two have the same name."""
+
+AudioOf: TypeAlias = Callable[[str], bytes | None]
+"""Gives the sound of an item by its id, None where there is none."""
 
 
 @attrs.frozen
@@ -57,7 +65,8 @@ class LeftOut:
             it has no words. `"image"`: the snapshot was taken without images. `"cut_off"`: a function call that was
             never made to its end. `"no_call"`: an output without its call before it, a second one, or a call without a
             `call_id`. `"mcp"`: a list of tools or an approval, which belong to the session that they were made in.
-            `"unknown_kind"`: of a kind that this version does not know.
+            `"unknown_kind"`: of a kind that this version does not know. `"unknown_place"`: the server never said where
+            in the conversation it stands.
         part: The content part that it is about; None for the whole item.
     """
 
@@ -66,17 +75,45 @@ class LeftOut:
     part: int | None = None
 
 
-def make_seeds(items: tuple[SnapshotItem, ...]) -> Iterator[Item | LeftOut]:
+def output_name(call: str) -> str:
+    """Name the output that goes with a call and that no item of the old conversation stands for."""
+    return f"{call} output"  # ids have no spaces
+
+
+def make_seeds(items: tuple[SnapshotItem, ...]) -> Iterator[Seed | LeftOut]:
     """Give what becomes of the items: what is to be created, and what is left out."""
-    calls = _Calls(items)
-    for place, item in enumerate(items):
+    seeds = Seeds(items)
+    for place in range(len(items)):
+        yield from seeds.of(place)
+
+
+class Seeds:
+    """What becomes of each item.
+
+    Args:
+        items: All of them, in the order of the conversation.
+        leave_open: Whether a whole call without an output stays without one, because somebody still owes it; otherwise
+            it gets one that says so.
+        audio_of: Gives the sound of an item of the user's, for speech whose transcript is not known in full.
+    """
+
+    def __init__(
+        self, items: tuple[SnapshotItem, ...], *, leave_open: bool = False, audio_of: AudioOf | None = None
+    ) -> None:
+        self._items = items
+        self._calls = _Calls(items, leave_open=leave_open)
+        self._audio_of = audio_of
+
+    def of(self, place: int) -> Iterator[Seed | LeftOut]:
+        """Give what becomes of the item at a place: what is to be created there, and what is left out."""
+        item = self._items[place]
         match item.kind:
             case "message" if item.role in _ROLES:
-                yield from _message(item)
+                yield from _message(item, self._audio_of)
             case "function_call":
-                yield from calls.call(item, place)
+                yield from self._calls.call(item, place)
             case "function_call_output":
-                yield from calls.output(item, place)
+                yield from self._calls.output(item, place)
             case "mcp_call":
                 yield from _mcp_call(item)
             case "mcp_list_tools" | "mcp_approval_request" | "mcp_approval_response":
@@ -85,22 +122,33 @@ def make_seeds(items: tuple[SnapshotItem, ...]) -> Iterator[Item | LeftOut]:
                 yield LeftOut(item.id, "unknown_kind")
 
 
-def _message(item: SnapshotItem) -> Iterator[Item | LeftOut]:
+def _message(item: SnapshotItem, audio_of: AudioOf | None) -> Iterator[Seed | LeftOut]:
     content: list[ContentPart] = []
     left_out: list[LeftOut] = []
+    sound = _sound(item, audio_of)
     for index, part in enumerate(item.parts):
         made, reason = _part(item, part)
+        if sound and part.kind == "audio":
+            made, reason = InputAudio(audio=sound), None
         if made is not None:
             content.append(made)
         if reason is not None and reason != "empty":
             left_out.append(LeftOut(item.id, reason, index))
     if content:
-        yield Message(role=str(item.role), content=content)
+        yield item.id, Message(role=str(item.role), content=content)
         yield from left_out
     elif left_out and len({one.reason for one in left_out}) == 1:
         yield attrs.evolve(left_out[0], part=None)
     else:
         yield from left_out or [LeftOut(item.id, "empty")]
+
+
+def _sound(item: SnapshotItem, audio_of: AudioOf | None) -> bytes | None:
+    """Give the sound that stands for speech without all its words."""
+    spoken = sum(part.kind == "audio" for part in item.parts)
+    if audio_of is None or item.role != "user" or spoken != 1 or item.transcription == "completed":
+        return None
+    return audio_of(item.id)
 
 
 def _part(item: SnapshotItem, part: SnapshotPart) -> tuple[ContentPart | None, LeftOutReason | None]:
@@ -127,19 +175,20 @@ def _part(item: SnapshotItem, part: SnapshotPart) -> tuple[ContentPart | None, L
     return made, missing
 
 
-def _mcp_call(item: SnapshotItem) -> Iterator[Item | LeftOut]:
+def _mcp_call(item: SnapshotItem) -> Iterator[Seed | LeftOut]:
     output = item.output if item.error is None else f"Error: {item.error}"
     if not item.name or output is None:
         yield LeftOut(item.id, "cut_off")
     else:
-        yield FunctionCall(name=function_name(item.name), arguments=item.arguments, call_id=item.id)
-        yield FunctionCallOutput(call_id=item.id, output=output)
+        yield item.id, FunctionCall(name=function_name(item.name), arguments=item.arguments, call_id=item.id)
+        yield output_name(item.id), FunctionCallOutput(call_id=item.id, output=output)
 
 
 class _Calls:
-    """Sees to it that every call has exactly one output, and that it stands behind the call."""
+    """Sees to it that no call has more than one output, and that it stands behind the call."""
 
-    def __init__(self, items: tuple[SnapshotItem, ...]) -> None:
+    def __init__(self, items: tuple[SnapshotItem, ...], *, leave_open: bool) -> None:
+        self._leave_open = leave_open
         self._calls: dict[str, int] = {}  # where the first call of each id stands,
         self._outputs: dict[str, int] = {}  # and the first output
         self._items = items
@@ -149,7 +198,7 @@ class _Calls:
             elif item.call_id is not None and item.kind == "function_call_output":
                 self._outputs.setdefault(item.call_id, place)
 
-    def call(self, item: SnapshotItem, place: int) -> Iterator[Item | LeftOut]:
+    def call(self, item: SnapshotItem, place: int) -> Iterator[Seed | LeftOut]:
         """Give what becomes of a call."""
         if item.call_id is None or item.name is None or self._calls[item.call_id] != place:
             yield LeftOut(item.id, "no_call")
@@ -158,16 +207,18 @@ class _Calls:
         if answered_at is None and item.status in ("in_progress", "incomplete"):
             yield LeftOut(item.id, "cut_off")  # neither run nor answered
             return
-        yield FunctionCall(name=item.name, arguments=item.arguments, call_id=item.call_id)
+        yield item.id, FunctionCall(name=item.name, arguments=item.arguments, call_id=item.call_id)
         if answered_at is None:
-            yield FunctionCallOutput(call_id=item.call_id, output=_NO_RESULT)
+            if not self._leave_open:
+                yield output_name(item.id), FunctionCallOutput(call_id=item.call_id, output=_NO_RESULT)
         elif answered_at < place:  # no server takes it there
-            yield FunctionCallOutput(call_id=item.call_id, output=self._items[answered_at].output or "")
+            answer = self._items[answered_at]
+            yield answer.id, FunctionCallOutput(call_id=item.call_id, output=answer.output or "")
 
-    def output(self, item: SnapshotItem, place: int) -> Iterator[Item | LeftOut]:
+    def output(self, item: SnapshotItem, place: int) -> Iterator[Seed | LeftOut]:
         """Give what becomes of an output."""
         called_at = None if item.call_id is None else self._calls.get(item.call_id)
         if item.call_id is None or called_at is None or self._outputs[item.call_id] != place:
             yield LeftOut(item.id, "no_call")
         elif called_at < place:
-            yield FunctionCallOutput(call_id=item.call_id, output=item.output or "")
+            yield item.id, FunctionCallOutput(call_id=item.call_id, output=item.output or "")

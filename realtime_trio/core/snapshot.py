@@ -93,11 +93,11 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         one is told that its result is not known, so that the model does not make it a second time unawares. A finished
         call of an MCP server becomes a function call, which a client can create.
         """
-        return [item for item in make_seeds(self.items) if not isinstance(item, LeftOut)]
+        return [made[1] for made in make_seeds(self.items) if not isinstance(made, LeftOut)]
 
     def left_out(self) -> tuple[LeftOut, ...]:
         """Say what `items_to_create` had to leave out; empty when everything comes along."""
-        return tuple(item for item in make_seeds(self.items) if isinstance(item, LeftOut))
+        return tuple(made for made in make_seeds(self.items) if isinstance(made, LeftOut))
 
 
 def _first_repeated(names: Iterable[str]) -> str | None:

@@ -18,7 +18,7 @@ from realtime_trio.events import (
     Message,
 )
 
-from .item import ConversationItem, Transcription
+from .item import ConversationItem, ItemPart, Transcription
 
 __all__ = ["SnapshotItem", "SnapshotPart", "copy_item"]
 
@@ -75,13 +75,14 @@ class SnapshotItem(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     approve: bool | None = None
 
 
-def copy_item(item: ConversationItem, *, images: bool, heard_is_known: bool) -> SnapshotItem:
+def copy_item(item: ConversationItem, *, images: bool, heard_is_known: bool, playing: bool = False) -> SnapshotItem:
     """Copy a live item.
 
     Args:
         item: The item.
         images: Whether to keep pictures.
         heard_is_known: Whether what was heard is reported, so that silence about a part means that nobody heard it.
+        playing: Whether it is being played, so that all sound that came of it counts as heard, unless it was cut.
     """
     value = item.value
     fields: dict[str, Any] = {}
@@ -105,7 +106,7 @@ def copy_item(item: ConversationItem, *, images: bool, heard_is_known: bool) -> 
             "kind": item.type,
             "role": item.role,
             "status": item.status,
-            "parts": tuple(_parts(item, images=images, heard_is_known=heard_is_known)),
+            "parts": tuple(_parts(item, images=images, heard_is_known=heard_is_known, playing=playing)),
             "transcription": item.transcription,
             "name": item.name,
             "call_id": item.call_id,
@@ -115,16 +116,22 @@ def copy_item(item: ConversationItem, *, images: bool, heard_is_known: bool) -> 
     )
 
 
-def _parts(item: ConversationItem, *, images: bool, heard_is_known: bool) -> Iterator[SnapshotPart]:
+def _parts(item: ConversationItem, *, images: bool, heard_is_known: bool, playing: bool) -> Iterator[SnapshotPart]:
     content = item.value.content if isinstance(item.value, Message) else []
+    playing = playing and item.truncated_ms is None
     goes_on = True  # what follows something that was not heard to its end was not heard either
     for index, part in enumerate(item.parts):
         heard = None
         if item.role == "assistant" and (heard_is_known or part.heard_ms is not None or part.truncated_ms is not None):
-            heard = item.heard_text_of(index) if goes_on else ""
+            words = _in_its_sound(part) if playing else item.heard_text_of(index)
+            heard = words if goes_on else ""
             goes_on = heard == part.generated_text
         picture = content[index] if index < len(content) else None
         if images and isinstance(picture, InputImage):
             yield SnapshotPart(kind=part.kind, image_url=picture.image_url or None, detail=picture.detail or None)
         else:
             yield SnapshotPart(kind=part.kind, text=part.generated_text, heard=heard)
+
+
+def _in_its_sound(part: ItemPart) -> str:
+    return part.generated_text if part.text or part.whole else part.captions.spoken(part.transcript)
