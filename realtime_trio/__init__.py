@@ -6,9 +6,12 @@ for the API. Events and the wire's shapes are in `realtime_trio.events`, devices
 """
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # quiet, unless the program configures logging
 
 if TYPE_CHECKING:
     from .connection import Connection as Connection

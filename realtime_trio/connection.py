@@ -5,65 +5,49 @@ in `outgoing`; how bytes travel is the transport's.
 """
 
 import inspect
+import logging
 import ssl
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Self, TypeVar
 
-import attrs
 import trio
 from msgspec.structs import replace
 
 from . import config
-from .errors import ConfigurationError, ConnectionClosed, SessionExpired, redact
+from .connection_statistics import ConnectionStatistics
+from .errors import ConfigurationError, ConnectionClosed, RemoteProtocolError, SessionExpired, redact
 from .events import (
     ClientEvent,
     ConversationItemInputAudioTranscriptionFailed,
     Error,
     ErrorDetails,
     Kind,
+    MalformedEvent,
     ResponseDone,
     ResponseError,
     ServerEvent,
     SessionCreated,
     SessionUpdated,
     TranscriptionError,
+    UnknownEvent,
     decode,
 )
+from .log_words import name_of
 from .nursery import open_services
 from .outgoing import Outgoing
 from .transport import Connect, MessageStream, Target, open_websocket
 
 __all__ = ["Connection", "ConnectionStatistics", "open_connection"]
 
+_log = logging.getLogger("realtime_trio.connection")
+
 # How long what arrived before the link died may still take to come out of a stream that does not say that it is over.
 _LAST_WORDS: Final = 1.0
 _NORMAL: Final = 1000
+_ODD: Final = {MalformedEvent: ", which does not fit", UnknownEvent: ", which is not known"}
 
 _Problem = TypeVar("_Problem", ErrorDetails, ResponseError, TranscriptionError)
-
-
-@attrs.frozen(kw_only=True)
-class ConnectionStatistics:
-    """A connection at one moment. Times are seconds of audio, counts are since it was opened."""
-
-    sent: int
-    """Events that the writer took."""
-    received: int
-    """Events that `receive` returned."""
-    waiting: int
-    """Events that wait for the writer."""
-    waiting_audio: float
-    """Seconds of audio among them that `send_nowait` left."""
-    dropped_appends: int
-    """Appends that were given up because the link was too slow."""
-    dropped_audio: float
-    """Seconds of audio in them."""
-    tasks_waiting_send: int
-    """Tasks that wait in `send`."""
-    round_trip: float | None = None
-    """Seconds that the link takes to the peer and back, the shortest of the last pings; None until the first pong
-    came, and on a link that does not measure it."""
 
 
 class Connection:
@@ -186,8 +170,15 @@ class Connection:
                 self._receiving = None
         if message is None:
             raise self._reason()
-        event = decode(message)
+        try:
+            event = decode(message)
+        except RemoteProtocolError:
+            _log.debug("received something that is no event, %d characters", len(message))
+            raise
         self._received += 1
+        if _log.isEnabledFor(logging.DEBUG):
+            what = name_of(self.redact(event.type), "an event without a proper type")
+            _log.debug("received %s%s, %d characters", what, _ODD.get(type(event), ""), len(message))
         return self._noted(event)
 
     def _noted(self, event: ServerEvent) -> ServerEvent:

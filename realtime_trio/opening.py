@@ -277,7 +277,7 @@ class _Tap:
             listens=lambda: not uplink.muted and (uplink.continuous or uplink.pressed),
             publish=engine.subscribers.publish,
         )
-        engine.subscribers.witness = self.recorder.witness
+        engine.subscribers.witness(self.recorder.witness)
 
 
 @asynccontextmanager

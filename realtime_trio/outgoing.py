@@ -4,6 +4,7 @@ Which event overtakes which is `send_queue`'s business; how long a link lives, a
 """
 
 import itertools
+import logging
 import secrets
 from collections.abc import Callable
 from typing import Final
@@ -23,10 +24,13 @@ from .events import (
     SessionUpdate,
     encode,
 )
+from .log_words import name_of
 from .send_queue import QueuedEvent, SendQueue, fills_input, is_urgent
 from .transport import MessageStream
 
 __all__ = ["Outgoing"]
+
+_log = logging.getLogger("realtime_trio.connection")
 
 _PCM16_BYTES_PER_SECOND: Final = 48_000
 _G711_BYTES_PER_SECOND: Final = 8_000
@@ -162,6 +166,7 @@ class Outgoing:
                 return
             except trio.ClosedResourceError:
                 return
+            _log.debug("sent %s, %d characters", entry.type, len(entry.message))
 
     async def wait_until_idle(self) -> None:
         """Wait until nothing waits and nothing is being sent, or the link is over.
@@ -236,7 +241,13 @@ class Outgoing:
             size = len(event.audio) if droppable else 0
         elif isinstance(event, SessionUpdate):
             self.follow_format(event.session)
-        return event_id, QueuedEvent(message, urgent=is_urgent(event), fills_input=fills_input(event), audio_bytes=size)
+        return event_id, QueuedEvent(
+            message,
+            urgent=is_urgent(event),
+            fills_input=fills_input(event),
+            audio_bytes=size,
+            type=name_of(event.type),
+        )
 
     def _put(self, entry: QueuedEvent) -> None:
         self._queue.put(entry)

@@ -58,6 +58,8 @@ class QueuedEvent:
     """It is about the input audio buffer alone."""
     audio_bytes: int = 0
     """Bytes of audio in it that may be dropped; 0 when it has to arrive."""
+    type: str = ""
+    """The wire's `type`, for the log."""
 
 
 class SendQueue:

@@ -17,7 +17,19 @@ HOME = Path(realtime_trio.__file__).parent
 LAYERS: list[list[set[str]]] = [
     [{"errors", "events", "_version"}],
     [{"core"}],
-    [{"config", "hiding", "transport", "connection", "nursery", "outgoing", "send_queue"}],
+    [
+        {
+            "config",
+            "hiding",
+            "transport",
+            "connection",
+            "connection_statistics",
+            "log_words",
+            "nursery",
+            "outgoing",
+            "send_queue",
+        }
+    ],
     [{"device", "session", "response"}],
     [{"audio"}, {"tools", "mcp"}, {"http"}],
     [{"recording"}],

@@ -11,6 +11,7 @@ would ever catch up.
 """
 
 import contextlib
+import logging
 from collections import deque
 
 import trio
@@ -31,6 +32,8 @@ from .portaudio import PortAudio
 from .watchdog import LOOK, Watchdog
 
 __all__ = ["HardwareStream"]
+
+_log = logging.getLogger("realtime_trio.audio")
 
 _WAITING_MS = 2_000  # blocks that wait to be received; when there are more, the oldest go
 _OPEN = 5.0  # seconds that PortAudio gets to open a device
@@ -263,6 +266,8 @@ class HardwareStream:
         )
         self._hardware = self._last = hardware
         self._gone = trio.Event()
+        rates = [one.rate for one in hardware.formats]
+        _log.debug("the sound card runs: the microphone at %d Hz, the speaker at %d Hz", *rates)
         self._notify()
 
     async def _loss(self) -> tuple[str, Hardware]:

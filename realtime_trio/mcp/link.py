@@ -5,6 +5,7 @@ what runs inside. So they are entered in a task that has nothing else to do, and
 server's end is told to those whose calls it took, and to nobody else.
 """
 
+import logging
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -14,6 +15,7 @@ import attrs
 import trio
 
 from realtime_trio.errors import ConfigurationError, McpUnavailable, redact
+from realtime_trio.log_words import problem_of
 
 from .servers import HttpServer, McpServerAddress, StdioServer
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["Link", "load_sdk"]
 
 T = TypeVar("T")
+
+_log = logging.getLogger("realtime_trio.mcp")
 
 _CONNECTION_CLOSED = -32000  # JSON-RPC errors that the SDK makes itself when there is nobody to ask any more
 _CONNECT_SECONDS = 30.0
@@ -194,12 +198,19 @@ class Link:
                     connection.scope.deadline = math.inf
                     problem = McpUnavailable(f"{self._name} ended")
                     connection.client, was_up = client, True
+                    _log.info("%s is connected", self._name)
                     self._turn()
                     await self._leaving.wait()
                     nursery.cancel_scope.cancel(reason="the toolset is closed")
         except McpUnavailable as error:
             problem = error
         connection.lose(problem)
+        if self._leaving.is_set():
+            _log.info("%s is closed", self._name)
+        else:
+            # what cannot be had at first is raised
+            level = logging.WARNING if was_up else logging.DEBUG
+            _log.log(level, "%s is lost: %s", self._name, problem_of(problem.__cause__ or problem))
         if self._leaving.is_set() or not was_up:
             self._turn()  # else who waits came while it broke down, and waits for the next one
 

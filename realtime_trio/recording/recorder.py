@@ -281,6 +281,7 @@ async def open_recording(record: str | os.PathLike[str] | Recording) -> AsyncGen
 
     writer = _begin(recording, redaction, stopped)
     recorder = Recorder(writer, redaction)
+    _log.info("recording into %s", recording.path)
     try:
         yield recorder
     except trio.Cancelled:
@@ -297,7 +298,9 @@ async def open_recording(record: str | os.PathLike[str] | Recording) -> AsyncGen
         with trio.CancelScope(shield=True):
             # a limit of its own: Trio's threads may all hang in tools
             done = await trio.to_thread.run_sync(writer.join, _LAST_WORDS, limiter=trio.CapacityLimiter(1))
-        if not done:
+        if done:
+            _log.info("recorded into %s", recording.path)
+        else:
             _log.warning("%s: the disk takes too long, the end of the recording may be missing", recording.path)
 
 

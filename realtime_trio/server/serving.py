@@ -203,10 +203,12 @@ async def open_server(
         server = _server(host, listeners, f"{voices.description}; {recognisers.description}", fittings, services)
         if listeners:
             services.start_soon(trio.serve_listeners, functools.partial(_serve_stream, fittings), listeners)
+        _logger.debug("Open at %s: %s", server.url if listen else "no socket", server.description)
         try:
             yield server
         finally:
             server.close()
+            _logger.debug("Closed.")
 
 
 async def serve_realtime(
@@ -313,6 +315,7 @@ async def _serve_stream(fittings: _Fittings, stream: trio.abc.Stream) -> None:
 async def _serve_handshake(fittings: _Fittings, handshake: Handshake, scope: trio.CancelScope) -> None:
     refusal = fittings.admission.refusal(handshake) or (too_many_sessions() if fittings.crowd.is_full else None)
     if refusal is not None:
+        _logger.debug("A client is refused: %d", refusal.status)
         await handshake.reject(refusal.status, refusal.body, refusal.headers)
         return
     with fittings.crowd.let_in(scope):
@@ -343,6 +346,7 @@ async def _serve_session(fittings: _Fittings, handshake: Handshake) -> None:
         misbehaviour=fittings.misbehaviour,
     )
     fittings.sessions.add(protocol)
+    _logger.debug("A session begins; there are %d now.", len(fittings.sessions))
     try:
         await driver.run()
     finally:

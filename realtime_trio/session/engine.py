@@ -38,6 +38,7 @@ from .guarding import Guarding, GuardSettings
 from .handovers import Handovers
 from .lifetime import Lifetime
 from .limits import excess
+from .log import SessionLog
 from .mcp import HostedMcp
 from .notices import DeviceChanged, NotAnEvent, Notice, ReplyLost
 from .push_to_talk import PushToTalk
@@ -97,6 +98,8 @@ class Engine:
         self.config = events.RealtimeSession()
         self.lifetime = Lifetime()
         self.subscribers = Subscribers()
+        self.log = SessionLog()
+        self.subscribers.witness(self.log.witness)
         self.calls = Calls(ack_timeout)
         self.not_understood = Counter[str]()
         self._created = trio.Event()
@@ -258,6 +261,7 @@ class Engine:
                 # what a device raises is the device's own word: it stays as it is
                 self.lifetime.start_soon(self.sound.run, ready, foreign=True)
                 await ready.wait()
+            self.log.opened(self.config, device=self.sound.device)
             yield
             self.closing.call_off()
 
@@ -369,6 +373,7 @@ class Engine:
 
     def _end(self, reason: Exception | None) -> None:
         self._ended = True
+        self.log.closed(reason)
         self.accounts.end()
         self.sound.release()
         self.calls.end(reason or trio.ClosedResourceError("the session is closed"))

@@ -18,10 +18,13 @@ class Subscribers:
     def __init__(self) -> None:
         self._events: list[tuple[tuple[type, ...], Subscription[Any]]] = []
         self._responses: list[Subscription[Response]] = []
-        self.witness: Callable[[object], object] | None = None
-        """Told everything that any subscriber could be told, at once; it must not raise."""
+        self._witnesses: list[Callable[[object], object]] = []
         self._ended = False
         self._reason: Exception | None = None
+
+    def witness(self, witness: Callable[[object], object]) -> None:
+        """Have somebody told everything that any subscriber could be told, at once; it must not raise."""
+        self._witnesses.append(witness)
 
     def to_events(self, kinds: Sequence[type], size: int) -> Subscription[Any]:
         """Register for events and notices of these kinds; none means all."""
@@ -47,16 +50,16 @@ class Subscribers:
 
     def publish(self, value: events.ServerEvent | Notice) -> None:
         """Give an event or a notice to those who want its kind."""
-        if self.witness is not None:
-            self.witness(value)
+        for witness in self._witnesses:
+            witness(value)
         for kinds, subscription in self._events:
             if not kinds or isinstance(value, kinds):
                 subscription.offer(value)
 
     def publish_response(self, response: Response) -> None:
         """Give a new response to those who follow the conversation."""
-        if self.witness is not None:
-            self.witness(response)
+        for witness in self._witnesses:
+            witness(response)
         for subscription in self._responses:
             subscription.offer(response)
 

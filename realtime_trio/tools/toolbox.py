@@ -154,8 +154,10 @@ class Toolbox(Mapping[str, Tool[..., Any]]):
         if found is None:
             there_is = f"There is: {', '.join(self._tools)}." if self._tools else "There are no tools."
             return ToolOutcome(sendable(f"Error: there is no tool named {name!r}. {there_is}"))
+        begun = trio.current_time()
+        _log.debug("tool %s begins (call %s)", name, call_id)
         try:
-            return ToolOutcome(sendable(await found.run(arguments, context=context, threads=self._threads)))
+            output = sendable(await found.run(arguments, context=context, threads=self._threads))
         except ToolError as error:
             return ToolOutcome(sendable(redact(_text(error)) or "Error"))
         except Exception as error:  # noqa: BLE001  (a user's code: one of the two places for this)
@@ -170,6 +172,9 @@ class Toolbox(Mapping[str, Tool[..., Any]]):
                 _log.error("tool %s crashed while it was cancelled (call %s)", name, call_id, exc_info=crashes)
                 raise rest from None
             raise
+        seconds = trio.current_time() - begun
+        _log.debug("tool %s gave %d characters after %.3f s (call %s)", name, len(output), seconds, call_id)
+        return ToolOutcome(output)
 
 
 def _as_tool(given: Any) -> Tool[..., Any]:

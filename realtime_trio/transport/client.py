@@ -3,6 +3,7 @@
 The link itself, once it is open, is in `websocket`; the server's half is in `serving`.
 """
 
+import logging
 import ssl
 import urllib.parse
 from collections.abc import AsyncGenerator
@@ -21,6 +22,8 @@ from .problems import refusal, refusal_in, tcp_problem, tls_problem
 from .websocket import RECEIVE_BYTES, ReaderNursery, WebSocket, nothing
 
 __all__ = ["open_websocket", "websocket_over"]
+
+_log = logging.getLogger("realtime_trio.transport")
 
 
 @asynccontextmanager
@@ -51,6 +54,7 @@ async def open_websocket(target: Target) -> AsyncGenerator[MessageStream]:
             stream = await _open_stream(target)
     except trio.TooSlowError:
         raise _too_slow(where, target) from None
+    _log.debug("%s: connected over %s", where, "TLS" if target.secure else "TCP")
     async with websocket_over(stream, target, deadline=deadline, where=where) as websocket:
         yield websocket
 
@@ -87,13 +91,16 @@ async def websocket_over(
         async with open_services("the WebSocket") as services:
             services.start_soon(link.watch_sending)
             reader = ReaderNursery(services, link)
+            begun = trio.current_time()
             connection = await _shake_hands(reader, link, target, deadline, where)
+            _log.debug("%s: the handshake is done, after %.3f s", where, trio.current_time() - begun)
             websocket = WebSocket(connection, link, reader, target.close_timeout, target.redact)
             services.start_soon(websocket.keep_alive, target.ping_interval, target.pong_timeout)
             try:
                 yield websocket
             finally:
                 await websocket.aclose()
+                _log.debug("%s: closed", where)
     finally:
         await trio.aclose_forcefully(link)
 

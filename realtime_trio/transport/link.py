@@ -3,11 +3,14 @@
 What the bytes mean is the WebSocket's business.
 """
 
+import logging
 from typing import Final
 
 import trio
 
 __all__ = ["Link"]
+
+_log = logging.getLogger("realtime_trio.transport")
 
 # Sends go out in pieces of this size, and each has the whole send_timeout: large enough to cost nothing, small enough
 # that a link of 4 KiB/s, which is far too slow for talking, still counts as progress.
@@ -123,6 +126,8 @@ class Link(trio.abc.Stream):
         Cancellation:
             The stream is closed all the same.
         """
+        if self.verdict is None:
+            _log.warning("the link is given up: %s", verdict)
         self.verdict = self.verdict or verdict
         await trio.aclose_forcefully(self._stream)
 
