@@ -7,7 +7,7 @@ import ipaddress
 import os
 import re
 import urllib.parse
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, get_args
 
@@ -17,7 +17,7 @@ from dotenv import dotenv_values
 from ._version import __version__
 from .errors import ConfigurationError
 from .events import Kind
-from .hiding import Headers, HiddenHeaders, Secret, hide
+from .hiding import CREDENTIALS, Headers, HiddenHeaders, Secret, hide, secrets_in, shown_url
 
 __all__ = [
     "DEFAULT_BASE_URL",
@@ -43,8 +43,6 @@ _SCHEMES: Final = {"https": "wss", "http": "ws", "wss": "wss", "ws": "ws"}
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE: Final = re.compile(r"[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?")
 _OURS: Final = {"host", "connection", "upgrade", "content-length", "transfer-encoding"}
-_CREDENTIALS: Final = {"authorization", "api-key", "x-api-key", "cookie", "proxy-authorization"}
-_SHOWN_IN_QUERY: Final = {"model", "intent", "call_id", "api-version", "deployment"}
 _INSTEAD_OF_KEY: Final = {"authorization", "api-key", "x-api-key"}
 _LARGEST_PORT: Final = 65535
 
@@ -142,7 +140,7 @@ def _resolve(
     base, base_origin = look.find("url", url.reveal() if isinstance(url, Secret) else url, "OPENAI_BASE_URL")
     key = _resolve_key(look, api_key)
     extra = _check_headers(headers)
-    credentials = {name.lower() for name, _ in extra} & _CREDENTIALS
+    credentials = {name.lower() for name, _ in extra} & CREDENTIALS
     if base is None and key is None and not credentials and not own_link:
         raise ConfigurationError(
             "there is no API key and no URL. Set OPENAI_API_KEY in the environment or in .env (or pass api_key=), "
@@ -244,28 +242,6 @@ def _is_exempt(host: str, port: int, exempt: str) -> bool:
         ):
             return True
     return False
-
-
-def shown_url(url: str) -> str:
-    """Return a URL as it may be shown: without user, password and fragment, and of its query only harmless words."""
-    parts = urllib.parse.urlsplit(url)
-    netloc = parts.netloc.rpartition("@")[2]
-    query = [
-        f"{name}={value if name in _SHOWN_IN_QUERY else '…'}"
-        for name, value in urllib.parse.parse_qsl(parts.query, keep_blank_values=True)
-    ]
-    return urllib.parse.urlunsplit((parts.scheme, netloc, parts.path, "&".join(query), ""))
-
-
-def secrets_in(url: str, headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
-    """Return what is not to be shown of a handshake: the values that `shown_url` leaves out, and the credentials."""
-    query = urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query)
-    credentials = [(name.lower(), value) for name, value in headers if name.lower() in _CREDENTIALS]
-    return (
-        *(value for name, value in query if name not in _SHOWN_IN_QUERY),
-        # without the scheme, such as Bearer
-        *(value.partition(" ")[2] or value if name.endswith("authorization") else value for name, value in credentials),
-    )
 
 
 class _Lookup:

@@ -3,10 +3,15 @@
 What is taken out of texts of others is `errors.redact`'s.
 """
 
+import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
-__all__ = ["Headers", "HiddenHeaders", "Secret", "hide"]
+__all__ = ["CREDENTIALS", "Headers", "HiddenHeaders", "Secret", "hide", "secrets_in", "shown_url"]
+
+CREDENTIALS: Final = frozenset({"authorization", "api-key", "x-api-key", "cookie", "proxy-authorization"})
+"""Headers whose values let somebody in, in lower case."""
+_SHOWN_IN_QUERY: Final = frozenset({"model", "intent", "call_id", "api-version", "deployment"})
 
 Headers: TypeAlias = Mapping[str, str] | Iterable[tuple[str, str]]
 """Extra HTTP headers of the handshake: a mapping, or pairs of name and value, which may repeat a name."""
@@ -64,3 +69,34 @@ class HiddenHeaders(Iterable[tuple[str, str]]):
 def hide(value: str | Secret | None) -> Secret | None:
     """Put a text out of sight: whoever shows a traceback with its locals would show it."""
     return Secret(value) if isinstance(value, str) else value
+
+
+def shown_url(url: str) -> str:
+    """Return a URL as it may be shown: without user, password and fragment, and of its query only harmless words."""
+    parts = urllib.parse.urlsplit(url)
+    netloc = parts.netloc.rpartition("@")[2]
+    query = [
+        f"{name}={value}" if name in _SHOWN_IN_QUERY else f"{name}=…" if name else "…"
+        for name, value in _words_of(parts.query)
+    ]
+    return urllib.parse.urlunsplit((parts.scheme, netloc, parts.path, "&".join(query), ""))
+
+
+def secrets_in(url: str, headers: Iterable[tuple[str, str]]) -> tuple[str, ...]:
+    """Return what is not to be shown of a handshake: the values that `shown_url` leaves out, and the credentials."""
+    query = _words_of(urllib.parse.urlsplit(url).query)
+    credentials = [(name.lower(), value) for name, value in headers if name.lower() in CREDENTIALS]
+    return (
+        *(value for name, value in query if value and name not in _SHOWN_IN_QUERY),
+        # without the scheme, such as Bearer
+        *(value.partition(" ")[2] or value if name.endswith("authorization") else value for name, value in credentials),
+    )
+
+
+def _words_of(query: str) -> list[tuple[str, str]]:
+    """Split a query into names and values. A word that stands alone is a value without a name: it may be a key."""
+    return [
+        pair
+        for word in filter(None, query.split("&"))
+        for pair in urllib.parse.parse_qsl(word if "=" in word else f"={word}", keep_blank_values=True)
+    ]

@@ -202,7 +202,14 @@ def test_credentials_go_in_plain_text_to_this_machine_only(env_file):
 
 @pytest.mark.parametrize("scheme", ["ws", "http"])
 @pytest.mark.parametrize(
-    "query", ["api-key=SECRET&access_token=abc", "model=m&%74oken=SECRET", "api-version=1&code=SECRET"]
+    "query",
+    [
+        "api-key=SECRET&access_token=abc",
+        "model=m&%74oken=SECRET",
+        "api-version=1&code=SECRET",
+        "SECRET",
+        "model=m&SECRET",
+    ],
 )
 def test_a_credential_in_the_query_goes_in_plain_text_to_this_machine_only(env_file, scheme, query):
     """Whatever is not shown of a URL may be one."""
@@ -326,6 +333,8 @@ def test_what_is_secret_in_a_handshake_is_known():
 
 def test_a_url_is_shown_without_what_may_be_secret():
     assert shown_url("wss://me:pw@h:1/p?model=m&token=t#f") == "wss://h:1/p?model=m&token=…"
+    assert shown_url("wss://h/p?a-key-without-a-name&model=m&empty=") == "wss://h/p?…&model=m&empty=…"
+    assert shown_url("wss://h/p") == "wss://h/p"
 
 
 def test_the_template_names_what_is_looked_for(env_file):
