@@ -1,6 +1,8 @@
 """What was packed: all of the package, nothing else, and what a user's pip gets to know. (Under nox: of the wheel.)"""
 
+import itertools
 import re
+import tomllib
 from importlib import metadata
 from pathlib import Path
 
@@ -43,6 +45,16 @@ def test_a_plain_installation_needs_no_speech_and_no_test_tools():
 
     assert {"trio", "trio-websocket", "msgspec", "attrs"} <= required
     assert required & {"pytest", "openai", "pocketsphinx", "espeakng-loader", "pydantic"} == set()
+
+
+def test_dependencies_are_bounded():
+    """Each from below, and those whose version 0.x may change anything from above; Trio announces what it removes."""
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text("utf-8"))["project"]
+    for line in (*project["dependencies"], *itertools.chain.from_iterable(project["optional-dependencies"].values())):
+        name, bounds = re.match(r"([A-Za-z0-9._-]+)(?:\[.*?\])?([^;]*)", line).groups()
+        assert ">=" in bounds, line
+        if re.search(r">=0\.", bounds) and name != "trio":
+            assert "<" in bounds, line
 
 
 def test_the_version_is_the_one_that_was_packed():
