@@ -78,6 +78,7 @@ class Connection:
         self._closed = False
         self._receiving: trio.CancelScope | None = None
         self._received = 0
+        self._opened_at = trio.current_time()
 
     @property
     def kind(self) -> Kind:
@@ -235,6 +236,7 @@ class Connection:
             dropped_appends=way_out.dropped_appends,
             dropped_audio=way_out.dropped_audio,
             tasks_waiting_send=way_out.tasks_waiting,
+            age=trio.current_time() - self._opened_at,
             round_trip=self.round_trip,
         )
 

@@ -23,6 +23,8 @@ class ConnectionStatistics:
     """Seconds of audio in them."""
     tasks_waiting_send: int
     """Tasks that wait in `send`."""
+    age: float
+    """Seconds since it was opened."""
     round_trip: float | None = None
     """Seconds that the link takes to the peer and back, the shortest of the last pings; None until the first pong
     came, and on a link that does not measure it."""

@@ -797,7 +797,7 @@ def test_cancelled_at_any_step_it_leaves_a_whole_wire_and_nothing_behind():
     assert {len(types) for types in seen} - {0, 7}
 
 
-def test_the_statistics_are_plain_values():
+async def test_the_statistics_are_plain_values():
     connection = Connection(stream=None)
     found = connection.statistics()
     with pytest.raises(AttributeError):

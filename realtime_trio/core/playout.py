@@ -59,6 +59,13 @@ class PlayoutLedger:
         """Samples that were received and not taken yet."""
         return sum(part.queued for part in self._in_order())
 
+    @property
+    def is_dry(self) -> bool:
+        """Whether a part that has begun waits for more from the server; one that is held waits for something else."""
+        part = self._current
+        waits = part is not None and part.spans and not part.queued and part.limit is None and not self._over(part)
+        return part is not None and bool(waits) and not part.in_flight(self._logs)
+
     # what the server says
 
     def receive(self, part: PartKey, pcm: bytes) -> bool:

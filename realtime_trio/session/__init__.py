@@ -69,7 +69,13 @@ from .sound import SoundState as SoundState
 from .speaking import GenerateInput as GenerateInput
 from .speaking import Utterance as Utterance
 from .speaking import When as When
+from .statistics import InputStatistics as InputStatistics
+from .statistics import LinkStatistics as LinkStatistics
+from .statistics import PlayoutStatistics as PlayoutStatistics
+from .statistics import QueueStatistics as QueueStatistics
+from .statistics import ResponseStatistics as ResponseStatistics
 from .statistics import SessionStatistics as SessionStatistics
+from .statistics import ToolStatistics as ToolStatistics
 from .subscription import Lagged as Lagged
 from .subscription import Subscription as Subscription
 from .tape import Tape as Tape
@@ -101,6 +107,7 @@ __all__ = [
     "GuardedText",
     "HandedOver",
     "Handover",
+    "InputStatistics",
     "Interrupted",
     "Interruption",
     "InterruptionPolicy",
@@ -108,6 +115,7 @@ __all__ = [
     "Latency",
     "LeftOut",
     "LeftOutReason",
+    "LinkStatistics",
     "McpCallFailed",
     "McpCallFinished",
     "McpCallStarted",
@@ -120,12 +128,15 @@ __all__ = [
     "OnInterrupt",
     "Paused",
     "PendingInterruption",
+    "PlayoutStatistics",
     "Prices",
+    "QueueStatistics",
     "RecordingStopped",
     "Reply",
     "ReplyLost",
     "Response",
     "ResponseNotCompleted",
+    "ResponseStatistics",
     "Resumed",
     "Session",
     "SessionStatistics",
@@ -151,6 +162,7 @@ __all__ = [
     "ToolRunner",
     "ToolSet",
     "ToolStarted",
+    "ToolStatistics",
     "TranscriptionSetting",
     "TranscriptionTotal",
     "TurnDetection",

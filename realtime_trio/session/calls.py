@@ -66,6 +66,11 @@ class Calls:
         self._open: list[Call] = []
         self._lots = {kind: trio.Lock() for kind in _ONE_IN_FLIGHT}
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for the server's answer."""
+        return len(self._open)
+
     async def make(
         self,
         kind: Kind,

@@ -46,6 +46,7 @@ from .responses import Response
 from .seeding import seed
 from .sound import Sound
 from .speaking import Speaking
+from .statistics import Tally
 from .subscribers import Subscribers
 from .subscription import again
 from .tool_calls import ToolCalls, ToolErrors
@@ -98,8 +99,9 @@ class Engine:
         self.config = events.RealtimeSession()
         self.lifetime = Lifetime()
         self.subscribers = Subscribers()
-        self.log = SessionLog()
-        self.subscribers.witness(self.log.witness)
+        self.log, self.tally = SessionLog(), Tally()
+        for witness in (self.log.witness, self.tally.witness):
+            self.subscribers.witness(witness)
         self.calls = Calls(ack_timeout)
         self.not_understood = Counter[str]()
         self._created = trio.Event()

@@ -79,6 +79,11 @@ class Requests:
         return sum(not (request.exchanges or request.is_awaited) for request in self._requests.values())
 
     @property
+    def number(self) -> int:
+        """How many are not over, those beside the conversation apart."""
+        return len(self._requests)
+
+    @property
     def asked(self) -> Request | None:
         """The request that is asked for and not created yet."""
         return self._requests.get(self.arbiter.asked or "")

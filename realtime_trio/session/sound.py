@@ -68,6 +68,7 @@ class Sound:
         make_codec: Makes what speaks a format of the wire other than PCM16 at 24 kHz.
         input_format: What the wire speaks towards the server, by its name there.
         output_format: The same towards us.
+        underruns: How often a part that had begun to sound had to wait for more.
         fade_s: How long to wait for the fade of a cut when the device is to be closed, in seconds.
     """
 
@@ -86,6 +87,8 @@ class Sound:
     _cut_seen: trio.Event = attrs.field(factory=trio.Event, init=False)
     _last_played: bytes = attrs.field(default=b"", init=False, repr=False)
     _lost_at: float = attrs.field(default=math.inf, init=False)  # since when there is no hardware
+    underruns: int = attrs.field(default=0, init=False)
+    _is_dry: bool = attrs.field(default=False, init=False)
     _paused: bool = attrs.field(default=False, init=False)
     _released: bool = attrs.field(default=False, init=False)
     _wake_send: trio.MemorySendChannel[None] = attrs.field(init=False)
@@ -154,6 +157,8 @@ class Sound:
             self.ledger.cut_report(block.cut.generation, block.cut.samples, block.cut.until)
             self._cut_seen.set()
         self.ledger.report(block.position.generation, block.position.samples, block.position.until)
+        was_dry, self._is_dry = self._is_dry, self.ledger.is_dry
+        self.underruns += self._is_dry and not was_dry
 
     async def _plays(self, stream: AudioStream) -> None:
         async for _ in self._wake_receive:

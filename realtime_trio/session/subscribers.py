@@ -3,13 +3,30 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import attrs
+
 from realtime_trio import events
 
 from .notices import Notice
 from .responses import Response
 from .subscription import Lagged, Subscription
 
-__all__ = ["Subscribers"]
+__all__ = ["SubscriberStatistics", "Subscribers"]
+
+
+@attrs.frozen
+class SubscriberStatistics:
+    """The subscriptions at one moment.
+
+    Attributes:
+        number: How many are open.
+        lag: Values that the slowest of them holds.
+        dropped: Values that were dropped, those of closed ones included.
+    """
+
+    number: int
+    lag: int
+    dropped: int
 
 
 class Subscribers:
@@ -19,6 +36,7 @@ class Subscribers:
         self._events: list[tuple[tuple[type, ...], Subscription[Any]]] = []
         self._responses: list[Subscription[Response]] = []
         self._witnesses: list[Callable[[object], object]] = []
+        self._dropped = 0  # by those that are closed
         self._ended = False
         self._reason: Exception | None = None
 
@@ -30,7 +48,9 @@ class Subscribers:
         """Register for events and notices of these kinds; none means all."""
 
         def forget(subscription: Subscription[Any]) -> None:
-            self._events = [entry for entry in self._events if entry[1] is not subscription]
+            left = [entry for entry in self._events if entry[1] is not subscription]
+            self._dropped += subscription.dropped if len(left) < len(self._events) else 0  # it may be closed twice
+            self._events = left
 
         subscription = Subscription[Any](size, forget, Lagged)
         self._events.append((tuple(kinds), subscription))
@@ -41,7 +61,9 @@ class Subscribers:
         """Register for the responses of the conversation."""
 
         def forget(subscription: Subscription[Response]) -> None:
-            self._responses = [one for one in self._responses if one is not subscription]
+            left = [one for one in self._responses if one is not subscription]
+            self._dropped += subscription.dropped if len(left) < len(self._responses) else 0
+            self._responses = left
 
         subscription = Subscription[Response](size, forget)
         self._responses.append(subscription)
@@ -62,6 +84,15 @@ class Subscribers:
             witness(response)
         for subscription in self._responses:
             subscription.offer(response)
+
+    def statistics(self) -> SubscriberStatistics:
+        """Return counts of this moment."""
+        all_of_them = [*(subscription for _, subscription in self._events), *self._responses]
+        return SubscriberStatistics(
+            number=len(all_of_them),
+            lag=max((one.held for one in all_of_them), default=0),
+            dropped=self._dropped + sum(one.dropped for one in all_of_them),
+        )
 
     def end(self, reason: Exception | None) -> None:
         """The session is over: quietly, or for a reason that each subscriber is to raise."""

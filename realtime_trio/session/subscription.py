@@ -70,6 +70,11 @@ class Subscription(AsyncIterator[T], Generic[T]):
         self._reason: Exception | None = None
         self._receiver = trio.lowlevel.ParkingLot()
 
+    @property
+    def held(self) -> int:
+        """How many values wait to be received."""
+        return len(self._held)
+
     def offer(self, value: T) -> None:
         """Put a value in, dropping the oldest when full. For the session, not for users."""
         if self._ended:

@@ -196,6 +196,11 @@ class Turns:
         return self._requests.owed
 
     @property
+    def requested(self) -> int:
+        """How many replies are not over at all."""
+        return self._requests.number
+
+    @property
     def is_idle(self) -> bool:
         """Whether no response of the conversation is being generated, judged by the guard, asked for, or owed."""
         return self._arbiter.idle and self._arbiter.active is None and not self.guarding.is_busy

@@ -282,7 +282,7 @@ async def test_what_is_no_event_reaches_the_subscribers_and_the_session_lives(au
         kinds = [type(await problems.receive()) for _ in range(5)]
 
         assert kinds == [NotAnEvent, NotAnEvent, NotAnEvent, events.UnknownEvent, events.MalformedEvent]
-        statistics = talk.session.statistics()
+        statistics = talk.session.statistics().link
         assert (statistics.not_events, statistics.unknown_events, statistics.malformed_events) == (3, 1, 1)
 
 

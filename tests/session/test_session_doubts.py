@@ -126,7 +126,7 @@ async def test_dropped_audio_does_not_shift_the_input(autojump_clock, open_voice
         await trio.sleep(3)
         appends = [event for event in talk.peer.received if event["type"] == "input_audio_buffer.append"]
         got_ms = sum(len(base64.b64decode(event["audio"])) for event in appends) // 48
-        assert talk.session.statistics().dropped_audio_ms > 1000
+        assert talk.session.statistics().input.dropped_ms > 1000
         ended_at = trio.current_time() - 0.5
         await talk.peer.send("input_audio_buffer.speech_stopped", audio_end_ms=got_ms, item_id="item_u")
         await talk.peer.send("input_audio_buffer.committed", item_id="item_u", previous_item_id=None)

@@ -235,7 +235,7 @@ class Play:
     async def settle(self) -> None:
         """Wait until nothing happens any more: who only waits for `drained` may miss what tools have yet to say."""
         seen = -1
-        while self.session.statistics().running_tools or len(self.server.log) > seen:
+        while self.session.statistics().tools.open or len(self.server.log) > seen:
             seen = len(self.server.log)
             await trio.sleep(2 * self.schedule.nature.latency + self.schedule.nature.pace + 3)
             await self.session.drained()

@@ -276,7 +276,7 @@ async def test_dropped_audio_is_reported_once(autojump_clock, open_voice):
         with trio.move_on_after(3):
             while True:
                 told += (await dropped.receive()).ms
-        assert told == talk.session.statistics().dropped_audio_ms
+        assert told == talk.session.statistics().input.dropped_ms
 
 
 async def test_a_normal_end_lets_what_was_generated_be_heard(autojump_clock, open_voice, tone, played_ms):

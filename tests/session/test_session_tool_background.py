@@ -50,7 +50,7 @@ async def test_the_model_is_told_at_once_and_again(autojump_clock, open_talk, as
         assert "report was started and goes on in the background" in item["output"]
         await answer(talk, "resp_2")
         assert trio.current_time() - start < 0.1
-        assert talk.session.statistics().running_tools == 1
+        assert talk.session.statistics().tools.open == 1
         words = await news(talk)
         assert trio.current_time() - start == pytest.approx(3)
         for part in ("report", "call_1", "report of 3.0"):
@@ -58,7 +58,7 @@ async def test_the_model_is_told_at_once_and_again(autojump_clock, open_talk, as
         await answer(talk, "resp_3")
         await talk.peer.expect_nothing(4)
         assert await finished.receive() == ToolFinished("call_1", "report", "report of 3.0")
-        assert talk.session.statistics().running_tools == 0
+        assert talk.session.statistics().tools.open == 0
 
 
 async def test_it_waits_until_both_sides_are_quiet(autojump_clock, open_talk, as_function_call):
@@ -237,7 +237,7 @@ async def test_what_the_server_does_not_take_is_told_to_the_program(
             await answer(talk, "resp_2")
             assert isinstance(await notices.receive(), ToolFinished)
         await talk.peer.expect_nothing(4)
-        assert talk.session.statistics().running_tools == 0
+        assert talk.session.statistics().tools.open == 0
 
 
 @pytest.mark.slow

@@ -327,12 +327,12 @@ async def test_calls_that_the_end_of_the_session_cuts_short_are_told_of(autojump
         await call(talk, *(as_function_call(call_id, name, "{}") for call_id, name in calls))
         await output(talk, "call_3")
         await trio.sleep(1)
-        assert talk.session.statistics().running_tools == 4
+        assert talk.session.statistics().tools.open == 4
 
     notices = [notice async for notice in ended]
     assert [(notice.call_id, notice.name) for notice in notices] == calls
     assert {notice.reason for notice in notices} == {"session_ended"}
-    assert talk.session.statistics().running_tools == 0
+    assert talk.session.statistics().tools.open == 0
 
 
 async def test_calls_of_a_session_that_loses_its_link_are_told_of(autojump_clock, as_function_call):

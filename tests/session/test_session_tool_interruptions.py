@@ -216,7 +216,7 @@ async def test_doubtful_speech_over_an_answer(autojump_clock, open_tools, as_fun
         await trio.sleep(1)
         await interrupt(talk, "speech")
         await trio.sleep(0.2)
-        assert talk.session.statistics().running_tools == 1
+        assert talk.session.statistics().tools.open == 1
         if meant:
             await talk.peer.expect("conversation.item.truncate", within=3)
             await talk.acknowledge(item={"type": OUTPUT, "output": lambda words: "cancelled" in words})

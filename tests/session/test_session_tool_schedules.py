@@ -214,7 +214,7 @@ async def play(tools, steps, hook, early):
             if not early:
                 await peer.send("input_audio_buffer.cleared")
                 await trio.sleep(60)
-                assert session.statistics().running_tools == 0
+                assert session.statistics().tools.open == 0
                 assert session._engine.turns.is_idle
         told = [notice async for notice in notices]
         assert set(ended.values()) <= {1}

@@ -1,0 +1,63 @@
+"""The programs in docs/observing.md run, one after the other, against the offline server; its tables are the code's."""
+
+import ast
+import inspect
+import logging
+import re
+from pathlib import Path
+
+import attrs
+import pytest
+import trio
+
+from realtime_trio import SessionStatistics, open_server
+
+PAGE = (Path(__file__).parents[2] / "docs" / "observing.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, flags=re.DOTALL | re.MULTILINE)
+LIMIT = 60  # seconds
+
+
+@pytest.fixture
+def _logging_as_before():
+    """Undo what the page configures."""
+    before = {name: logging.getLogger(name).level for name in (None, "realtime_trio")}
+    handlers = logging.root.handlers[:]
+    yield
+    logging.root.handlers[:] = handlers
+    for name, level in before.items():
+        logging.getLogger(name).setLevel(level)
+
+
+@pytest.mark.usefixtures("_logging_as_before")
+async def test_the_page_runs(monkeypatch, capsys, caplog):
+    names = {}
+    with trio.fail_after(LIMIT):
+        async with open_server(recogniser="none") as server:
+            monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+            for block in BLOCKS:
+                code = compile(block, "docs/observing.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+                coroutine = eval(code, names)  # noqa: S307 - our own documentation
+                if inspect.iscoroutine(coroutine):
+                    await coroutine
+    said = capsys.readouterr().out.splitlines()
+
+    assert re.fullmatch(r"1 responses, 0 tool calls, \d+ tokens", said[0])
+    assert re.fullmatch(r"link: \d+ s old, \d+ events in, 0 wait to go out", said[1])
+    assert any("is open: " in record.getMessage() for record in caplog.records)
+
+
+def test_every_figure_is_on_the_page():
+    table = PAGE.partition("## Statistics")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (?:`(\w+)` )?\| (.*?) \| .*?\|$", table, flags=re.MULTILINE)
+    told, group = {}, ""
+    for name, figures in rows:
+        group = name or group
+        told.setdefault(group, []).extend(re.findall(r"`(\w+)`", figures))
+    kinds = {field.name: field.type for field in attrs.fields(SessionStatistics)}
+    usage = kinds.pop("usage")
+
+    assert usage.__name__ == "SessionUsage"
+    assert told.pop("usage", None) is not None
+    assert {name: [one for one in figures if one != "open"] for name, figures in told.items()} == {
+        name: [field.name for field in attrs.fields(kind)] for name, kind in kinds.items()
+    }
