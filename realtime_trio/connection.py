@@ -245,6 +245,16 @@ class Connection:
         """What `statistics` says of it, for who asks often."""
         return getattr(self._stream, "round_trip", None)
 
+    @property
+    def server_time(self) -> float | None:
+        """What the server's clock said in its handshake, in Unix seconds; None where that is not known."""
+        return getattr(self._stream, "server_time", None)
+
+    @property
+    def opened_at(self) -> float | None:
+        """When the server said so, in Trio's time; None where that is not known."""
+        return getattr(self._stream, "opened_at", None)
+
     async def flush(self) -> None:
         """Wait until everything that was left by `send_nowait` is on its way.
 

@@ -803,3 +803,20 @@ async def test_the_statistics_are_plain_values():
     with pytest.raises(AttributeError):
         found.sent = 1
     assert json.dumps(found.sent) == "0"
+
+
+async def test_what_a_link_knows_of_the_servers_clock_is_passed_on(peer, autojump_clock):
+    """Also where it says nothing: a user's own link need not know."""
+    async with open_connection(connect=peer.connect) as connection:
+        assert (connection.server_time, connection.opened_at) == (None, trio.current_time())
+
+    @asynccontextmanager
+    async def connect(target):
+        async with peer.connect(target) as stream:
+            stream.server_time, stream.opened_at = 784111777.0, 12.5
+            yield stream
+
+    async with open_connection(connect=connect) as connection:
+        assert (connection.server_time, connection.opened_at) == (784111777.0, 12.5)
+
+    assert (Connection(stream=None).server_time, Connection(stream=None).opened_at) == (None, None)

@@ -713,6 +713,39 @@ async def test_the_round_trip_is_known_soon_and_is_the_shortest_of_late(autojump
             assert stream.round_trip == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ([("Date", "Sun, 06 Nov 1994 08:49:37 GMT")], 784111777),
+        ([("DATE", "Sun, 06 Nov 1994 10:49:37 +0200")], 784111777),
+        ([("date", "Sun, 06 Nov 1994 08:49:37 -0000")], 784111777),
+        ([("Date", "yesterday")], None),
+        ([("Date", "Sun, 99 Nov 1994 08:49:37 GMT")], None),
+        ([("Date", "Sun, 06 Nov 1994 08:49:37 \xc4\xff")], 784111777),
+        ([("X-Date", "Sun, 06 Nov 1994 08:49:37 GMT")], None),
+        ([], None),
+    ],
+)
+async def test_the_servers_clock_is_read_from_its_handshake(autojump_clock, headers, expected):
+    """A session's age goes by it. What the server says is odd, at worst, and never an error."""
+    client, server = trio.testing.memory_stream_pair()
+
+    async def serve():
+        async with receive_handshake(server) as handshake:
+            await trio.sleep(0.25)
+            stream = await handshake.accept(headers=headers)
+            with suppress(ConnectionClosed):
+                await stream.receive_message()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(serve)
+        async with websocket_over(client, Target(url="ws://h")) as stream:
+            answered_at = trio.current_time()
+            await trio.sleep(1)
+            assert (stream.server_time, stream.opened_at) == (expected, answered_at)
+            assert stream.opened_at == pytest.approx(0.25)
+
+
 async def test_with_pongs_an_idle_link_lives_for_an_hour(peer, autojump_clock):
     async with peer.connect(Target(url="ws://h")) as stream:
         with trio.move_on_after(3600):

@@ -214,6 +214,14 @@ class _RecordedLink:
     def round_trip(self) -> float | None:
         return getattr(self._stream, "round_trip", None)
 
+    @property
+    def server_time(self) -> float | None:
+        return getattr(self._stream, "server_time", None)
+
+    @property
+    def opened_at(self) -> float | None:
+        return getattr(self._stream, "opened_at", None)
+
     async def send_message(self, message: str, /) -> None:
         # before it is sent: the answer may be here before the writer's task runs again
         self._recorder.message("sent", self._number, message)

@@ -17,6 +17,7 @@ from realtime_trio.errors import ConnectError
 from realtime_trio.nursery import open_services, plain
 
 from .contract import MessageStream, Target
+from .http_dates import date_in
 from .link import Link
 from .problems import refusal, refusal_in, tcp_problem, tls_problem
 from .websocket import RECEIVE_BYTES, ReaderNursery, WebSocket, nothing
@@ -95,6 +96,7 @@ async def websocket_over(
             connection = await _shake_hands(reader, link, target, deadline, where)
             _log.debug("%s: the handshake is done, after %.3f s", where, trio.current_time() - begun)
             websocket = WebSocket(connection, link, reader, target.close_timeout, target.redact)
+            websocket.server_time, websocket.opened_at = date_in(connection.handshake_headers), trio.current_time()
             services.start_soon(websocket.keep_alive, target.ping_interval, target.pong_timeout)
             try:
                 yield websocket

@@ -23,8 +23,10 @@ MAX_MESSAGE_SIZE: Final = 64 * 2**20
 class MessageStream(Protocol):
     """A link that carries whole text messages. `open_websocket` gives one; a user's own `connect` may give another.
 
-    One that knows how long a message takes to its peer and back may say so in an attribute `round_trip`: seconds, or
-    None.
+    One that knows more may say so in attributes: how long a message takes to its peer and back in `round_trip`
+    (seconds, or None); what the server's clock said when the link came about in `server_time` (Unix seconds, or None),
+    and when that was in `opened_at` (Trio's time, or None). A session knows by them, and by what the server says of
+    its own end, how old the link may become, whatever the clock of this machine says.
     """
 
     async def send_message(self, message: str, /) -> None:

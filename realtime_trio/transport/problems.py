@@ -3,7 +3,6 @@
 Nothing is connected here.
 """
 
-import email.utils
 import json
 import re
 import socket
@@ -13,6 +12,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from realtime_trio.errors import ConnectError, Refused
+
+from .http_dates import unix_time
 
 __all__ = ["refusal", "refusal_in", "tcp_problem", "tls_problem"]
 
@@ -115,7 +116,5 @@ def _seconds(value: str | None, now: float) -> float | None:
         return None
     if re.fullmatch(r"\d{1,9}(\.\d+)?", value.strip()):
         return float(value)
-    try:
-        return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - now)
-    except (ValueError, OverflowError, TypeError):
-        return None
+    date = unix_time(value)
+    return None if date is None else max(0.0, date - now)

@@ -102,6 +102,10 @@ class WebSocket:
         self._closed = False
         self._frames = FrameProtocol(client=True, extensions=[])
         self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
+        self.server_time: float | None = None
+        """What the server's clock said in its handshake, in Unix seconds."""
+        self.opened_at: float | None = None
+        """When that came, in Trio's time."""
 
     @property
     def round_trip(self) -> float | None:

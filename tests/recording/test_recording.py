@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import wave
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
@@ -17,11 +18,13 @@ from realtime_trio import (
     Recording,
     RecordingStopped,
     ToolFinished,
+    open_connection,
     open_session,
     tool,
 )
 from realtime_trio.audio.clocked import ClockedDevice
-from realtime_trio.recording import AudioReference, find_recordings, read_recording
+from realtime_trio.recording import AudioReference, find_recordings, open_recording, read_recording
+from realtime_trio.testing import open_scripted_peer
 
 TONE = (3000).to_bytes(2, "little") * 24_000  # a second
 
@@ -312,3 +315,17 @@ async def test_a_disk_that_is_too_slow_stops_the_recording(open_recorded, monkey
         await session.append_audio(TONE)
         with trio.fail_after(10):
             assert "too slow" in (await stopped.receive()).words
+
+
+async def test_a_recorded_link_knows_what_the_link_itself_knows(folder, autojump_clock):
+    """A session goes by the server's clock whether it is recorded or not."""
+
+    @asynccontextmanager
+    async def connect(target):
+        async with peer.connect(target) as stream:
+            stream.server_time, stream.opened_at = 784111777.0, 12.5
+            yield stream
+
+    async with open_scripted_peer() as peer, open_recording(folder) as recorder:
+        async with open_connection(connect=recorder.connect(connect)) as connection:
+            assert (connection.server_time, connection.opened_at) == (784111777.0, 12.5)
