@@ -19,6 +19,8 @@ import math
 import re
 import statistics
 import unicodedata
+from array import array
+from collections.abc import Sequence
 
 import attrs
 
@@ -105,11 +107,14 @@ class Captions:
 
     received_ms: float = 0.0
     usual_pace: float = PACE
-    _before: list[int] = attrs.field(factory=list, init=False)  # characters that were there when more came,
-    _at: list[float] = attrs.field(factory=list, init=False)  # and how much sound had come by then, ascending
+    # characters that were there when more came, and how much sound had come by then, ascending; arrays are small
+    _before: "array[int]" = attrs.field(factory=lambda: array("L"), init=False)
+    _at: "array[float]" = attrs.field(factory=lambda: array("d"), init=False)
     _plan: "_Plan | None" = attrs.field(default=None, init=False)
     _weights: _Weights = attrs.field(factory=_Weights, init=False)
     _told: int = attrs.field(default=0, init=False)  # characters that were called heard, which stays so
+    _closed: bool = attrs.field(default=False, init=False)
+    _closed_pace: float | None = attrs.field(default=None, init=False)
 
     def note_words(self, before: int) -> None:
         """Note that words come.
@@ -117,7 +122,7 @@ class Captions:
         Args:
             before: Characters of the transcript that came before them.
         """
-        if not self._at or self._at[-1] < self.received_ms:
+        if not self._closed and (not self._at or self._at[-1] < self.received_ms):
             self._before.append(before)
             self._at.append(self.received_ms)
 
@@ -146,10 +151,13 @@ class Captions:
             pass
         elif whole and heard_ms >= math.floor(self.received_ms):  # positions come in whole milliseconds
             self._told = len(text)
-        else:
+            self.close(text)
+        elif not self._closed:
             key = (len(text), self.received_ms, len(self._at), whole)
             if self._plan is None or self._plan.key != key:
                 self._plan = _Plan(key, *self._times(text, whole=whole))
+                if whole:
+                    self._weights = _Weights()  # no more words come
             self._told = max(self._told, self._plan.characters(heard_ms))
         return text[: self._told]
 
@@ -165,6 +173,13 @@ class Captions:
         stops, times = self._times(text, whole=False)
         words = bisect.bisect_right(times, self.received_ms) if self.received_ms else 0
         return text[: max(self._told, stops[words - 1] if words else 0)]
+
+    def close(self, text: str) -> None:
+        """Let what was heard stay as it is, and forget how that was known: it takes more than the words themselves."""
+        if not self._closed:
+            self._closed_pace = self.pace(text)
+            self._closed = True
+            self._before, self._at, self._plan, self._weights = array("L"), array("d"), None, _Weights()
 
     def end_of(self, text: str, place: int) -> float:
         """Estimate when the words before a place in the text are spoken, while more words and more sound may come.
@@ -186,6 +201,8 @@ class Captions:
         Returns:
             Milliseconds for a letter; None if the part is too short to tell, or no speaker is like that.
         """
+        if self._closed:
+            return self._closed_pace
         length = self._weights.of(text)[-1]
         pace = self.received_ms / length if self.received_ms >= _LEARNING and length else None
         return pace if pace is not None and _is_human(pace) else None
@@ -260,7 +277,7 @@ class _Offs:
         return self.values[after - 1] + part * (self.values[after] - self.values[after - 1])
 
 
-def _offs(times: list[float], arrivals: list[float], length: float) -> _Offs:
+def _offs(times: list[float], arrivals: Sequence[float], length: float) -> _Offs:
     """Find how far the speaker is off the even pace.
 
     Args:
@@ -281,7 +298,7 @@ def _offs(times: list[float], arrivals: list[float], length: float) -> _Offs:
     return _Offs([0.0, *best.times, length], [0.0, *(belief * value for value in best.values), 0.0])
 
 
-def _remains(times: list[float], arrivals: list[float]) -> _Offs:
+def _remains(times: list[float], arrivals: Sequence[float]) -> _Offs:
     """Take the straight line from its beginning to its end away from the lead."""
     count = len(times)
     few = min(_ENDS, count // 3)

@@ -7,7 +7,7 @@ Nothing here raises on any sequence of events: what does not fit what is known i
 
 # ruff: noqa: SLF001 - the table of handlers names private methods of the class above it
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
 from realtime_trio.events import (
@@ -100,6 +100,7 @@ class Conversation:
         self._order = ItemOrder()
         self._deleted_ids: dict[str, None] = {}  # that may be named yet, the newest last
         self._out_of_band: dict[str, str] = {}  # responses, and the items that they make
+        self._made: dict[str, list[ConversationItem]] = {}  # by responses that are not done
         self._statuses: dict[str, str] = {}
         self._calls: dict[str, ConversationItem] = {}
         self._outputs: dict[str, str] = {}
@@ -153,6 +154,7 @@ class Conversation:
         if item is not None:
             heard = find_part(item, part.content_index, "audio")
             heard.heard_ms = max(heard_ms, heard.heard_ms or 0)
+            heard.settle()
 
     def words(self, part: PartKey) -> tuple[str, str]:
         """Give the words of a content part: those that were generated, and those of them that were heard, about."""
@@ -227,6 +229,8 @@ class Conversation:
         item = self._items.get(event.item_id)
         if item is not None:
             item.deleted = True
+            for part in item.parts:
+                part.close()
             self._deleted_ids[item.id] = None
             if len(self._deleted_ids) > _MAX_REMEMBERED:
                 self._forget(next(iter(self._deleted_ids)))
@@ -245,13 +249,13 @@ class Conversation:
             self._learn(item)
         self._join(item)
 
-    def _complete(self, response_id: str) -> None:
+    def _complete(self, made: Iterable[ConversationItem]) -> None:
         """Take what a completed response made as whole, also where its items do not say so themselves."""
-        for item in self._items.values():
-            if item.response_id == response_id:
-                for part in item.parts:
-                    part.whole = True
-                self._learn(item)
+        for item in made:
+            for part in item.parts:
+                part.whole = True
+                part.settle()
+            self._learn(item)
 
     def _learn(self, item: ConversationItem) -> None:
         """Take over how fast the assistant speaks: one part after the other is spoken by the same voice."""
@@ -290,8 +294,9 @@ class Conversation:
             _remember(self._out_of_band, response.id)
         if isinstance(response.status, str):
             _remember(self._statuses, response.id, response.status)
+            made = () if response.status == "in_progress" else self._made.pop(response.id, ())
             if response.status == "completed" and response.id not in self._out_of_band:
-                self._complete(response.id)
+                self._complete(made)
         if response.id in self._out_of_band or not isinstance(response.output, list):
             return
         for value in response.output:
@@ -308,7 +313,11 @@ class Conversation:
             _remember(self._out_of_band, item_id)
             return
         item = self._known(item_id)  # its place comes with `conversation.item.added`
-        item.response_id = event.response_id
+        if item.response_id != event.response_id:
+            item.response_id = event.response_id
+            self._made.setdefault(event.response_id, []).append(item)
+            if len(self._made) > _MAX_REMEMBERED:
+                del self._made[next(iter(self._made))]
         self._fill(item, event.item)
 
     def _transcript_delta(self, event: ConversationItemInputAudioTranscriptionDelta) -> None:

@@ -95,6 +95,16 @@ class ItemPart:
         heard_ms = self.truncated_ms if self.heard_ms is None else self.heard_ms
         return "" if heard_ms is None else self.captions.heard(self.transcript, heard_ms, whole=self.whole)
 
+    def settle(self) -> None:
+        """Forget what is not needed any more, if all of it was made and heard."""
+        if self.whole and self.heard_ms is not None and self.heard_ms >= int(self.captions.received_ms):
+            self.captions.heard(self.transcript, self.heard_ms, whole=True)
+
+    def close(self) -> None:
+        """Let what was heard of it stay as it is, and forget how that is known."""
+        _ = self.heard_text  # estimated for the last time
+        self.captions.close(self.transcript)
+
 
 @attrs.define(eq=False)
 class ConversationItem:

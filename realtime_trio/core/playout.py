@@ -187,6 +187,9 @@ class PlayoutLedger:
         self._logs[self._generation] = Generation(self._generation)
         if log.handed == log.taken:
             self._fix(log, log.taken, None)  # nothing was pending: the cut cannot fall anywhere else
+        for old in self._logs.values():
+            if old.fixed and log.marks and old is not log:
+                old.fold(log.marks[-1][1])
         for number in list(self._logs)[:-_MAX_GENERATIONS]:
             if self._logs[number].fixed:
                 del self._logs[number]  # spans end where their generation did, so they are known without it

@@ -134,10 +134,16 @@ class Generation:
         while self.marks and self.marks[-1][1] > until:
             self.marks.pop()  # the newer word counts: an older sample cannot come out later than this one
         self.marks.append((samples, until))
-        while len(self.marks) > _MAX_MARKS or self.marks[0][1] < until - _MARK_SECONDS:
+        while len(self.marks) > _MAX_MARKS:
             self.base = self.marks.popleft()[0]
+        self.fold(until)
         while self.in_flight and self.in_flight[0].start + self.in_flight[0].length <= samples:
             self.in_flight.popleft()
+
+    def fold(self, now: float) -> None:
+        """Forget when samples left the speaker that did so long ago."""
+        while self.marks and self.marks[0][1] < now - _MARK_SECONDS:
+            self.base = self.marks.popleft()[0]
 
     def heard(self, now: float) -> int:
         """How many samples left the speaker by `now`."""

@@ -61,7 +61,8 @@ class HostedMcp:
     _replies: McpReplies = attrs.field(init=False)
     _held: dict[str, list[Exchange]] = attrs.field(factory=dict, init=False)  # by the response they wait on
     _ended: dict[str, list[ToolCall]] = attrs.field(factory=dict, init=False)  # by the response, until it is done
-    _belongs: dict[str, list[Exchange]] = attrs.field(factory=dict, init=False)  # to the newest that are done
+    # where the newest responses that are done put their calls: an exchange itself would keep all its sound
+    _belongs: dict[str, list[list[ToolCall]]] = attrs.field(factory=dict, init=False)
     _asking: dict[str, trio.CancelScope] = attrs.field(factory=dict, init=False)  # by the request for approval
     _changed: trio.Event = attrs.field(factory=trio.Event, init=False)
 
@@ -85,17 +86,18 @@ class HostedMcp:
             self._wake()
         for happening in [*news, *self._calls.handle(event)]:
             self._take(happening)
-        done = ""
+        done, waiting = "", list[Exchange]()
         if isinstance(event, events.ResponseDone) and isinstance(event.response.id, str):
             done = event.response.id
-            self._belongs[done] = self._waiting_for(done)
+            waiting = self._waiting_for(done)
+            self._belongs[done] = [exchange.tool_calls for exchange in waiting]
             if len(self._belongs) > _MOST_REMEMBERED:
                 del self._belongs[next(iter(self._belongs))]
             for call in self._ended.pop(done, ()):
                 self._put_in(call, self._belongs[done])
         replies = self._replies.handle(event)
         for reply in replies:
-            self._reply(reply, done)
+            self._reply(reply, waiting if reply.response_id == done else None)
         if done and not any(reply.response_id == done for reply in replies):
             self._release_continued(done)
 
@@ -136,9 +138,9 @@ class HostedMcp:
         elif self.turns.live.get(call.response_id) is not None:
             self._ended.setdefault(call.response_id, []).append(value)
 
-    def _put_in(self, call: ToolCall, exchanges: list[Exchange]) -> None:
-        for exchange in exchanges:
-            exchange.tool_calls.append(call)
+    def _put_in(self, call: ToolCall, places: list[list[ToolCall]]) -> None:
+        for calls in places:
+            calls.append(call)
 
     # Approvals
 
@@ -171,7 +173,7 @@ class HostedMcp:
         else:
             self._calls.settle(request.id, approved=decision.approved)
         for reply in self._replies.review():
-            self._reply(reply, "")
+            self._reply(reply)
 
     # The reply that is owed
 
@@ -179,13 +181,11 @@ class HostedMcp:
         continued = self._held.get(response_id, [])
         return [*continued, *(one for one in self.turns.exchanges_of(response_id) if one not in continued)]
 
-    def _reply(self, reply: McpReply, done: str) -> None:
-        """Carry out what is said of a reply; `done` is the response that this event has ended, if it has."""
+    def _reply(self, reply: McpReply, waiting: list[Exchange] | None = None) -> None:
+        """Carry out what is said of a reply; `waiting` is who waits for its response, which this event has ended."""
         response_id = reply.response_id
         held = self._held.pop(response_id, [])
-        waiting = held
-        if response_id == done:
-            waiting = self._belongs[done]
+        waiting = held if waiting is None else waiting
         match reply:
             case ReplyPending():
                 for exchange in waiting:

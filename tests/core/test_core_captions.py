@@ -285,3 +285,18 @@ def test_what_was_weighed_before_changes_nothing(pieces, ending, is_changed, dat
         place = data.draw(st.integers(0, len(text)))
         assert captions.end_of(text, place) == fresh.end_of(text, place)
         assert captions.pace(text) == fresh.pace(text)
+
+
+def test_what_was_heard_stays_when_it_is_forgotten_how_that_was_known():
+    captions, text = arrive(deliver(TEXT, *spoken(TEXT, 60)))
+    heard = captions.heard(text, 2_000, whole=False)
+    pace = captions.pace(text)
+    captions.close(text)
+    captions.note_words(len(text))
+
+    assert "" < heard < text
+    assert captions.heard(text, 1, whole=False) == heard
+    assert captions.heard(text, 3_000, whole=False) == heard
+    assert captions.pace(text) == pace
+    assert len(captions._at) == 0
+    assert captions.heard(text, captions.received_ms, whole=True) == text

@@ -550,3 +550,20 @@ class LedgerMachine(RuleBasedStateMachine):
 
 TestLedgerMachine = LedgerMachine.TestCase
 TestLedgerMachine.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+
+
+def test_when_old_sound_left_the_speaker_is_forgotten_and_not_that_it_did():
+    """A session that is interrupted again and again keeps no history of blocks."""
+    ledger = PlayoutLedger()
+    for turn in range(10):
+        part = PartKey(f"resp_{turn}", f"item_{turn}", 0)
+        ledger.receive(part, seconds(30))
+        for block in range(200):
+            play(ledger, 2400, until=100.0 * turn + 0.1 * block)
+        ledger.cut()
+
+        assert ledger.heard_ms(part, now=1e9) == 20_000
+
+    assert sum(len(log.marks) for log in ledger._logs.values()) < 3 * 101
+    assert [ledger.heard_ms(PartKey(f"resp_{n}", f"item_{n}", 0), now=1e9) for n in range(10)] == [20_000] * 10
+    assert ledger.sounds_at("resp_0") == -math.inf
