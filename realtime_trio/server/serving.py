@@ -98,6 +98,19 @@ class Server:
                 return words
         raise LookupError(f"no session in progress has an item {item_id!r}")
 
+    def accept_stream(self, stream: trio.abc.Stream, /) -> None:
+        """Serve a client that is at the other end of a byte stream, for example one in memory.
+
+        Args:
+            stream: The server's end. It is closed when the client is gone.
+
+        Raises:
+            ConnectError: The server has ended.
+        """
+        if not self._open:
+            raise ConnectError("the offline server has ended")
+        self._services.start_soon(_serve_stream, self._fittings, stream)
+
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncGenerator[MessageStream]:
         """Connect in memory: for `open_session(connect=server.connect)`, also under Trio's autojump clock.
@@ -118,10 +131,8 @@ class Server:
         Tasks:
             The session's, among the server's.
         """
-        if not self._open:
-            raise ConnectError("the offline server has ended")
         ours, theirs = trio.testing.memory_stream_pair()
-        self._services.start_soon(_serve_stream, self._fittings, theirs)
+        self.accept_stream(theirs)
         async with websocket_over(ours, target) as link:
             yield link
 

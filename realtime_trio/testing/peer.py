@@ -91,6 +91,14 @@ class ScriptedPeer(Expectations):
         async with websocket_over(client, target) as stream:
             yield stream
 
+    def accept_stream(self, stream: trio.abc.Stream, /) -> None:
+        """Serve a client that is at the other end of a byte stream, for example of a `memory_pipe`.
+
+        Args:
+            stream: The peer's end. It is closed when the client is gone.
+        """
+        self._services.start_soon(self._serve, stream)
+
     async def send(self, event: ServerEvent | Mapping[str, Any] | str, /, **fields: object) -> Event:
         """Send an event, whether it makes sense or not.
 
