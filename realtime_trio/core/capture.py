@@ -56,6 +56,12 @@ class CaptureLedger:
         self._starts, self._times = [start for start, _ in kept], [time for _, time in kept]
         self.sent -= end - begin
 
+    def restart(self) -> None:
+        """Begin anew: another link has a timeline of its own."""
+        self.sent = 0
+        self._starts.clear()
+        self._times.clear()
+
     def _expected(self) -> float:
         return self._times[-1] + (self.sent - self._starts[-1]) / self.rate
 

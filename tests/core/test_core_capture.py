@@ -143,6 +143,21 @@ def test_all_of_it_may_be_given_up():
     assert ledger.time_of(0) == 5.0
 
 
+def test_another_link_begins_its_own_timeline():
+    """What is sent again on it keeps the times at which it was spoken."""
+    ledger = fed(1.0, 1.02, 5.0)
+    ledger.restart()
+
+    assert ledger.sent == 0
+    assert ledger.time_of(0) is None
+
+    ledger.append(BLOCK, 5.0)
+    ledger.append(BLOCK, 7.0)
+
+    assert ledger.time_of(0) == 5.0
+    assert ledger.time_of(20) == 7.0
+
+
 LENGTHS = st.integers(1, 100)  # whole milliseconds, so that each block has a millisecond of its own
 PAUSES = st.sampled_from([0.0, 0.0, 0.0, 0.001, -0.001, 0.0049, -0.004, 0.006, -0.006, 0.3, -0.3, 60.0])
 
