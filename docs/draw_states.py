@@ -45,6 +45,8 @@ Nothing is asked for unless the floor is nobody's. How to read it:
   ask then would only be rejected.
 - While a key is held, no event of the server's changes anything. Only the key itself, the loss of the microphone, or
   turn detection turned on does.
+- A lost link frees the floor, but nothing is asked for before there is a new one. What the user was saying is sent
+  again then; turn detection gets the moment of a promise to notice it.
 """
 
 CALL = """\

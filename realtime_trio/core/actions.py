@@ -35,8 +35,8 @@ class OwedAgain:
     """The response is not the reply after all; the request will be asked for again, then settled or given up.
 
     Attributes:
-        reason: `"failed"`, `"cancelled"` (before any of it was heard), or `"rejected"` (it was taken for ours by order,
-            and an error to our request told that it is another's; this does not count).
+        reason: `"failed"`, `"cancelled"` (before any of it was heard), or, which do not count, `"rejected"` (it was
+            taken for ours by order, and an error to our request told that it is another's) and `"link lost"`.
     """
 
     request_id: str

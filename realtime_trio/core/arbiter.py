@@ -18,8 +18,6 @@ where it does not pass (`core.failures`).
 import math
 from collections.abc import Collection
 
-import attrs
-
 from realtime_trio.events import (
     ConversationItemAdded,
     ConversationItemCreated,
@@ -34,6 +32,8 @@ from realtime_trio.events import (
 )
 
 from .actions import METADATA_KEY, Action, Ask, CancelResponse, GivenUp, OwedAgain, Settled
+from .announced import Announced
+from .asked import ALREADY_ACTIVE, Asked, retract, settle_by_rival
 from .calls import ready_calls
 from .failures import Limits
 from .floor import Floor
@@ -52,20 +52,8 @@ __all__ = [
     "Settled",
 ]
 
-ALREADY_ACTIVE = "conversation_already_has_active_response"
-"""The code of the error that a user never gets to see."""
-
 _ANSWER_SECONDS = 10.0
 _REJECTED_SECONDS = 120.0  # rejected for so long by a response that shows no other sign of life
-
-
-@attrs.define(eq=False)
-class _Asked:
-    request: Request
-    number: int
-    since: float
-    event_id: str | None = None
-    rival: Answer | None = None
 
 
 class Arbiter:
@@ -85,13 +73,13 @@ class Arbiter:
         self._answer_seconds = answer_seconds
         self._count = 0  # numbers events and requests in the order in which they came
         self._replies = Replies()
-        self._asked: _Asked | None = None
-        self._guess: tuple[_Asked, Answer] | None = None  # the last that was settled by order alone
+        self._asked: Asked | None = None
+        self._guess: tuple[Asked, Answer] | None = None  # the last that was settled by order alone
         self._slot = Slot()
         self._limits = Limits()
-        self._committed = 0  # the last commit that announces a response and got none yet
-        self._committed_at = -math.inf
+        self._announced = Announced()
         self._echoes = False  # the server was seen to echo metadata
+        self._is_linked = True
 
     @property
     def active(self) -> str | None:
@@ -123,6 +111,8 @@ class Arbiter:
         """When to poll again if nothing happens before: -inf for at once, inf for never."""
         if self._replies.actions:
             return -math.inf
+        if not self._is_linked:
+            return math.inf
         if self._asked is not None:
             return self._asked.since + self._answer_seconds
         if not self._replies.waiting:
@@ -209,16 +199,41 @@ class Arbiter:
         """Take the floor from the user for a reason that no event tells (capture lost)."""
         self.floor.free()
 
-    def reconnected(self) -> None:
-        """Start over on a new connection: what was in progress on the old one is owed again, without counting it."""
-        self.floor.free()
-        self.floor.keep_promise()
+    def lose_link(self, now: float, answered: Collection[str] = ()) -> bool:
+        """Note that the link is lost: nothing is asked for, and nothing times out, until `regain_link`.
+
+        What was asked for, or being answered, is owed again, without counting it.
+
+        Args:
+            now: When.
+            answered: The responses that were being generated and are the reply all the same.
+
+        Returns:
+            Whether there is a turn of the user's that turn detection was to answer, so that no request is about it.
+        """
+        announced, self._announced = self._announced, Announced()
+        is_unanswered = self.floor.is_promised(now) or (announced.is_open and announced.is_likely(now))
+        self._is_linked = False
+        self.floor.lose_link()
         self._slot.empty()
-        self._committed = 0
+        self._guess = None
         asked, self._asked = self._asked, None
         if asked is not None:
-            self._replies.move(asked.request, "link lost")
-        self._replies.lose_link()
+            rival = asked.rival
+            is_over = rival is not None and (rival.status is not None or rival.id in answered)
+            if not (is_over and settle_by_rival(asked, self._replies)):
+                self._replies.move(asked.request, "link lost")
+        return self._replies.lose_link(answered) or is_unanswered
+
+    def regain_link(self, now: float) -> None:
+        """Note that there is a new link, on which what is owed may be asked for."""
+        self._is_linked = True
+        self.floor.regain_link(now)
+
+    def is_stopped(self, response_id: str) -> bool:
+        """Whether the program itself ended a response that is not done, or nobody wants it."""
+        answer = self._replies.answers.get(response_id)
+        return answer is not None and answer.stopped
 
     def item_acknowledged(self, item_id: str) -> None:
         """Note that the server has an item. `handle` does it for `conversation.item.added`, `.created` and `.done`."""
@@ -243,8 +258,7 @@ class Arbiter:
                 self._refused(error, now)
             case InputAudioBufferCommitted():
                 self.item_acknowledged(event.item_id)
-                self._committed = self._count if self.floor.detection.creates else 0
-                self._committed_at = now
+                self._announced.commit(self._count if self.floor.detection.creates else 0, now)
             case ConversationItemAdded() | ConversationItemCreated() | ConversationItemDone():
                 if isinstance(added := getattr(event.item, "id", None), str):
                     self.item_acknowledged(added)
@@ -260,10 +274,12 @@ class Arbiter:
         Returns:
             The actions, in the order in which they are to be done; each is given once.
         """
+        if not self._is_linked:
+            return self._replies.take_actions()
         asked = self._asked
         if asked is not None and now >= asked.since + self._answer_seconds:
             self._asked = None
-            if not self._settle_by_rival(asked):
+            if not settle_by_rival(asked, self._replies):
                 self._replies.move(asked.request, "unanswered")
         self.floor.pass_time(now)
         self._slot.pass_time(now)
@@ -271,7 +287,7 @@ class Arbiter:
         if request is not None and self._asked is None and now >= self._free_at():
             self._replies.move(request, "its turn came")
             self._count += 1
-            self._asked = _Asked(request, self._count, now)
+            self._asked = Asked(request, self._count, now)
             self._replies.actions.append(Ask(request.id))
         return self._replies.take_actions()
 
@@ -293,7 +309,8 @@ class Arbiter:
         own = asked is not None and (tag == asked.request.id or by_order)
         if out_of_band and not own:
             return  # it settles nothing and occupies nothing
-        answer = self._replies.answer(response_id, own=own)
+        self._announced.is_open = False
+        answer = self._replies.answer(response_id, own=own or tag is not None)
         self._slot.take(response_id, now)
         if asked is not None and own:
             self._asked = None
@@ -305,9 +322,9 @@ class Arbiter:
 
     def _turn_is_unanswered(self, now: float) -> bool:
         """Whether turn detection is likely to have made a response that did not come yet."""
-        return self.floor.is_promised(now) or (self._committed > 0 and now < self._committed_at + _ANSWER_SECONDS)
+        return self.floor.is_promised(now) or self._announced.is_likely(now)
 
-    def _answer_ours(self, answer: Answer, asked: _Asked) -> None:
+    def _answer_ours(self, answer: Answer, asked: Asked) -> None:
         wanted = asked.request.state == "asked"
         self._replies.settle(asked.request, "created", answer)
         if not wanted:
@@ -317,7 +334,7 @@ class Arbiter:
             self._replies.settle_waiting(answer, lambda request: request.number < asked.number)
 
     def _answer_by_vad(self, answer: Answer) -> None:
-        committed, self._committed = self._committed, 0
+        committed = self._announced.take()
 
         def answers(request: Request) -> bool:
             return request.by_any or request.ready < committed
@@ -359,8 +376,8 @@ class Arbiter:
             else:
                 self._replies.move(asked.request, "refused", error=error)
 
-    def _rejected(self, asked: _Asked, error: ErrorDetails, now: float) -> None:
-        if self._settle_by_rival(asked):
+    def _rejected(self, asked: Asked, error: ErrorDetails, now: float) -> None:
+        if settle_by_rival(asked, self._replies):
             return
         request = asked.request
         self._slot.rejected(request.rejections, now)
@@ -377,22 +394,5 @@ class Arbiter:
         if self._guess is None or not isinstance(error.event_id, str) or error.event_id != self._guess[0].event_id:
             return False
         (asked, answer), self._guess = self._guess, None
-        requests, answer.requests = answer.requests, []
-        for request in requests:
-            if request.by_any:
-                answer.requests.append(request)  # it is one all the same
-            elif request is asked.request and error.code != ALREADY_ACTIVE:
-                self._replies.move(request, "refused", error=error)
-            else:
-                self._replies.owe_again(request, "another's", answer, "rejected")
-        return True
-
-    def _settle_by_rival(self, asked: _Asked) -> bool:
-        """Take the VAD response that came first for the reply, if it may be that and the reply is still wanted."""
-        rival = asked.rival
-        if rival is None or rival.came_to_nothing or asked.request.state not in ("asked", "recalled"):
-            return False
-        self._replies.settle(asked.request, "shared", rival)
-        if rival.status is not None:
-            self._replies.judge(rival)
+        retract(asked, answer, error, self._replies)
         return True

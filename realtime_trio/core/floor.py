@@ -48,6 +48,7 @@ class Floor:
         self.detection = Detection()
         self.state: State = FIRST
         self.deadline = -math.inf
+        self._is_cut_off = False  # the user was speaking when the link was lost
 
     def is_promised(self, now: float) -> bool:
         """Whether a response that the server starts by itself is expected."""
@@ -70,6 +71,18 @@ class Floor:
     def keep_promise(self) -> None:
         """Note that the promised response came, or that it cannot come any more."""
         self._move("response created")
+
+    def lose_link(self) -> None:
+        """Note that the link is lost: only a key, which is held down here, keeps the floor."""
+        self._is_cut_off = self.state == "the user's"
+        self._move("link lost")
+
+    def regain_link(self, now: float) -> None:
+        """Note that there is a new link. Its turn detection is sent again what was being said, and needs a moment."""
+        if self._is_cut_off and self.detection.is_on:
+            self._move("speech sent again", now)
+        elif self.state == "the user's":
+            self.take(now)  # spoken by key meanwhile: the commit is sent only now
 
     def pass_time(self, now: float) -> None:
         """Let time decide what it decides."""

@@ -18,10 +18,12 @@ Trigger: TypeAlias = Literal[
     "response created",  # by turn detection
     "key pressed",
     "held",  # the key went up, or doubtful speech ended: the turn's commit is to come
-    "let go",  # a tap, the microphone is gone, a new connection
+    "let go",  # a tap, or the microphone is gone
     "detection on",
     "detection off",
     "no more answers",  # `create_response` went off
+    "link lost",
+    "speech sent again",  # on a new link, for its turn detection to find
     "time is up",
 ]
 
@@ -41,6 +43,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
     ("nobody's", "speech stopped, to be answered"): "promised",
     ("nobody's", "key pressed"): "the key's",
     ("nobody's", "held"): "the user's",
+    ("nobody's", "speech sent again"): "promised",
     # the user's
     ("the user's", "speech started"): "the user's",
     ("the user's", "speech stopped"): "nobody's",
@@ -50,8 +53,10 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
     ("the user's", "held"): "the user's",
     ("the user's", "let go"): "nobody's",
     ("the user's", "detection off"): "nobody's",  # nobody will tell when the speech ends
+    ("the user's", "link lost"): "nobody's",
     ("the user's", "time is up"): "nobody's",
-    # the key's: what it itself sent is answered by `cleared` and `committed`: no event of the server's knows better
+    # the key's: what it itself sent is answered by `cleared` and `committed`: no event of the server's knows better,
+    # and it is held down whether or not there is a link
     ("the key's", "held"): "the user's",
     ("the key's", "let go"): "nobody's",
     ("the key's", "detection on"): "nobody's",
@@ -63,6 +68,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Trigger], State]] = {
     ("promised", "held"): "the user's",
     ("promised", "detection off"): "nobody's",
     ("promised", "no more answers"): "nobody's",
+    ("promised", "link lost"): "nobody's",
     ("promised", "time is up"): "nobody's",
 }
 """Whose it is when something happens. What is not here changes nothing."""

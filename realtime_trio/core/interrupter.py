@@ -173,6 +173,18 @@ class Interrupter:
             watched.interrupted = True
             self._interrupted[response_id] = watched
 
+    def lose_link(self, lost: Collection[str]) -> None:
+        """Note that the link is lost: nothing more comes of any response.
+
+        Args:
+            lost: Those that are to leave nothing behind, neither sound nor items: nothing of them was played.
+        """
+        for response_id in lost:
+            self._ledger.discard(response_id)
+            self._ignore(response_id)
+        for watched in self._responses.values():
+            watched.done = True
+
     def repairs(self) -> list[Repair]:
         """Take what the server is to be told now, each truncation and deletion once.
 

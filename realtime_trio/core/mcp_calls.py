@@ -41,6 +41,8 @@ _CallEvent: TypeAlias = (
     | ResponseMcpCallFailed
 )
 
+_LOST = "the link was lost: whether the tool did its work is not known"
+_NOT_ASKED = "the link over which it asked for approval was lost: it was not made"
 _MOST = 1024  # calls, and requests for approval, that are remembered
 
 
@@ -180,6 +182,20 @@ class Calls:
             return []
         approval.settled, approval.approved = True, approved
         return [ApprovalSettled(request_id, approved)] if approval.asked else []
+
+    def lose_link(self) -> list[McpHappening]:
+        """Note that the link is lost: of no call more will be known, and no request can be answered."""
+        news: list[McpHappening] = []
+        for approval in self.approvals.values():
+            request = approval.request
+            if settled := self.settle(request.id, approved=None):
+                news += settled
+                news.append(McpCallFailed(request.id, request.server_label, request.name, None, _NOT_ASKED))
+        for call in self.calls.values():
+            if call.started_told and not (call.cut_told or call.end_told):
+                news.append(McpCallFailed(call.id, call.server_label, call.name, None, _LOST))
+            call.failed = call.started_told = call.cut_told = call.end_told = True
+        return news
 
     def _call(self, item_id: str, response_id: str = "") -> Call:
         call = self.calls.get(item_id)

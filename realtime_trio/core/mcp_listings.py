@@ -86,6 +86,11 @@ class Listings:
                     self._take(item, final=final)
         return self._judge()
 
+    def lose_link(self) -> None:
+        """Note that the link is lost: the next one lists the tools anew."""
+        self._listings.clear()
+        self.servers = {label: McpServer(label) for label in self._configured}
+
     def _configure(self, session: Any) -> None:
         if not isinstance(session, RealtimeSession) or session.tools is UNSET:
             return  # it is not told: as before

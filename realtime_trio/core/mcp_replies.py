@@ -97,6 +97,11 @@ class McpReplies:
                     news += self._end(response.id, response)
         return news + self.review()
 
+    def lose_link(self) -> list[McpReply]:
+        """Note that the link is lost, after the calls have: no response goes on, and nothing more is waited for."""
+        self._active.clear()
+        return self.review()
+
     def review(self) -> list[McpReply]:
         """Look again at what is waited for: something was learnt of a call or an approval."""
         news: list[McpReply] = []

@@ -279,6 +279,10 @@ class PlayoutLedger:
         """Whether audio of this response was received that is not handed over yet (and will be, if nothing cuts it)."""
         return any(part.queued or part.in_flight(self._logs) for part in self._of.get(response_id, ()))
 
+    def begun(self, response_id: str) -> bool:
+        """Whether the device was given sound of this response."""
+        return any(part.spans for part in self._of.get(response_id, ()))
+
     def played(self, response_id: str, now: float) -> bool:
         """Whether all audio that was received of this response left the speaker; also true when there is none."""
         return self.played_at(response_id) <= now

@@ -61,7 +61,7 @@ class Answer:
     """A response of the default conversation, and the requests that it settles."""
 
     id: str
-    own: bool
+    own: bool  # asked for by a create, and not by turn detection
     requests: list[Request] = attrs.Factory(list)
     status: str | None = None  # None until it is done
     heard: bool = False
@@ -218,14 +218,24 @@ class Replies:
             if answer.status is not None:
                 self._finish(answer)
 
-    def lose_link(self) -> None:
-        """Owe again what was being answered on a link that is gone."""
-        for answer in list(self.answers.values()):
-            if answer.status is None and not answer.heard and not answer.stopped:
-                for request in answer.requests:
-                    self.move(request, "link lost")
-                answer.requests = []
+    def lose_link(self, answered: Collection[str]) -> bool:
+        """Owe again what was being answered on a link that is gone. What was generated may yet be heard.
+
+        Args:
+            answered: The responses that were not done and are the reply all the same.
+
+        Returns:
+            Whether a response of turn detection is lost to which no request was settled.
+        """
+        is_unanswered = False
+        for answer in [one for one in self.answers.values() if one.status is None]:
+            if not (answer.stopped or answer.id in answered or (answer.cut and answer.heard)):
+                is_unanswered = is_unanswered or not (answer.own or answer.requests or answer.cut)
+                requests, answer.requests = answer.requests, []
+                for request in requests:
+                    self.owe_again(request, "link lost", answer, "link lost")
             self._finish(answer)
+        return is_unanswered
 
     def settle_waiting(self, answer: Answer, covered: Callable[[Request], bool]) -> None:
         """Settle by a response the waiting requests that it answers as well."""

@@ -66,6 +66,6 @@ class Slot:
             self._alive_at = now  # asking again waits for its end, and it lives
 
     def empty(self) -> None:
-        """Start over on a new connection."""
+        """Start over: the link is lost."""
         self.response_id = None
         self._retry_at = -math.inf

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import attrs
 
 from realtime_trio.core.border import check_async
+from realtime_trio.core.recent import Recent
 from realtime_trio.errors import LocalProtocolError
 
 from .notices import ApprovalNeeded, ApprovalRequest, Notice
@@ -66,6 +67,7 @@ class Approvals:
     publish: Callable[[Notice], None]
     hook: ApprovalHook | None = None
     _open: dict[str, Promise[Decision]] = attrs.field(factory=dict, init=False)
+    _lost: Recent[object] = attrs.field(factory=lambda: Recent(_MOST_DECIDED), init=False)
     _known: dict[str, None] = attrs.field(factory=dict, init=False)  # ids that were asked about, the newest last
 
     async def decide(self, request: ApprovalRequest) -> Decision:
@@ -93,7 +95,7 @@ class Approvals:
             Whether it counts: False if it was decided before, or its call does not wait for it any more.
 
         Raises:
-            LocalProtocolError: There never was such a request.
+            LocalProtocolError: There never was such a request, or the link over which it came was lost.
         """
         is_known = isinstance(request_id, str) and request_id in self._known
         waiting = self._open.get(request_id) if is_known else None
@@ -102,9 +104,17 @@ class Approvals:
                 raise LocalProtocolError(
                     f"no request for approval is {request_id!r}: give the id of an ApprovalRequest"
                 )
+            if request_id in self._lost:
+                raise LocalProtocolError(
+                    f"{request_id!r} cannot be answered any more: the link over which it came was lost"
+                )
             return False
         waiting.keep(decision)
         return True
+
+    def lose(self, request_id: str) -> None:
+        """Note that a request cannot be answered any more, because the link over which it came is lost."""
+        self._lost.add(request_id)
 
     def _remember(self, request_id: str) -> None:
         self._known[request_id] = None

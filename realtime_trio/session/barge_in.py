@@ -140,6 +140,25 @@ class BargeIns:
             self._spoken.discard(item_id)
             self.owe(item_id)
 
+    def lose_link(self) -> None:
+        """Doubt no longer: nothing more will be known of what is being said. The sound goes on.
+
+        A doubtful turn that the server has is answered; one that it has not is sent again, and begins again.
+        """
+        items = [item_id for item_id in self._doubts if item_id in self._committed]
+        for item_id in self._doubts:
+            self.publish(Resumed(item_id))
+        if self._doubts:
+            self._doubts.clear()
+            self._end_doubt()
+        for item_id in list(self._noises):
+            self.delete(item_id)
+        self._committed.clear()
+        self._noises.clear()
+        self._spoken.clear()
+        for item_id in items:
+            self.owe(item_id)
+
     def _loud(self, ms: float) -> None:
         for doubt in self._doubts.values():
             doubt.loud(ms)

@@ -12,7 +12,7 @@ import attrs
 from realtime_trio import events
 from realtime_trio.core.arbiter import METADATA_KEY
 from realtime_trio.core.failures import failure, refusal
-from realtime_trio.errors import NotAcknowledged
+from realtime_trio.errors import ConnectionClosed, NotAcknowledged
 
 from .calls import server_error
 from .exchanges import Request
@@ -24,6 +24,7 @@ __all__ = ["Beside"]
 @attrs.define(eq=False)
 class _Asked:
     request: Request
+    create: events.ResponseCreate
     until: float
     wanted: bool = True
 
@@ -40,6 +41,8 @@ class Beside:
     send: Callable[[events.ClientEvent], str]
     timeout: float
     _asked: dict[str, _Asked] = attrs.field(factory=dict, init=False)  # by the event id of the create
+    _waiting: list[_Asked] = attrs.field(factory=list, init=False)  # for a link
+    _is_linked: bool = attrs.field(default=True, init=False)
     _settled: list[Request] = attrs.field(factory=list, init=False)
     _echoes: bool = attrs.field(default=False, init=False)  # the server was seen to echo metadata
 
@@ -50,10 +53,15 @@ class Beside:
 
     def ask(self, request: Request, create: events.ResponseCreate, now: float) -> None:
         """Ask for a response at once."""
-        self._asked[self.send(create)] = _Asked(request, now + self.timeout)
+        asked = _Asked(request, create, now + self.timeout)
+        if self._is_linked:
+            self._asked[self.send(create)] = asked
+        else:
+            self._waiting.append(asked)
 
     def forget(self, request: Request) -> None:
         """Nobody waits for it any more: it is cancelled, as soon as it has an id."""
+        self._waiting = [asked for asked in self._waiting if asked.request is not request]
         for asked in self._asked.values():
             if asked.request is request:
                 asked.wanted = False
@@ -90,6 +98,29 @@ class Beside:
             asked.request.fail(refusal(problem) or server_error(problem))
         return asked is not None
 
+    def lose_link(self) -> None:
+        """Note that the link is lost: what was not created is asked for on the next one.
+
+        What was created and is not done ends with an error: who has it has a part of it already.
+        """
+        self._is_linked = False
+        self._waiting = [asked for asked in self._asked.values() if asked.wanted]
+        self._asked.clear()
+        for request in list(self._settled):
+            response = request.response
+            if response is not None and not response.is_done:
+                self._settled.remove(request)
+                error = ConnectionClosed(None, f"the link was lost while {response.id} was being generated")
+                response.end(error)
+                request.fail(error)
+
+    def regain_link(self, now: float) -> None:
+        """Note that there is a new link."""
+        self._is_linked = True
+        waiting, self._waiting = self._waiting, []
+        for asked in waiting:
+            self.ask(asked.request, asked.create, now)
+
     def retire(self) -> None:
         """Release who waited for a response that is done."""
         for request in [one for one in self._settled if one.response is not None and one.response.is_done]:
@@ -109,7 +140,7 @@ class Beside:
 
     def end(self, error: Exception) -> None:
         """The session is over."""
-        for request in [*self._settled, *(asked.request for asked in self._asked.values())]:
+        for request in [*self._settled, *(asked.request for asked in (*self._asked.values(), *self._waiting))]:
             request.fail(error)
 
     def stop(self, response: Response) -> None:

@@ -10,9 +10,10 @@ import attrs
 
 from realtime_trio import events
 from realtime_trio.core.interrupter import Interrupter
-from realtime_trio.core.interruption import Delete, Interruption, InterruptionPlan
+from realtime_trio.core.interruption import Interruption, InterruptionPlan
 from realtime_trio.core.playout import PartKey
 
+from .edits import Edits
 from .notices import Interrupted, Notice
 from .promise import Promise
 from .responses import Response
@@ -40,6 +41,7 @@ class Interruptions:
     Attributes:
         sound: What is cut.
         send: Hands a client event to the writer.
+        edits: Tells the server where the sound ended.
         publish: Takes notices.
         live: The live responses by id.
         words: Looks up the words of a part: those that were generated, and those of them that were heard.
@@ -48,11 +50,13 @@ class Interruptions:
 
     sound: Sound
     send: Callable[[events.ClientEvent], str]
+    edits: Edits
     publish: Callable[[Notice], None]
     live: Mapping[str, Response]
     words: Callable[[PartKey], tuple[str, str]]
     set_heard: Callable[[PartKey, int], None]
     _interrupter: Interrupter = attrs.field(init=False)
+    _cut_off: set[str] = attrs.field(factory=set, init=False)  # responses, by a lost link; what came of them plays on
     _pending: list[tuple[InterruptionPlan, PendingInterruption]] = attrs.field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -101,6 +105,7 @@ class Interruptions:
             pending.record_of_nothing = Interruption(reason, (), (), why)
             pending.record.keep(pending.record_of_nothing)
             return (), pending
+        self._cut_off.difference_update(plan.response_ids)
         self.sound.cut(plan.response_ids)
         for response_id in plan.response_ids:
             if response := self.live.get(response_id):
@@ -118,19 +123,45 @@ class Interruptions:
         response.finish_heard()
         self.settle()
 
+    def lose_link(self, lost: Collection[str], cut_off: Collection[str]) -> None:
+        """End responses because the link is lost.
+
+        Args:
+            lost: Those of which nothing was played, nor ever will be.
+            cut_off: Those of which something was played: what came of them plays on, then they are `played`.
+        """
+        if lost:
+            heard = {part: 0 for response_id in lost for part in self.sound.ledger.parts(response_id)}
+            plan = InterruptionPlan("link_lost", tuple(lost), (), heard)
+            record = self._interrupter.record(plan, lambda part, _: self.words(part))
+            for response_id in lost:
+                self.live[response_id].cut()
+                self.live[response_id].finish_interruption(record)
+            self.publish(Interrupted(record))
+        self._interrupter.lose_link(lost)
+        self._cut_off.update(cut_off)
+        self.settle()
+
+    def played(self, response: Response, now: float) -> None:
+        """All that was received of a response was heard: it is over, and where the link cut it off, interrupted."""
+        if response.id in self._cut_off:
+            self._cut_off.discard(response.id)
+            ledger = self.sound.ledger
+            heard = {part: ledger.heard_ms(part, now) for part in ledger.parts(response.id)}
+            plan = InterruptionPlan("link_lost", (response.id,), (), heard)
+            record = self._interrupter.record(plan, self._heard)
+            response.cut()
+            response.finish_interruption(record)
+            self.publish(Interrupted(record))
+        else:
+            response.finish_heard()
+
     def settle(self) -> None:
         """Tell the server what is known by now about where the sound ended; finish the records that are complete."""
         for repair in self._interrupter.repairs():
             if self.sound.device is None:
                 continue  # the program plays, and alone knows what was heard: `Session.truncate_item`
-            if isinstance(repair, Delete):
-                self.send(events.ConversationItemDelete(item_id=repair.item_id))
-            else:
-                self.send(
-                    events.ConversationItemTruncate(
-                        item_id=repair.item_id, content_index=repair.content_index, audio_end_ms=repair.audio_end_ms
-                    )
-                )
+            self.edits.make(repair)
         for plan, pending in [entry for entry in self._pending if self._interrupter.settled(entry[0])]:
             self._pending.remove((plan, pending))
             record = self._interrupter.record(plan, self._heard)

@@ -10,7 +10,7 @@ waits for it: so a whole round trip lies between the end of the speech and that 
 first sound. Where the answer had to be asked for after that word, the request makes another round trip.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
@@ -147,6 +147,18 @@ class Stopwatch:
                 self._over_at, self._released = now, False
             case _:
                 pass
+
+    def lose_link(self, lost: Sequence["Response"]) -> None:
+        """Note that the link is lost: the answer to what the user said is still to come, and so long do they wait.
+
+        Args:
+            lost: Responses that were being generated.
+        """
+        self._asked.clear()
+        self._stopped_item = None
+        for response in lost:
+            if response.first_sound_at is None and response.speech_ended_at is not None and self._ended_at is None:
+                self._ended_at, self._over_at = response.speech_ended_at, response.stages.turn_over_at
 
     def released(self, now: float) -> None:
         """Note that the user let the key go."""

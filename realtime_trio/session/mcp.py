@@ -3,6 +3,7 @@
 What the server's events mean is `core.mcp`'s and its neighbours'; who decides on approvals is `approvals.py`'s.
 """
 
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 
@@ -100,6 +101,23 @@ class HostedMcp:
             self._reply(reply, waiting if reply.response_id == done else None)
         if done and not any(reply.response_id == done for reply in replies):
             self._release_continued(done)
+
+    def lose_link(self) -> None:
+        """Note that the link is lost, after the turns have: its calls and its requests for approval are over."""
+        self._listings.lose_link()
+        for request_id in self._asking:
+            self.approvals.lose(request_id)
+        for happening in self._calls.lose_link():
+            self._take(happening)
+        for response_id, calls in self._ended.items():
+            for call in calls:
+                self._put_in(call, self._waiting_for(response_id))
+        self._ended.clear()
+        for reply in self._replies.lose_link():
+            self._reply(reply, "")
+        for response_id in list(self._held):
+            self._lose_continued(response_id)
+        self._wake()
 
     def end(self, error: Exception) -> None:
         """The session is over: nobody needs to wait any more."""
@@ -203,6 +221,18 @@ class HostedMcp:
         wanted = [exchange for exchange in waiting if not exchange.abandoned]
         if wanted or not waiting:
             self.owe(wanted, trio.current_time() + FOLLOW_UP_SECONDS)
+        for exchange in held:
+            exchange.release()
+
+    def _lose_continued(self, response_id: str) -> None:
+        """Let go of who waited for a response that is lost: what it was to say is asked for."""
+        if response_id in self.turns.live:
+            self._release_continued(response_id)
+            return
+        held = self._held.pop(response_id)
+        wanted = [exchange for exchange in held if not exchange.abandoned]
+        if wanted:
+            self.owe(wanted, -math.inf)
         for exchange in held:
             exchange.release()
 

@@ -46,6 +46,7 @@ class Policies:
     _wish: events.ServerVad | events.SemanticVad | None = attrs.field(default=None, init=False)  # what is to come back
     _taken: bool = attrs.field(default=False, init=False)  # the server was told to leave speech to the session
     _retired: bool = attrs.field(default=False, init=False)
+    _is_linked: bool = attrs.field(default=True, init=False)
     _under_way: list[Call] = attrs.field(factory=list, init=False)
 
     @property
@@ -80,11 +81,22 @@ class Policies:
 
     def settle(self) -> None:
         """Give back to the server what was taken for utterances that were heard by now."""
+        if not self._is_linked:
+            return
         if self._taken and self._wish is not None and all(policy == "immediate" for policy in self._policies()):
             self._taken = False
             wish = self._wish  # what is absent in an update stays as it is, so what is to come back has to be said
             creates, interrupts = wish.create_response is not False, wish.interrupt_response is not False
             self._tell(msgspec.structs.replace(wish, create_response=creates, interrupt_response=interrupts))
+
+    def lose_link(self) -> None:
+        """Note that the link is lost: what was told on it is told again on the next one, acknowledged or not."""
+        self._is_linked = False
+        self._under_way.clear()
+
+    def regain_link(self) -> None:
+        """Note that there is a new link, with the configuration of the old one."""
+        self._is_linked = True
 
     def retire(self) -> None:
         """Take nothing from the server any more and give nothing back: turn detection is being turned off for good."""

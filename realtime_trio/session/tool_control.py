@@ -71,7 +71,7 @@ class ToolControl(AcknowledgedCalls):
             Whether it still waited; False if it was decided before, cancelled, or ended with the session.
 
         Raises:
-            LocalProtocolError: There never was such a request.
+            LocalProtocolError: There never was such a request, or it was a hosted MCP server's, and the link was lost.
         """
         return self._engine.approvals.answer(request_id, Decision(approved=True))
 
@@ -86,7 +86,8 @@ class ToolControl(AcknowledgedCalls):
             Whether it still waited; False if it was decided before, cancelled, or ended with the session.
 
         Raises:
-            LocalProtocolError: There never was such a request, or the reason is no text; nothing was decided.
+            LocalProtocolError: There never was such a request, it was a hosted MCP server's and the link was lost, or
+                the reason is no text; nothing was decided.
         """
         if not isinstance(reason, str):
             raise LocalProtocolError(f"a reason is a text, not {type(reason).__name__}. Nothing was decided.")

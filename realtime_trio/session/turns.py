@@ -11,36 +11,36 @@ import math
 from collections.abc import Callable, Sequence
 
 import attrs
-import msgspec
 import trio
 
 from realtime_trio import events
-from realtime_trio.core.arbiter import METADATA_KEY, Arbiter
+from realtime_trio.core.arbiter import Arbiter
 from realtime_trio.core.barge_in import InterruptionPolicy
-from realtime_trio.core.calls import ready_calls
 from realtime_trio.core.conversation import Conversation
+from realtime_trio.core.interruption import Delete
 
 from .barge_in import BargeIns
 from .beside import Beside
 from .calls import Calls
 from .cancels import Cancels
+from .edits import Edits
 from .exchanges import Exchange, Request
 from .guarding import Guarding
 from .intake import Intake
 from .interruptions import Interruptions, PendingInterruption
 from .latency import Stopwatch
+from .lives import Lives, LostTurns
 from .notices import Notice
 from .policies import Policies
 from .promise import Promise
 from .requests import Requests
 from .responses import Response
 from .sound import Sound
+from .stopping import Stopping
 from .timer import Timer
-from .tool_calls import INTERRUPTING, ToolCalls
+from .tool_calls import ToolCalls
 
-__all__ = ["Turns"]
-
-_USERS = ("speech_started", "pressed")  # reasons by which the user takes the floor
+__all__ = ["LostTurns", "Turns"]
 
 
 @attrs.define(eq=False)
@@ -88,6 +88,9 @@ class Turns:
     _interruptions: Interruptions = attrs.field(init=False)
     _stopwatch: Stopwatch = attrs.field(init=False)
     _intake: Intake = attrs.field(init=False)
+    _edits: Edits = attrs.field(init=False)
+    _stopping: Stopping = attrs.field(init=False)
+    _lives: Lives = attrs.field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self._arbiter = Arbiter(self.beside.timeout)
@@ -101,18 +104,48 @@ class Turns:
         )
         self._stopwatch = Stopwatch(self.sound.capture.ledger.time_of, self.round_trip)
         self._intake = Intake(
-            self.sound, self._stopwatch, self.guarding, self.audio_limit, self._arbiter.heard, self._interrupt_one
+            self.sound, self._stopwatch, self.guarding, self.audio_limit, self._arbiter.heard, self.stop
         )
         self.policies = Policies(
             self.interruption, self.live, lambda: self._requests.asked, send=self.send, calls=self.calls
         )
         self._requests = Requests(
-            self._arbiter, self._ask, self.publish, self.live, self._abandon, self.policies.prepare, self.beside
+            self._arbiter, self._ask, self.publish, self.live, self._stop_unwanted, self.policies.prepare, self.beside
         )
         self._cancels = Cancels(self.send)
+        self._edits = Edits(self.send, self.conversation)
         self.guarding.turns = self
         self._interruptions = Interruptions(
-            self.sound, self.send, self.publish, self.live, self.conversation.words, self.conversation.set_heard
+            self.sound,
+            self.send,
+            self._edits,
+            self.publish,
+            self.live,
+            self.conversation.words,
+            self.conversation.set_heard,
+        )
+        self._stopping = Stopping(
+            self._arbiter,
+            self._interruptions,
+            self.guarding,
+            self.tool_calls,
+            self.beside,
+            self.live,
+            self.send,
+            relent=lambda: self.barge_ins.relent(),  # noqa: PLW0108 they are made after this
+            act=self.act,
+        )
+        self._lives = Lives(
+            self.live,
+            self._requests,
+            self._edits,
+            self.guarding,
+            self.tool_calls,
+            self._stopwatch,
+            self._cancels,
+            self._interruptions,
+            self._stopping,
+            self.publish_response,
         )
         self.barge_ins = BargeIns(
             self.policies,
@@ -122,7 +155,7 @@ class Turns:
             take_floor=lambda: self.tool_calls.interrupt("speech_started"),
             hold_floor=self._arbiter.hold_floor,
             owe=lambda item_id: self.owe(Request(), [item_id]),
-            delete=lambda item_id: self.send(events.ConversationItemDelete(item_id=item_id)),
+            delete=lambda item_id: self._edits.make(Delete(item_id)),
             publish=self.publish,
         )
 
@@ -161,7 +194,7 @@ class Turns:
             # unless somebody else waits for it, or it is the answer to what the user said
             is_wanted = self._requests.settled_by(response) or not response.is_ours
             if response.id in self.live and not (response.interrupted or is_wanted):
-                self._interrupt("abandoned", response_ids=[response.id])
+                self._stopping.some("abandoned", response_ids=[response.id])
 
     def exchanges_of(self, response_id: str) -> list[Exchange]:
         """Find what waits for a response, or for what follows from it."""
@@ -221,29 +254,13 @@ class Turns:
     def act(self, now: float) -> None:
         """Do what is to be done at this time."""
         self._requests.act(now)
-        self._retire()
+        self._lives.retire()
+        self._requests.retire()
         self.policies.settle()
         self.timer.note()
 
-    def _abandon(self, response_id: str, now: float) -> None:
-        """Stop a response that nobody wants any more, once."""
-        response = self.live.get(response_id)
-        if response is not None and response.interrupted:
-            return
-        self.guarding.drop(response_id)
-        if self.sound.ledger.parts(response_id):
-            self._interruptions.begin("abandoned", now=now, server_cancels=False, response_ids=[response_id])
-            return
-        self.send(events.ResponseCancel(response_id=response_id))
-        if response is not None:
-            self._interruptions.drop(response)
-
-    def _retire(self) -> None:
-        """Let go of responses of which nothing more is to come, and release who waited for the whole of them."""
-        rival = self._arbiter.rival  # it may still turn out to be somebody's reply
-        for response in [one for one in self.live.values() if one.is_done and one.is_heard and one.id != rival]:
-            del self.live[response.id]
-        self._requests.retire()
+    def _stop_unwanted(self, response_id: str, now: float) -> None:
+        self._stopping.abandon(response_id, now)
 
     # What the server says
 
@@ -252,9 +269,9 @@ class Turns:
         self._stopwatch.handle(event, now)
         match event:
             case events.ResponseCreated(response=response):
-                self._create(response)
+                self._lives.create(response, now)
             case events.ResponseDone():
-                self._done(event)
+                self._lives.done(event)
             case events.Error(error=problem):
                 self.beside.refused(problem)
                 self._cancels.refused(problem)
@@ -263,84 +280,70 @@ class Turns:
                     self._intake.take(live, event)
         self._arbiter.handle(event, now)
         self.policies.handle(event)
+        self._edits.handle(event)
         self._interruptions.handle(event)
         self.barge_ins.handle(event, now)
         if isinstance(event, events.ResponseDone):
-            self._run_tools(event)
-
-    def _create(self, value: events.Response) -> None:
-        if not value.id or value.id in self.live:
-            return
-        response = Response(value.id, value.conversation_id is None, interrupt=self._interrupt_one)
-        response.update(value)
-        response.is_ours = METADATA_KEY in response.metadata
-        self.live[value.id] = response
-        if self._requests.is_unwanted(response):
-            self._abandon(response.id, trio.current_time())
-        if not response.out_of_band:
-            self.tool_calls.created(response.id)
-        if not self.beside.created(response):
-            self._stopwatch.begin(response, trio.current_time())
-            self.publish_response(response)
-
-    def _done(self, event: events.ResponseDone) -> None:
-        response = self.live.get(event.response.id or "")
-        if response is None:
-            return
-        # a server whose status cannot be read is taken at its word that the response is done
-        final = event.response if event.response.status else msgspec.structs.replace(event.response, status="completed")
-        response.finish(final)
-        self._cancels.done(response)
-        self.sound.end(response.id)
-        if response.held:
-            self.guarding.finish(response)
-        else:
-            self.deliver(response)
+            self._lives.run_tools(event)
 
     def deliver(self, response: Response) -> None:
         """Take a response that was generated, and that nothing holds, for heard, if nothing of it is to be played."""
-        if self.sound.ledger.parts(response.id):
-            return
-        if response.status == "completed":
-            self._arbiter.heard(response.id)
-        if not response.interrupted:
-            response.finish_heard()
+        self._lives.deliver(response)
 
     def note_heard(self, response_id: str) -> None:
         """Note that something of a response was delivered that is not played."""
         self._arbiter.heard(response_id)
 
-    def _run_tools(self, event: events.ResponseDone) -> None:
-        response = self.live.get(event.response.id or "")
-        if response is not None and not response.out_of_band:
-            settled = self._requests.settled_by(response)
-            exchanges = self._requests.exchanges_of(response)
-            runner = next((one.tools for one in settled if one.tools is not None), None)
-            self.tool_calls.start(ready_calls(response.final), exchanges, runner, response_id=response.id)
-
     def check_heard(self, now: float) -> None:
         """Follow the device's reports: what was heard by now, and where cuts fell."""
-        self._interruptions.settle()
-        ledger = self.sound.ledger
-        for response in list(self.live.values()):
-            if response.first_sound_at is None:
-                sounds_at = ledger.sounds_at(response.id)
-                if sounds_at <= now:
-                    response.first_sound_at = max(sounds_at, response.stages.audio_at or sounds_at)
-                    self._arbiter.heard(response.id)
-            for part in ledger.parts(response.id):
-                self.conversation.set_heard(part, ledger.heard_ms(part, now))
-            if response.is_done and not (response.interrupted or response.held) and ledger.played(response.id, now):
-                response.finish_heard()
+        self._lives.check_heard(now)
+        self.act(now)
+
+    # The link
+
+    def lose_link(self, now: float) -> LostTurns:
+        """Note that the link is lost: nothing more comes of what was being generated, and nothing can be asked.
+
+        What was generated plays on. What was not is owed again, where nothing of it was heard, and so is the turn of
+        the user's that turn detection was to answer. Everything can be called as before; what is owed is asked for
+        after `regain_link`, and nothing times out before.
+
+        Args:
+            now: When.
+
+        Returns:
+            What became of the responses that were being generated.
+        """
+        self._edits.lose_link()
+        self.policies.lose_link()
+        self._stopwatch.lose_link([one for one in self.live.values() if not (one.is_done or one.interrupted)])
+        self.beside.lose_link()
+        lost = self._lives.lose_link()
+        is_unanswered = self._arbiter.lose_link(now, lost.cut_off)
+        self.barge_ins.lose_link()
+        if is_unanswered:
+            self._requests.owe(Request(), (), now)
+        self.act(now)
+        return lost
+
+    def regain_link(self, now: float) -> None:
+        """Note that there is a new link, with the conversation and the configuration of the old one.
+
+        Args:
+            now: When.
+        """
+        self._edits.regain_link()
+        self.policies.regain_link()
+        self._arbiter.regain_link(now)
+        self.beside.regain_link(now)
+        self.timer.wake()
         self.act(now)
 
     # Interruptions
 
     def interrupt(self, reason: str) -> PendingInterruption:
         """Stop what is being said for the conversation; with some reasons it is the user who takes the floor."""
-        self._arbiter.recall(again=reason in _USERS)
-        server_cancels = reason == "speech_started" and self._arbiter.floor.detection.interrupts
-        return self._interrupt(reason, server_cancels=server_cancels)
+        return self._stopping.all(reason)
 
     def take_floor(self, now: float) -> None:
         """The user wants to speak, by a key; until `release_key` the floor is theirs."""
@@ -356,44 +359,13 @@ class Turns:
         self._arbiter.free_floor()
         self.act(trio.current_time())
 
-    def _interrupt_one(self, response: Response, reason: str = "left") -> None:
-        if response.out_of_band:
-            self.beside.stop(response)
-        else:
-            self._interrupt(reason, response_ids=[response.id])
-
     def stop(self, response: Response, reason: str) -> None:
         """Stop one response, for a reason that is not the user's."""
-        self._interrupt_one(response, reason)
+        self._stopping.one(response, reason)
 
     def stop_guarded(self, response: Response, why: str) -> None:
         """Stop a response because the guard says so."""
-        self._interrupt("guard", response_ids=[response.id], why=why)
-
-    def _interrupt(
-        self,
-        reason: str,
-        *,
-        server_cancels: bool = False,
-        response_ids: Sequence[str] | None = None,
-        why: str = "",
-    ) -> PendingInterruption:
-        now = trio.current_time()
-        ended, pending = self._interruptions.begin(
-            reason, now=now, server_cancels=server_cancels, response_ids=response_ids, why=why
-        )
-        for response_id in ended:
-            self.guarding.drop(response_id)
-            if reason in _USERS:
-                self._arbiter.interrupted(response_id)
-            else:
-                self._arbiter.stop(response_id)
-        if reason in INTERRUPTING:
-            self.tool_calls.interrupt(reason, ended)
-        if reason != "speech_started":  # that is the verdict itself
-            self.barge_ins.relent()
-        self.act(now)
-        return pending
+        self._stopping.some("guard", response_ids=[response.id], why=why)
 
     # The end
 

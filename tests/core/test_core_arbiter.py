@@ -732,18 +732,141 @@ def test_a_response_of_which_nothing_comes_for_30_s_does_not_hold_the_slot():
     assert arbiter.poll(50.0) == [Ask("p")]
 
 
-def test_a_new_connection_owes_again_what_was_in_progress():
-    """Asked and being answered; nothing of it comes from the new server."""
+def lost(arbiter, now, answered=()):
+    """Lose the link. Gives whether a turn is to be answered that no request is about, and what becomes of requests."""
+    is_unanswered = arbiter.lose_link(now, answered)
+
+    assert arbiter.deadline in (math.inf, -math.inf)
+
+    actions = arbiter.poll(now + 300.0)
+
+    assert arbiter.deadline == math.inf
+
+    return is_unanswered, actions
+
+
+def test_a_lost_link_owes_again_what_was_in_progress():
+    """Asked and being answered; nothing is asked for before there is a new link, nor does anything time out."""
     arbiter = settled()
     arbiter.owe("p")
-    arbiter.take_floor(0.2)
-    arbiter.reconnected()
+    arbiter.hold_floor(0.2)
 
-    assert arbiter.poll(0.3) == [Ask("q")]
+    assert lost(arbiter, 0.2) == (False, [OwedAgain("q", "r1", "link lost")])
+    assert not arbiter.idle
 
-    arbiter.reconnected()
+    arbiter.regain_link(400.0)
 
-    assert arbiter.poll(0.4) == [Ask("q")]
+    assert arbiter.poll(400.0) == []  # what was being said is on its way to turn detection
+    assert arbiter.deadline == 402.0
+    assert arbiter.poll(402.0) == [Ask("q")]
+    assert lost(arbiter, 403.0) == (False, [])
+
+    arbiter.regain_link(500.0)
+
+    assert arbiter.poll(500.0) == [Ask("q")]
+
+    arbiter.handle(created("r2", "q"), 501.0)
+    arbiter.handle(done("r2", "failed"), 502.0)
+
+    assert OwedAgain("q", "r2", "failed") in arbiter.poll(502.0)  # none of that counted
+
+
+def test_what_enough_was_heard_of_is_the_reply_when_the_link_is_lost():
+    arbiter = settled()
+    arbiter.heard("r1")
+
+    assert lost(arbiter, 1.0, {"r1"}) == (False, [])
+    assert arbiter.idle
+
+
+def test_what_was_generated_may_yet_be_interrupted_after_the_link_is_lost():
+    arbiter = settled()
+    arbiter.handle(done("r1"), 1.0)
+
+    assert lost(arbiter, 2.0) == (False, [])
+
+    arbiter.interrupted("r1")
+
+    assert arbiter.poll(3.0) == [OwedAgain("q", "r1", "cancelled")]
+    assert arbiter.owed == ("q",)
+
+
+def test_what_the_program_ended_is_not_owed_again_when_the_link_is_lost():
+    arbiter = settled()
+    arbiter.stop("r1")
+
+    assert arbiter.is_stopped("r1")
+    assert not arbiter.is_stopped("r2")
+    assert lost(arbiter, 1.0) == (False, [])
+    assert arbiter.idle
+
+
+def test_a_stopped_create_is_given_up_when_the_link_is_lost():
+    arbiter = Arbiter()
+    arbiter.owe("q")
+    arbiter.poll(0.0)
+    arbiter.recall(again=False)
+
+    assert lost(arbiter, 1.0) == (False, [GivenUp("q", "interrupted")])
+
+
+@pytest.mark.parametrize("seen", ["promised", "committed", "created", "created and shared", "created and interrupted"])
+def test_a_lost_link_tells_of_a_turn_that_no_request_is_about(seen):
+    arbiter = Arbiter()
+    if seen == "created and shared":
+        arbiter.owe("q")
+    arbiter.handle(speech_stopped(), 0.0)
+    if seen != "promised":
+        arbiter.handle(committed(), 0.0)
+    if seen.startswith("created"):
+        arbiter.handle(created("r1"), 0.1)
+    if seen == "created and interrupted":
+        arbiter.interrupted("r1")
+
+    assert lost(arbiter, 1.0)[0] is (seen in ("promised", "committed", "created"))
+    assert lost(arbiter, 2.0)[0] is False
+
+
+def test_a_turn_that_ours_took_into_account_is_not_owed_when_the_link_is_lost():
+    arbiter = Arbiter()
+    arbiter.owe("q")
+    arbiter.poll(0.0)
+    arbiter.handle(committed(), 0.0)
+    arbiter.handle(created("r1", "q"), 0.1)
+    arbiter.handle(done("r1"), 0.2)
+
+    assert lost(arbiter, 1.0)[0] is False
+
+
+def test_a_rival_that_is_done_is_the_reply_when_the_link_is_lost():
+    """Its rejection would have come next."""
+    arbiter = Arbiter()
+    arbiter.owe("q")
+    arbiter.poll(0.0)
+    arbiter.handle(committed(), 0.0)
+    arbiter.handle(created("r1"), 0.1)
+    arbiter.heard("r1")
+    arbiter.handle(done("r1"), 0.2)
+
+    assert lost(arbiter, 1.0) == (False, [Settled("q", "r1")])
+    assert arbiter.idle
+
+
+def test_a_key_keeps_the_floor_without_a_link():
+    arbiter = Arbiter()
+    arbiter.take_floor(0.0)
+    arbiter.owe("q")
+    lost(arbiter, 1.0)
+    arbiter.regain_link(400.0)
+
+    assert arbiter.poll(400.0) == []
+
+    lost(arbiter, 401.0)
+    arbiter.hold_floor(402.0)
+    arbiter.regain_link(500.0)
+
+    assert arbiter.poll(500.0) == []
+    assert arbiter.poll(560.0) == [Ask("q")]
 
 
 def test_malformed_and_unknown_values_do_not_raise():

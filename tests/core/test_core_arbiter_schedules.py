@@ -135,7 +135,8 @@ MOVES = {  # how often each is made
     "a create is lost": 1,
     "an event is lost": 0.3,
     "a created is lost": 2,
-    "a new connection": 0.3,
+    "the link is lost": 0.6,
+    "a new link": 3,
     "a moment": 6,
     "a while": 3,
     "a long time": 3,
@@ -153,6 +154,8 @@ class Schedule:
         self.server = self.a_server()
         self.arbiter = Arbiter()
         self.to_server = deque()
+        self.linked = True
+        self.has_device = self.chance.random() < 0.5  # without one, what was delivered of a response is no reply
         self.now = 0.0
         self.names = itertools.count()
         self.requests = {}  # id -> (items, overrides)
@@ -162,12 +165,14 @@ class Schedule:
         self.tries = Counter()  # how often a response to it came to nothing
         self.open = self.open_event = None
         self.open_at = -math.inf
-        self.users = self.promise = self.key = False
+        self.users = self.promise = self.key = self.cut_off = False
+        self.turn_at = -math.inf  # committed, to be answered by turn detection, and no response was created since
         self.users_at = self.promised_at = self.seen_at = -math.inf
         self.rejected_at = -math.inf  # by a response of which nothing is known; then the next try may take a while
         self.seen_active = None
         self.known = set()  # the responses that the client knows to be done
         self.heard = set()
+        self.cut = set()
         detection = None if self.manual else ServerVad(create_response=creates, interrupt_response=interrupts)
         audio = SessionAudio(input=AudioInput(turn_detection=detection))
         self.arbiter.handle(SessionUpdated(event_id="e", session=RealtimeSession(audio=audio)), self.now)
@@ -216,6 +221,7 @@ class Schedule:
     def be_interrupted(self):
         if self.seen_active is not None:
             self.arbiter.interrupted(self.seen_active)
+            self.cut.add(self.seen_active)
             self.to_server.append(("cancel", self.seen_active))
             self.act()
 
@@ -237,7 +243,7 @@ class Schedule:
     # the user
 
     def the_user_begins_or_stops(self):
-        if not self.manual:
+        if self.linked and not self.manual:
             self.server.speech()
 
     def the_key(self):
@@ -258,15 +264,15 @@ class Schedule:
     # the server and the link
 
     def the_server_reads(self):
-        if self.to_server:
+        if self.linked and self.to_server:
             self.server.receive(self.to_server.popleft())
 
     def the_client_reads(self):
-        if self.server.out:
+        if self.linked and self.server.out:
             self.read()
 
     def all_is_read(self):
-        while self.to_server or self.server.out:
+        while self.linked and (self.to_server or self.server.out):
             self.the_server_reads()
             self.the_client_reads()
 
@@ -297,21 +303,54 @@ class Schedule:
         if found is not None and self.echoes:
             self.server.out.remove(found)
 
-    def a_new_connection(self):
-        """Everything on the way is lost, but the items: whoever connects again brings them along."""
-        items = [message for message in self.to_server if message[0] == "item"]
+    def the_link_is_lost(self):
+        """Everything on the way is lost, but what whoever connects again brings along: items, and turns by key."""
+        if not self.linked:
+            return
+        self.linked = False
+        kept = [message for message in self.to_server if message[0] in ("item", "clear", "commit")]
         acknowledged = [event for event in self.server.out if isinstance(event, ConversationItemAdded)]
+        alive = self.seen_active
+        answered = self.heard & {alive} if self.has_device else set()
+        over = self.known | answered | (self.cut & self.heard)
+        wanted = {
+            name
+            for name, fate in self.fate.items()
+            if fate in self.server.tags and fate not in over and name not in self.stopped
+        }
+        settled = alive in self.fate.values()
+        is_turns = alive is not None and self.server.tags[alive] is None and not settled
+        unanswered = is_turns and alive not in answered | self.cut | self.stopped_responses
+        promised = self.promise and self.now < self.promised_at + 2.0
+        unanswered = unanswered or promised or self.now < self.turn_at + 10.0
+        asked, self.turn_at = self.open, -math.inf
+
+        assert self.arbiter.lose_link(self.now, answered) == unanswered
+
         self.server = self.a_server(self.server)
         self.server.out.extend(acknowledged)
-        self.to_server = deque(items)
+        self.to_server = deque(kept)
         self.open, self.seen_active = None, None
-        self.users = self.promise = self.key = False
+        self.cut_off = self.users and self.now < self.users_at + 60.0
+        self.users = self.promise = False
         self.rejected_at = -math.inf
-        for name, fate in list(self.fate.items()):
-            over = fate in ("given up", "forgotten") or fate in self.known or fate in self.heard
-            if not over and name not in self.stopped:
-                del self.fate[name]
-        self.arbiter.reconnected()
+        self.act()
+
+        assert not wanted & self.fate.keys()
+        if unanswered:
+            self.owe()
+        if asked is not None and asked not in self.fate:
+            assert asked in self.arbiter.owed
+
+    def a_new_link(self):
+        if self.linked:
+            return
+        self.linked = True
+        self.arbiter.regain_link(self.now)
+        if self.cut_off and not (self.manual or self.key or self.users):
+            self.promise, self.promised_at = True, self.now
+        if self.users:
+            self.users_at = self.now
         self.act()
 
     # time
@@ -338,9 +377,12 @@ class Schedule:
             case InputAudioBufferSpeechStopped():
                 self.users, self.promise = False, self.server.create_response
                 self.promised_at = self.now
-            case InputAudioBufferCommitted() | InputAudioBufferCleared():
+            case InputAudioBufferCleared():
                 self.users = False
+            case InputAudioBufferCommitted():
+                self.users, self.turn_at = False, self.now if self.creates else -math.inf
             case ResponseCreated(response=response) if response.conversation_id is not None:
+                self.turn_at = -math.inf
                 self.seen_active, self.seen_at = response.id, self.now
                 self.promise = self.promise and self.server.tags[response.id] is not None
                 self.open = None if self.open == self.server.tags[response.id] else self.open
@@ -350,14 +392,17 @@ class Schedule:
                 self.known.add(response.id)
                 if response.id == self.seen_active:
                     self.seen_active = None
+        self.note_refusal(event)
+        self.arbiter.handle(event, self.now)
+        self.act()
+
+    def note_refusal(self, event):
         if isinstance(event, Error) and self.open_event is not None and event.error.event_id == self.open_event:
             self.open = None
             if self.seen_active is None or self.now >= self.seen_at + 30.0:
                 self.rejected_at = self.now
             else:
                 self.seen_at = self.now  # it lives
-        self.arbiter.handle(event, self.now)
-        self.act()
 
     def act(self):
         for action in self.arbiter.poll(self.now):
@@ -374,10 +419,11 @@ class Schedule:
                         self.stopped.add(name)
                 case OwedAgain(name, response_id, reason):
                     assert self.fate[name] == response_id
-                    assert reason in ("failed", "cancelled")
                     assert name not in self.stopped
-                    self.tries[name] += 1
-                    assert self.tries[name] == 1
+                    if reason != "link lost":
+                        assert reason in ("failed", "cancelled")
+                        self.tries[name] += 1
+                        assert self.tries[name] == 1
                     del self.fate[name]
                 case GivenUp(name):
                     self.check_giving_up(action)
@@ -388,10 +434,12 @@ class Schedule:
                     self.to_server.append(("cancel", response_id))
         assert self.arbiter.poll(self.now) == []
         assert not self.arbiter._replies.impossible
+        assert self.linked or self.arbiter.deadline == math.inf
         assert not self.arbiter.owed or self.now < self.rejected_at + 4.0 or any(self.reasons_to_wait())
 
     def reasons_to_wait(self):
-        """One at a time, never into the user's turn, a promise or a known response."""
+        """One at a time, never into the user's turn, a promise or a known response, and not without a link."""
+        yield not self.linked
         yield self.open is not None and self.now < self.open_at + 10.0
         yield self.users and self.now < self.users_at + 60.0
         yield self.key
@@ -431,6 +479,7 @@ class Schedule:
     def end(self):
         """When everybody behaves and time goes on, every owed reply is settled or given up, soon: no deadlock."""
         begun = self.now
+        self.a_new_link()
         if self.server.speaking:
             self.server.speech()
         if self.key:
