@@ -350,7 +350,7 @@ def test_more_than_is_to_be_kept_goes_oldest_first_and_is_counted():
     fed(*range(14, 24), kept=kept, at=0.28)
 
     assert told(kept) == sound(*range(14, 24))
-    assert kept.take_dropped() == 11 * BLOCK
+    assert kept.take_dropped() == 10 * BLOCK
     assert kept.take_dropped() == 0
 
 
