@@ -12,6 +12,7 @@ from typing import NoReturn
 import attrs
 import trio
 
+from realtime_trio.audio import Recorder
 from realtime_trio.audio.duplex import Microphone, SimulatedDuplex, Utterance
 from realtime_trio.audio.pcm import samples_from_ms
 from realtime_trio.device import SAMPLE_RATE, AudioBlock, AudioStream, DeviceChange, Position
@@ -28,12 +29,14 @@ class FakeDevice:
         output_latency_ms: Milliseconds from handing a sample over to its leaving the speaker.
         report_delay: Blocks by which positions and cuts are told late; captured sound is never late.
         echoes: Whether blocks carry what was played, as those of a microphone do that may hear the speaker.
+        recorder: Told everything, block by block. Whoever made it closes it.
 
     Attributes:
         written: All that was written to it, by any generation.
         played: All that was handed over for the speaker, with the zeros in between.
         cuts: The numbers that `cut` was called with.
         openings: How often it was opened.
+        recorder: As given; it may be changed.
     """
 
     def __init__(
@@ -44,7 +47,9 @@ class FakeDevice:
         output_latency_ms: float = 0,
         report_delay: int = 0,
         echoes: bool = False,
+        recorder: Recorder | None = None,
     ) -> None:
+        self.recorder = recorder
         self.written = bytearray()
         self.played = bytearray()
         self.cuts: list[int] = []
@@ -195,6 +200,8 @@ class _FakeStream:
         step = self._duplex.step(trio.current_time(), available=self._available)
         self.captured += self._duplex.block
         self._device.played += step.played
+        if self._device.recorder is not None:
+            self._device.recorder.write(step.block.captured, step.heard)
         self._reports.append((step.block.position, step.block.cut))
         position, cut = self._reports.popleft()
         change = self._changes.popleft() if self._changes else None
@@ -210,7 +217,11 @@ class _FakeStream:
 
     def close(self) -> None:
         self._closed = True
-        self._device.played += self._duplex.last_step()[0]
+        fade, heard = self._duplex.last_step()
+        self._device.played += fade
+        if self._device.recorder is not None:
+            self._device.recorder.write(bytes(len(heard)), heard)
+            self._device.recorder.flush()
         self._passed.close()
         self._waiting.close()
 
