@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import trio
 
 from realtime_trio.errors import ConfigurationError
+from realtime_trio.server.guesses import SESSION_SECONDS
 from realtime_trio.server.serving import open_server
 
 _INTERRUPTED = 130
@@ -26,11 +27,23 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--origin", action="append", default=[], help="a web origin whose pages may connect, or *; may be repeated"
     )
+    parser.add_argument(
+        "--session-seconds",
+        type=float,
+        default=SESSION_SECONDS,
+        help="how old a session may become before it is closed, as the real server does (%(default)s)",
+    )
     return parser.parse_args()
 
 
 async def _serve(arguments: argparse.Namespace) -> int:
-    opening = open_server(host=arguments.host, port=arguments.port, speed=arguments.speed, origins=arguments.origin)
+    opening = open_server(
+        host=arguments.host,
+        port=arguments.port,
+        speed=arguments.speed,
+        origins=arguments.origin,
+        session_seconds=arguments.session_seconds,
+    )
     async with AsyncExitStack() as stack:
         try:
             server = await stack.enter_async_context(opening)

@@ -5,19 +5,22 @@ Accepting and rejecting are `transport`'s; the session behind it is `driver`'s.
 
 import hmac
 import json
+import math
 import urllib.parse
 from collections.abc import Collection, Mapping
 
 import attrs
 
+from realtime_trio.errors import ConfigurationError
 from realtime_trio.server.session_config import Kind
 from realtime_trio.transport import Handshake
 
-__all__ = ["PATH", "Admission", "Refusal", "subprotocol", "too_many_sessions"]
+__all__ = ["PATH", "Admission", "Refusal", "asked_refusal", "subprotocol", "too_many_sessions"]
 
 PATH = "/v1/realtime"
 """The path of realtime and transcription sessions."""
 
+_REFUSING = range(300, 600)
 _KEY_PROTOCOL = "openai-insecure-api-key."
 _BETA_PROTOCOL = "openai-beta.realtime-v1"
 
@@ -28,13 +31,13 @@ class Refusal:
 
     Attributes:
         status: The HTTP status.
-        body: The words, in the form of the API's errors.
+        body: The words, in the form of the API's errors unless a test wants others.
+        headers: Names and values.
     """
 
     status: int
     body: bytes
-
-    headers = (("content-type", "application/json"),)
+    headers: tuple[tuple[str, str], ...] = (("content-type", "application/json"),)
 
 
 def _refusal(status: int, message: str, code: str | None, param: str | None = None) -> Refusal:
@@ -45,6 +48,25 @@ def _refusal(status: int, message: str, code: str | None, param: str | None = No
 def too_many_sessions() -> Refusal:
     """Turn a client away because there are so many already."""
     return _refusal(503, "This server has as many sessions as it takes. Try again later.", "too_many_sessions")
+
+
+def asked_refusal(status: int, body: str | bytes | None, retry_after: float | str | None) -> Refusal:
+    """Make the refusal that a test asks for.
+
+    Raises:
+        ConfigurationError: It refuses nobody, or says when to come again in a way that nobody understands.
+    """
+    if status not in _REFUSING:
+        raise ConfigurationError(f"status={status!r}: a refusal has one from 300 to 599")
+    refusal = _refusal(status, "This server refuses you because a test asked it to.", None)
+    if body is not None:
+        refusal = Refusal(status, body if isinstance(body, bytes) else body.encode(), ())
+    if retry_after is None:
+        return refusal
+    if not isinstance(retry_after, str) and not 0 <= retry_after < math.inf:
+        raise ConfigurationError(f"retry_after={retry_after!r}: it is seconds from 0, or a date")
+    wait = retry_after if isinstance(retry_after, str) else f"{retry_after:.3f}".rstrip("0").rstrip(".")
+    return attrs.evolve(refusal, headers=(*refusal.headers, ("retry-after", wait)))
 
 
 def subprotocol(handshake: Handshake) -> str | None:

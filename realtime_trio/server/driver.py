@@ -124,6 +124,10 @@ class SessionDriver:
             await self._read()
             nursery.cancel_scope.cancel(reason="the client is gone")
 
+    def close(self, code: int, reason: str) -> None:
+        """Close the link, behind what is on its way to the client."""
+        self._put(Close(code, reason))
+
     # ---- the link ----
 
     async def _read(self) -> None:

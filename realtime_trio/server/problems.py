@@ -196,9 +196,11 @@ def cannot_update_voice(param: str) -> Problem:
     )
 
 
-def session_expired(minutes: int) -> Problem:
+def session_expired(seconds: float) -> Problem:
     """The session reached its maximum age; the connection is closed after it."""
-    return Problem(f"Your session hit the maximum duration of {minutes} minutes.", code="session_expired")
+    number, unit = (seconds / 60, "minute") if seconds >= 60 else (seconds, "second")  # noqa: PLR2004 as it says
+    age = f"{number:g} {unit}{'' if number == 1 else 's'}"
+    return Problem(f"Your session hit the maximum duration of {age}.", code="session_expired")
 
 
 # ---- the input buffer ----

@@ -8,9 +8,9 @@
 After every input the driver takes the events, in order, and then does the effects. Time is an argument. No input raises
 for what a client did: that becomes an `error` event. Any exception from here is a mistake of ours.
 
-The parts: the shape of events in `shapes`, configuration in `session_config`, items in `items`, the user's turns in
-`turns` and `hearing`, responses in `answers` and `responses`, MCP servers in `mcp`, errors in `problems`, guesses in
-`guesses`, what goes wrong on purpose in `misbehaviour`.
+The parts: the shape of events in `shapes`, configuration in `session_config`, items in `items` and `item_events`, the
+user's turns in `turns` and `hearing`, responses in `answers` and `responses`, MCP servers in `mcp`, errors in
+`problems`, guesses in `guesses`, what goes wrong on purpose in `misbehaviour`.
 """
 
 import math
@@ -22,12 +22,11 @@ import msgspec
 from realtime_trio import events
 from realtime_trio.server import guesses, problems
 from realtime_trio.server.answers import Answers
-from realtime_trio.server.audio_formats import FORMATS
 from realtime_trio.server.checks import decode_audio
 from realtime_trio.server.hearing import Hearing
-from realtime_trio.server.items import Conversation, Item, item_from_json
+from realtime_trio.server.item_events import ItemEvents
+from realtime_trio.server.items import Conversation
 from realtime_trio.server.mcp import Mcp
-from realtime_trio.server.mcp_items import McpItem, approval_from_json
 from realtime_trio.server.misbehaviour import GOOD_BEHAVIOUR, Misbehaviour
 from realtime_trio.server.outbox import Close, Effect, NewId, Outbox, random_ids
 from realtime_trio.server.problems import Problem
@@ -54,6 +53,7 @@ class RealtimeProtocol:
         model: str = "gpt-realtime",
         kind: Kind = "realtime",
         unix_time: int = 0,
+        session_seconds: float = guesses.SESSION_SECONDS,
         new_id: NewId | None = None,
         misbehaviour: Misbehaviour = GOOD_BEHAVIOUR,
     ) -> None:
@@ -65,16 +65,18 @@ class RealtimeProtocol:
             model: The model that the client asked for. It is told back; it changes nothing.
             kind: What the session is for.
             unix_time: The time of day, for `expires_at`.
+            session_seconds: How old the session may become.
             new_id: Makes ids; unique ones by default.
             misbehaviour: What goes wrong on purpose, as far as it takes neither time nor a brain: that is the driver's.
         """
         self._outbox = Outbox(new_id or random_ids())
-        self._expires = now + guesses.SESSION_SECONDS
+        self._session_seconds = session_seconds
+        self._expires = now + session_seconds
         self._config = SessionConfig(
             kind=kind,
             model=model,
             session_id=self._outbox.new_id("sess"),
-            expires_at=unix_time + guesses.SESSION_SECONDS,
+            expires_at=unix_time + math.floor(session_seconds),
         )
         self._conversation = Conversation(self._outbox.new_id("conv"))
         self._hearing = Hearing(self._outbox, misbehaviour)
@@ -94,6 +96,14 @@ class RealtimeProtocol:
             answers=self._answers,
             hearing=self._hearing,
             detector=turn_detector,
+        )
+        self._items = ItemEvents(
+            self._outbox,
+            self._config,
+            self._conversation,
+            answers=self._answers,
+            hearing=self._hearing,
+            mcp=self._mcp,
         )
         self._closed = False
 
@@ -157,8 +167,7 @@ class RealtimeProtocol:
         if self._closed:
             return
         if now >= self._expires:
-            minutes = guesses.SESSION_SECONDS // 60
-            problem = problems.session_expired(minutes)
+            problem = problems.session_expired(self._session_seconds)
             self._outbox.report(problem, None)
             self._outbox.do(Close(1001, problem.message))
             self._closed = True
@@ -319,7 +328,7 @@ class RealtimeProtocol:
             case "output_audio_buffer.clear":
                 raise problems.wrong_transport(kind)
             case _:
-                self._handle_item(kind, event, now)
+                self._items.handle(kind, event, now)
 
     def _update(self, changes: dict[str, Any]) -> None:
         self._mcp.listings.check(changes.get("tools", []), "session.tools")
@@ -328,57 +337,10 @@ class RealtimeProtocol:
         self._outbox.send(events.SessionUpdated(event_id=self._outbox.event_id(), session=self._session()))
         self._mcp.listings.use(self._config.values.get("tools", []) if "tools" in changes else [])
 
-    def _handle_item(self, kind: str, event: dict[str, Any], now: float) -> None:
-        if kind == "conversation.item.create":
-            self._create_item(event["item"], event.get("previous_item_id"))
-            return
-        action = kind.rpartition(".")[2]
-        item = self._conversation.find(event["item_id"])
-        if item is None:
-            raise problems.unknown_item(action, event["item_id"])
-        event_id = self._outbox.event_id()
-        if action == "retrieve":
-            self._outbox.send(events.ConversationItemRetrieved(event_id=event_id, item=item.wire(with_audio=True)))
-        elif action == "delete":
-            self._conversation.delete(item)
-            self._hearing.forget(item)
-            self._outbox.send(events.ConversationItemDeleted(event_id=event_id, item_id=item.id))
-        else:
-            item.truncate(event["content_index"], event["audio_end_ms"])
-            self._answers.playback_ended(now)
-            self._outbox.send(
-                events.ConversationItemTruncated(
-                    event_id=event_id,
-                    item_id=item.id,
-                    content_index=event["content_index"],
-                    audio_end_ms=event["audio_end_ms"],
-                )
-            )
-
     @property
     def weight(self) -> int:
         """About how many bytes the conversation takes."""
         return self._conversation.weight
-
-    def _create_item(self, value: dict[str, Any], previous_item_id: str | None) -> None:
-        ids = self._outbox.new_id("item"), self._outbox.new_id("call")
-        item = approval_from_json(value) or item_from_json(value, *ids, FORMATS[self._config.input_format])
-        self._check_call(item)
-        self._conversation.insert(item, previous_item_id)
-        previous = self._conversation.previous_id(item)
-        for event in (events.ConversationItemAdded, events.ConversationItemDone):
-            self._outbox.send(event(event_id=self._outbox.event_id(), item=item.wire(), previous_item_id=previous))
-        self._hearing.begin(item, None)
-        over = self._mcp.calls.answered(item) if isinstance(item, McpItem) else None
-        if over is not None:
-            self._answers.call_over(over)
-
-    def _check_call(self, item: Item) -> None:
-        """Refuse an output whose call is not in the conversation, and an answer to a request that is not open."""
-        if isinstance(item, McpItem):
-            self._mcp.calls.check_answer(item)
-        if item.type == "function_call_output" and self._conversation.call(item.call_id) is None:
-            raise problems.unknown_call("item.call_id", item.call_id)
 
     # ---- parts ----
 

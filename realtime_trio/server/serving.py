@@ -1,11 +1,11 @@
 """Serves sessions to clients on sockets and in memory: `open_server` for programs and tests, `serve_realtime` below it.
 
-What a session is, is in `protocol`; how one is run, in `driver`; who is let in, in `admission`.
+What a session is, is in `protocol`; how one is run, in `driver`; who is let in, in `admission`; how a client is
+served from the handshake on, and what can be done to it from outside, in `clients`.
 """
 
-import functools
 import logging
-import time
+import math
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Literal, NoReturn
@@ -14,47 +14,26 @@ import attrs
 import trio
 import trio.testing
 
-from realtime_trio import events
-from realtime_trio.errors import ConfigurationError, ConnectError, ConnectionClosed
+from realtime_trio.errors import ConfigurationError, ConnectError
 from realtime_trio.nursery import Services, open_services
-from realtime_trio.server.admission import PATH, Admission, subprotocol, too_many_sessions
+from realtime_trio.server.admission import PATH, Admission
 from realtime_trio.server.brain import RulesBrain
+from realtime_trio.server.clients import Clients
 from realtime_trio.server.crowd import Crowd
-from realtime_trio.server.driver import SessionDriver
 from realtime_trio.server.fittings import choose_fittings
+from realtime_trio.server.guesses import SESSION_SECONDS
 from realtime_trio.server.hosted_tools import HostedTools, McpTools
 from realtime_trio.server.misbehaviour import GOOD_BEHAVIOUR, Misbehaviour
-from realtime_trio.server.protocol import RealtimeProtocol
 from realtime_trio.server.seams import Brain, Recogniser, Source, SpokenWord, TurnDetector, Voice
 from realtime_trio.server.turn_detection import EnergyTurnDetector
-from realtime_trio.transport import Handshake, MessageStream, Target, receive_handshake, websocket_over
+from realtime_trio.transport import MessageStream, Target, websocket_over
 
 __all__ = ["Server", "open_server", "serve_realtime"]
 
 _logger = logging.getLogger("realtime_trio.server")
-_GOODBYE = 1.0  # seconds
 _LARGEST_PORT = 65535
 _MOST_SESSIONS = 100
-MOST_CHARACTERS = 32 * 2**20
-"""Of one message: the largest append that is documented, 15 MiB, has 20 Mi."""
 _NO_MCP: McpTools = {}
-_BETA_GONE = "The Realtime beta API is no longer supported. Please use the GA API."
-
-
-@attrs.frozen(kw_only=True)
-class _Fittings:
-    """What a server's sessions share."""
-
-    brain: Brain
-    voice: Voice
-    recogniser: Recogniser | None
-    turn_detector: Callable[[], TurnDetector]
-    speed: float
-    admission: Admission
-    crowd: Crowd
-    hosted: HostedTools
-    misbehaviour: Misbehaviour
-    sessions: set[RealtimeProtocol] = attrs.field(factory=set, eq=False)
 
 
 @attrs.define(eq=False, kw_only=True)
@@ -72,13 +51,72 @@ class Server:
     base_url: str
     port: int
     description: str
-    _fittings: _Fittings = attrs.field(repr=False, alias="fittings")
+    _clients: Clients = attrs.field(repr=False, alias="clients")
     _services: Services = attrs.field(repr=False, alias="services")
     _open: bool = attrs.field(default=True, init=False, repr=False)
 
     def close(self) -> None:
         """Take no more clients in memory. Sessions go on until the server's block ends."""
         self._open = False
+
+    # ---- what goes wrong when a test wants it ----
+
+    @property
+    def sessions(self) -> tuple[int, ...]:
+        """The sessions in progress, by their numbers: they are counted from 1 in the order in which they begin."""
+        return tuple(self._clients.sessions)
+
+    def refuse(
+        self,
+        times: float = 1,
+        *,
+        status: int = 503,
+        body: str | bytes | None = None,
+        retry_after: float | str | None = None,
+    ) -> None:
+        """Refuse the clients that come next, whoever they are.
+
+        Args:
+            times: How many; `math.inf` for all, 0 to let them in again.
+            status: The HTTP status of the answer.
+            body: What it says; by default an error in the API's form.
+            retry_after: Its `Retry-After`: seconds, or a date of HTTP's. None for none.
+
+        Raises:
+            ConfigurationError: A number makes no sense.
+        """
+        self._clients.refuse(times, status=status, body=body, retry_after=retry_after)
+
+    def drop_sessions(self, *numbers: int) -> int:
+        """Let the connections of sessions break off, at once and without a word, as networks do.
+
+        On a socket it is a reset. In memory both directions end.
+
+        Args:
+            *numbers: Which sessions; all in progress if none is named.
+
+        Returns:
+            How many there were.
+        """
+        return self._clients.drop(numbers)
+
+    def close_sessions(self, *numbers: int, code: int = 1011, reason: str = "") -> int:
+        """Close sessions as the server's own decision, behind what is on its way to them.
+
+        Args:
+            *numbers: Which sessions; all in progress if none is named.
+            code: The WebSocket close code.
+            reason: A few words for the client.
+
+        Returns:
+            How many there were.
+
+        Raises:
+            ConfigurationError: There is no such code, or the reason is too long.
+        """
+        return self._clients.close(numbers, code, reason)
+
+    # ---- what only the server knows ----
 
     def spoken_words(self, item_id: str) -> tuple[SpokenWord, ...]:
         """Tell when each word of an assistant's item is spoken: the truth that a test holds an estimate against.
@@ -92,8 +130,8 @@ class Server:
         Raises:
             LookupError: No session has such an item (any more): it ended, or the item was deleted.
         """
-        for session in self._fittings.sessions:
-            words = session.spoken_words(item_id)
+        for session in self._clients.sessions.values():
+            words = session.protocol.spoken_words(item_id)
             if words is not None:
                 return words
         raise LookupError(f"no session in progress has an item {item_id!r}")
@@ -109,7 +147,7 @@ class Server:
         """
         if not self._open:
             raise ConnectError("the offline server has ended")
-        self._services.start_soon(_serve_stream, self._fittings, stream)
+        self._services.start_soon(self._clients.serve, stream)
 
     @asynccontextmanager
     async def connect(self, target: Target) -> AsyncGenerator[MessageStream]:
@@ -151,6 +189,7 @@ async def open_server(
     api_key: str | None = None,
     origins: Collection[str] = (),
     max_sessions: int = _MOST_SESSIONS,
+    session_seconds: float = SESSION_SECONDS,
     mcp: McpTools = _NO_MCP,
     misbehaviour: Misbehaviour = GOOD_BEHAVIOUR,
 ) -> AsyncGenerator[Server]:
@@ -171,6 +210,7 @@ async def open_server(
         api_key: A key that clients must show. By default any will do, and none.
         origins: Web origins whose pages may connect, `"*"` for all; none by default.
         max_sessions: How many there may be at once; who comes then is refused with HTTP 503.
+        session_seconds: How old a session may become: then it is told so, and closed with code 1001.
         mcp: The remote MCP servers that it plays: by their label the tools that they have, functions as
             `realtime_trio.tool` takes them. A session finds them under these labels, whatever their URL. A function
             that is not async runs in a worker thread; `ReadOnly(function)` marks one that changes nothing, and
@@ -196,9 +236,11 @@ async def open_server(
         raise ConfigurationError(f"port={port!r}: it must be from 0 (any free one) to {_LARGEST_PORT}")
     if max_sessions < 1:
         raise ConfigurationError(f"max_sessions={max_sessions!r}: it must be at least 1")
+    if not 1 <= session_seconds < math.inf:
+        raise ConfigurationError(f"session_seconds={session_seconds!r}: it must be at least 1, and have an end")
     voices, recognisers = await choose_fittings(voice, recogniser, in_process=not listen)
     async with AsyncExitStack() as stack:
-        fittings = _Fittings(
+        clients = Clients(
             brain=brain or RulesBrain(),
             voice=await stack.enter_async_context(voices.open()),
             recogniser=await stack.enter_async_context(recognisers.open()),
@@ -208,12 +250,13 @@ async def open_server(
             crowd=Crowd(max_sessions),
             hosted=HostedTools(mcp),
             misbehaviour=misbehaviour,
+            session_seconds=session_seconds,
         )
         listeners = await trio.open_tcp_listeners(port, host=host) if listen else []
         services = await stack.enter_async_context(open_services("the offline server"))
-        server = _server(host, listeners, f"{voices.description}; {recognisers.description}", fittings, services)
+        server = _server(host, listeners, f"{voices.description}; {recognisers.description}", clients, services)
         if listeners:
-            services.start_soon(trio.serve_listeners, functools.partial(_serve_stream, fittings), listeners)
+            services.start_soon(trio.serve_listeners, clients.serve, listeners)
         _logger.debug("Open at %s: %s", server.url if listen else "no socket", server.description)
         try:
             yield server
@@ -235,6 +278,7 @@ async def serve_realtime(
     api_key: str | None = None,
     origins: Collection[str] = (),
     max_sessions: int = _MOST_SESSIONS,
+    session_seconds: float = SESSION_SECONDS,
     mcp: McpTools = _NO_MCP,
     misbehaviour: Misbehaviour = GOOD_BEHAVIOUR,
     task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED,
@@ -253,6 +297,7 @@ async def serve_realtime(
         api_key: See there.
         origins: See there.
         max_sessions: See there.
+        session_seconds: See there.
         mcp: See there.
         misbehaviour: See there.
         task_status: Gets the `Server` when it is ready.
@@ -279,6 +324,7 @@ async def serve_realtime(
         api_key=api_key,
         origins=origins,
         max_sessions=max_sessions,
+        session_seconds=session_seconds,
         mcp=mcp,
         misbehaviour=misbehaviour,
     ) as server:
@@ -291,7 +337,7 @@ def _server(
     host: str,
     listeners: Sequence[trio.SocketListener],
     description: str,
-    fittings: _Fittings,
+    clients: Clients,
     services: Services,
 ) -> Server:
     port = int(listeners[0].socket.getsockname()[1]) if listeners else 0
@@ -302,73 +348,6 @@ def _server(
         base_url=f"http://{authority}{PATH.rpartition('/')[0]}",
         port=port,
         description=description,
-        fittings=fittings,
+        clients=clients,
         services=services,
     )
-
-
-# ---- one client ----
-
-
-@trio.lowlevel.enable_ki_protection
-async def _serve_stream(fittings: _Fittings, stream: trio.abc.Stream) -> None:
-    """Serve one client, whatever it does: its end is never the server's."""
-    try:
-        with fittings.crowd.at_the_door() as scope:
-            async with receive_handshake(stream, max_message_size=MOST_CHARACTERS) as handshake:
-                await _serve_handshake(fittings, handshake, scope)
-    except (ConnectError, ConnectionClosed, trio.BrokenResourceError) as error:
-        _logger.debug("A client is gone: %s", error)
-    except Exception:  # the last line of defence for the other sessions
-        _logger.exception("A session crashed. Please report it.")
-
-
-async def _serve_handshake(fittings: _Fittings, handshake: Handshake, scope: trio.CancelScope) -> None:
-    refusal = fittings.admission.refusal(handshake) or (too_many_sessions() if fittings.crowd.is_full else None)
-    if refusal is not None:
-        _logger.debug("A client is refused: %d", refusal.status)
-        await handshake.reject(refusal.status, refusal.body, refusal.headers)
-        return
-    with fittings.crowd.let_in(scope):
-        await _serve_session(fittings, handshake)
-
-
-async def _serve_session(fittings: _Fittings, handshake: Handshake) -> None:
-    link = await handshake.accept(subprotocol=subprotocol(handshake))
-    if Admission.wants_beta(handshake):
-        await _say_that_beta_is_gone(link)
-        return
-    protocol = RealtimeProtocol(
-        turn_detector=fittings.turn_detector(),
-        now=trio.current_time(),
-        model=handshake.query.get("model", ""),
-        kind=Admission.kind(handshake),
-        unix_time=int(time.time()),
-        misbehaviour=fittings.misbehaviour,
-    )
-    driver = SessionDriver(
-        link,
-        protocol,
-        brain=fittings.brain,
-        voice=fittings.voice,
-        recogniser=fittings.recogniser,
-        speed=fittings.speed,
-        hosted=fittings.hosted,
-        misbehaviour=fittings.misbehaviour,
-    )
-    fittings.sessions.add(protocol)
-    _logger.debug("A session begins; there are %d now.", len(fittings.sessions))
-    try:
-        await driver.run()
-    finally:
-        fittings.sessions.discard(protocol)
-        with trio.move_on_after(_GOODBYE, shield=True):
-            await link.aclose(1001, "the server has ended")  # nothing happens if the client has gone before
-
-
-async def _say_that_beta_is_gone(link: MessageStream) -> None:
-    details = events.ErrorDetails(
-        type="invalid_request_error", code="beta_api_shape_disabled", message=_BETA_GONE, param=None, event_id=None
-    )
-    await link.send_message(events.encode(events.Error(event_id="event_beta", error=details)))
-    await link.aclose(4000, "invalid_request_error.beta_api_shape_disabled")

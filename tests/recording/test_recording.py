@@ -326,6 +326,9 @@ async def test_a_recorded_link_knows_what_the_link_itself_knows(folder, autojump
             stream.server_time, stream.opened_at = 784111777.0, 12.5
             yield stream
 
-    async with open_scripted_peer() as peer, open_recording(folder) as recorder:
-        async with open_connection(connect=recorder.connect(connect)) as connection:
-            assert (connection.server_time, connection.opened_at) == (784111777.0, 12.5)
+    async with (
+        open_scripted_peer() as peer,
+        open_recording(folder) as recorder,
+        open_connection(connect=recorder.connect(connect)) as connection,
+    ):
+        assert (connection.server_time, connection.opened_at) == (784111777.0, 12.5)
