@@ -154,6 +154,10 @@ def calling(*names: str) -> str:
 # Bodies
 
 
+async def do_nothing(session: Session, _: object) -> None:
+    """Open, and close."""
+
+
 async def ask(session: Session, _: object) -> None:
     await session.ask("What is 6 times 7?")
     await session.ask("What is 6 times 8?")
@@ -325,6 +329,7 @@ def spoken(**options: Any) -> Callable[[], dict[str, Any]]:
 
 
 SCRIPTS: Mapping[str, Script] = {
+    "nothing": Script(do_nothing),
     "ask": Script(ask),
     "history": Script(ask, options=lambda: {"history": HISTORY}),
     "streams": Script(follow, has_nursery=True),
