@@ -125,7 +125,7 @@ class KeptAudio:
         """
         if not audio:
             return
-        sent_at = max(captured_at, self._placed[-1].sent_at) if self._placed else captured_at
+        sent_at = captured_at + samples / _RATE  # or later, where it is pre-roll
         self._placed.append(_Placed(self._end, KeptBlock(audio, samples, captured_at), sent_at))
         self._end += len(audio)
         self._size += len(audio)
@@ -183,7 +183,7 @@ class KeptAudio:
         """A new link is there, with a timeline of its own, on which `uncommitted` is sent first."""
         blocks = self.uncommitted()
         commits = [mark for mark in self._marks if mark.kind is events.InputAudioBufferCommit]
-        sent_at = self._placed[-1].sent_at if self._placed else 0.0
+        sent_at = max((placed.sent_at for placed in self._placed), default=0.0)
         self._placed.clear()
         self._marks.clear()
         self._end = self._released = 0

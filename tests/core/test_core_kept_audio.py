@@ -57,6 +57,10 @@ def told(kept: KeptAudio) -> bytes:
     return b"".join(block.audio for block in kept.uncommitted())
 
 
+def problem_with(event_id):
+    return wire.ErrorDetails(type="invalid_request_error", message="too short", event_id=event_id)
+
+
 COMMIT = wire.InputAudioBufferCommit(event_id="evt_commit")
 CLEAR = wire.InputAudioBufferClear(event_id="evt_clear")
 
@@ -119,9 +123,10 @@ def test_what_was_cleared_is_in_no_turn():
 def test_a_commit_that_is_refused_ends_nothing():
     kept = manual(fed(1))
     kept.sent(COMMIT)
-    problem = wire.ErrorDetails(type="invalid_request_error", message="too short", event_id="evt_commit")
-    kept.handle(wire.Error(event_id="e", error=attrs_free(problem, event_id="another")))
-    kept.handle(wire.Error(event_id="e", error=problem))
+    kept.handle(wire.Error(event_id="e", error=problem_with("another")))
+    kept.handle(wire.Error(event_id="e", error=problem_with(UNSET)))
+
+    kept.handle(wire.Error(event_id="e", error=problem_with("evt_commit")))
     fed(2, kept=kept)
 
     assert [block.ends_turn for block in kept.uncommitted()] == [False, False]
@@ -131,8 +136,12 @@ def test_a_commit_that_is_refused_ends_nothing():
     assert kept.of_item("a") == sound(1, 2)
 
 
-def attrs_free(problem, **changes):
-    return wire.ErrorDetails(type=problem.type, message=problem.message, **changes)
+def test_an_error_that_names_nothing_is_about_no_commit():
+    kept = manual(fed(1))
+    kept.sent(wire.InputAudioBufferCommit())
+    kept.handle(wire.Error(event_id="e", error=problem_with(UNSET)))
+
+    assert [block.ends_turn for block in kept.uncommitted()] == [True]
 
 
 def test_a_commit_under_turn_detection_ends_the_turn_where_it_was_made():
@@ -198,7 +207,7 @@ def test_all_that_a_dead_link_may_have_swallowed_is_owed():
     kept = fed(*range(500))  # ten seconds
     kept.lose_link(heard_from=4.0)
 
-    assert told(kept) == sound(*range(150, 500))
+    assert told(kept) == sound(*range(149, 500))
 
 
 def test_what_is_sent_first_on_a_new_link_is_the_beginning_of_its_timeline():
@@ -260,6 +269,24 @@ def test_a_commit_that_nobody_answered_is_made_again_in_its_place():
     assert told(kept) == sound(3)
 
 
+def test_a_commit_that_is_refused_on_the_next_link_ends_nothing():
+    """It has the name that it had."""
+    kept = manual(fed(1))
+    kept.sent(COMMIT)
+    kept.begin_link()
+    kept.handle(wire.Error(event_id="e", error=problem_with("evt_commit")))
+
+    assert [block.ends_turn for block in kept.uncommitted()] == [False]
+
+
+def test_silence_before_a_turn_is_not_kept():
+    """It makes room for what may be needed."""
+    kept = fed(*range(100))
+    kept.handle(started("u", 1500))
+
+    assert kept.seconds == 0.5
+
+
 def test_words_make_the_sound_needless():
     """They are what is restored; and nobody restores what was deleted."""
     kept = fed(1, 2, 3)
@@ -317,6 +344,18 @@ def test_sound_in_another_format_is_of_no_use():
     kept.handle(committed("v"))
 
     assert kept.of_item("v") == b"v" * 80
+
+
+def test_sound_without_a_link_may_be_in_another_format():
+    """What was in the old one is of no use, what comes in the new one is owed."""
+    kept = fed(*range(100))
+    kept.lose_link()
+    kept.handle(configured(format=wire.PCMU))
+    for n in range(100):
+        kept.append(bytes([n]) * 160, BLOCK, 2 + n * 0.02)
+
+    assert told(kept) == b"".join(bytes([n]) * 160 for n in range(100))
+    assert kept.take_dropped() == RATE
 
 
 def test_a_key_in_place_of_turn_detection():
