@@ -6,7 +6,6 @@ from typing import Literal
 import trio
 from trio.testing import memory_stream_pair
 
-from realtime_trio.server import serving
 from realtime_trio.transport import websocket_over
 
 __all__ = ["BreakableLinks", "Peer"]
@@ -63,6 +62,6 @@ class BreakableLinks:
     @asynccontextmanager
     async def connect(self, target):
         ours, theirs = memory_stream_pair()
-        self._server._services.start_soon(serving._serve_stream, self._server._fittings, theirs)
+        self._server.accept_stream(theirs)
         async with websocket_over(_Link(ours, self), target) as stream:
             yield stream
