@@ -23,12 +23,11 @@ async def get_weather(city: str) -> dict[str, float]:
 
 
 @asynccontextmanager
-async def rehearsal(*, device=None, misbehaviour=None, **options):
+async def rehearsal(*, device=None, server=None, **options):
     """A talker and a session with the offline server."""
-    server_options = {} if misbehaviour is None else {"misbehaviour": misbehaviour}
     async with (
         open_talker(device=device) as talker,
-        open_server(listen=False, recogniser=talker.recogniser, **server_options) as server,
+        open_server(listen=False, recogniser=talker.recogniser, **(server or {})) as server,
         open_session(
             connect=server.connect,
             url=server.url,
@@ -163,6 +162,35 @@ async def test_an_answer_that_fell_into_a_pause_and_was_cut_is_none(autojump_clo
     assert talk.heard[-1] == "2 plus 2 is 4."
 
 
+async def test_the_words_before_a_pause_are_not_taken_for_the_whole(autojump_clock):
+    """They are a sentence that a server would answer, did it not hear that more follows."""
+    async with rehearsal(turn_detection="semantic_vad") as (talker, session, _):
+        talk = await talker.talk(session, [Line("count to twenty ... no what is two plus two", pause=1.2)])
+
+    assert len(talk.turns) == 2
+
+
+async def test_an_answer_that_stops_itself_is_one(autojump_clock):
+    async def interrupt(session):
+        await trio.sleep(4)
+        session.interrupt()
+
+    async with rehearsal() as (talker, session, _), trio.open_nursery() as nursery:
+        nursery.start_soon(interrupt, session)
+        talk = await talker.talk(session, ["count to twenty", Silence(5)])
+
+    assert talk.turns[1].cut
+
+
+async def test_silence_is_not_speech_whatever_the_session_says(autojump_clock):
+    async def hum(_request):
+        yield bytes(48_000 * 5)
+
+    async with rehearsal(server={"brain": hum}) as (talker, session, _):
+        with pytest.raises(AssertionError, match="have spoken for 1 s"):
+            await talker.talk(session, ["hello", Line("stop", over=1)])
+
+
 async def test_the_next_line_waits_for_a_slow_tool(autojump_clock):
     async with rehearsal(tools=[get_weather]) as (talker, session, _):
         talk = await talker.talk(session, ["what is the weather in Lima", "thank you"])
@@ -241,7 +269,7 @@ async def test_a_device_of_ones_own(autojump_clock):
 
 
 async def test_a_server_that_is_late_is_waited_for(autojump_clock):
-    async with rehearsal(misbehaviour=Misbehaviour(transcript_after_answer=True)) as (talker, session, _):
+    async with rehearsal(server={"misbehaviour": Misbehaviour(transcript_after_answer=True)}) as (talker, session, _):
         assert (await talker.talk(session, ["what is two plus two"])).heard == ("2 plus 2 is 4.",)
 
 
