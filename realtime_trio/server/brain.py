@@ -245,12 +245,16 @@ def _capital(text: str) -> str:
 
 
 def _fresh(request: BrainRequest) -> list[Said | ToolCalled | ToolAnswered]:
-    """Give what came since the assistant spoke last, without system messages."""
+    """Give what came since the assistant spoke last, without system messages.
+
+    A line that it was told to say answers nobody: if nothing came since, what came before it still waits.
+    """
     fresh: list[Said | ToolCalled | ToolAnswered] = []
     for item in reversed(request.history):
         if isinstance(item, Said) and item.role == "assistant":
-            break
-        if not (isinstance(item, Said) and item.role == "system"):
+            if fresh or not any(obey(item.instructions or "")):
+                break
+        elif not (isinstance(item, Said) and item.role == "system"):
             fresh.append(item)
     return fresh[::-1]
 

@@ -143,6 +143,7 @@ class Item:
         output: The client's answer to a call.
         number: Which of the conversation's items it is, in the order in which they came in.
         known: For what a response says: how many items had come in when the response began.
+        instructions: For what a response says: its own instructions, when it had some.
     """
 
     id: str
@@ -156,6 +157,7 @@ class Item:
     output: str = ""
     number: int = 0
     known: int | None = None
+    instructions: str | None = None
 
     def wire(self, *, with_audio: bool = False) -> events.Item:
         """Tell the item as a value of the wire, as it stands now."""
@@ -276,7 +278,8 @@ def _history(items: list[Item], names: dict[str, str]) -> Iterator[HistoryItem]:
 
 def _said(item: Item) -> Said:
     if len(item.parts) == 1 and item.parts[0].type in ("input_text", "output_text"):
-        return Said(role=item.role, text=item.parts[0].text)  # nearly all of a long typed conversation
+        # nearly all of a long typed conversation
+        return Said(role=item.role, text=item.parts[0].text, instructions=item.instructions)
     sound = [part for part in item.parts if part.type == "input_audio"]
     words = [part.understood for part in item.parts if part.type != "input_image"]
     known = [word for word in words if word is not None]
@@ -286,6 +289,7 @@ def _said(item: Item) -> Said:
         certain=all(part.heard is None or part.heard.certain for part in sound),
         seconds=sum(part.milliseconds for part in item.parts) / 1000,
         audio=b"".join(part.format.to_pcm(bytes(part.audio)) for part in sound),
+        instructions=item.instructions,
     )
 
 

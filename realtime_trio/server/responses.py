@@ -292,6 +292,7 @@ class ResponseRun:
 
     def _open_item(self, item: Item) -> None:
         item.known = self._known
+        item.instructions = self.settings.overrides.get("instructions")
         self._items.append(item)
         self._outbox.send(
             events.ResponseOutputItemAdded(

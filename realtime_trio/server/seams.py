@@ -237,6 +237,7 @@ class Said:
         certain: False when `text` is a recogniser's guess.
         seconds: How long the sound was; 0 for typed text.
         audio: The user's sound (mono PCM16 at 24 kHz) when the message was spoken; never the assistant's.
+        instructions: What the response was told that said it, when it had instructions of its own; never a user's.
     """
 
     role: Literal["user", "assistant", "system"]
@@ -244,6 +245,7 @@ class Said:
     certain: bool = True
     seconds: float = 0.0
     audio: bytes = attrs.field(default=b"", repr=lambda pcm: f"<{len(pcm)} bytes>")
+    instructions: str | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -85,3 +85,14 @@ async def test_what_it_costs_is_counted_by_kind(autojump_clock):
     assert first.input_token_details.cached_tokens == 0
     assert second.input_token_details.cached_tokens == 960
     assert second.input_tokens > first.input_tokens > 1000
+
+
+async def test_a_question_that_waits_while_a_line_is_said_is_answered(autojump_clock):
+    async with (
+        open_server(listen=False) as server,
+        open_session(connect=server.connect) as session,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(session.say, "One moment, please.")
+        reply = await session.ask("what is 2 plus 2")
+    assert "2 plus 2 is 4." == reply.text

@@ -394,6 +394,19 @@ def test_nothing_was_said():
     assert "stand-in" in answer(Said(role="system", text="Be brief."))
 
 
+def line(text):
+    return Said(role="assistant", text=text, instructions=f'Say exactly: "{text}"')
+
+
+def test_a_question_before_a_line_that_was_to_be_said_still_waits():
+    """The line answers nobody. What was answered before is not answered again."""
+    assert answer("2+2", line("One moment.")) == "2 plus 2 is 4."
+    assert answer("hello", assistant("Hello!"), "2+2", line("One."), line("Two.")) == "2 plus 2 is 4."
+    assert answer("2+2", line("One moment."), "3+3") == "3 plus 3 is 6."
+    assert "nothing to add" in answer("2+2", assistant("4."), line("Anything else?"))
+    assert "nothing to add" in answer("2+2", Said(role="assistant", text="4.", instructions="Be brief."))
+
+
 def test_what_the_user_is_to_be_told_of_is_told():
     """The result of a tool in the background comes as a system message; a question of the user's comes first."""
     news = Said(role="system", text="f is over. Tell the user what matters of it.\nthe report\nis printed")
