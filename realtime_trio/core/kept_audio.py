@@ -23,41 +23,15 @@ from realtime_trio import events
 from realtime_trio.events import AudioInput, ClientEvent, RealtimeSession, ServerEvent
 
 from .detection import Detection
+from .kept_block import RATE, KeptBlock
 
 __all__ = ["KeptAudio", "KeptBlock"]
 
-_RATE = 24_000  # of the samples that are captured
 _PCM = (24_000, 2)  # samples a second, and bytes of one
 _G711 = (8_000, 1)
 _CERTAIN = 1.0  # seconds that turn detection may need to say that it hears somebody
 _DOUBT = 10.0  # seconds of silence that are kept while there is room, should the link have been dead for so long
 _MOST_MARKS = 64
-
-
-@attrs.frozen
-class KeptBlock:
-    """A piece of the input.
-
-    Attributes:
-        audio: The sound in the wire's format.
-        samples: How many captured samples that is, at 24 kHz.
-        captured_at: When the first of them was captured.
-        ends_turn: Whether the program committed the buffer right behind it, and the server has not answered.
-    """
-
-    audio: bytes = attrs.field(repr=lambda audio: f"<{len(audio)} bytes>")
-    samples: int
-    captured_at: float
-    ends_turn: bool = False
-
-    def split(self, at: int) -> "tuple[KeptBlock, KeptBlock]":
-        """Cut it in two after `at` bytes."""
-        samples = self.samples * at // len(self.audio)
-        first = attrs.evolve(self, audio=self.audio[:at], samples=samples, ends_turn=False)
-        second = KeptBlock(
-            self.audio[at:], self.samples - samples, self.captured_at + samples / _RATE, ends_turn=self.ends_turn
-        )
-        return first, second
 
 
 @attrs.define
@@ -113,6 +87,7 @@ class KeptAudio:
         self._resent = 0  # how much of the input was sent on an earlier link before
         self._lost_at: int | None = None  # where the input was when the link was lost
         self._heard_from: float | None = None
+        self._begins = False  # whether nothing was heard on this link yet
         self._dropped = 0
 
     def append(self, audio: bytes, samples: int, captured_at: float) -> None:
@@ -125,10 +100,12 @@ class KeptAudio:
         """
         if not audio:
             return
-        sent_at = captured_at + samples / _RATE  # or later, where it is pre-roll
+        sent_at = captured_at + samples / RATE  # or later, where it is pre-roll
         self._placed.append(_Placed(self._end, KeptBlock(audio, samples, captured_at), sent_at))
         self._end += len(audio)
         self._size += len(audio)
+        if self._begins and self._end - self._resent > self._bytes(_DOUBT):
+            self._heard()  # or never to be heard of
         self._fit()
 
     def sent(self, event: ClientEvent) -> None:
@@ -142,6 +119,8 @@ class KeptAudio:
 
     def handle(self, event: ServerEvent) -> None:
         """Follow what the server says about its input; other events change nothing."""
+        if self._begins:
+            self._heard()
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, event)
@@ -157,11 +136,13 @@ class KeptAudio:
             heard_from: When the server was heard from last, on the clock of `captured_at`. What was sent after that may
                 never have reached it; None if there is no reason to think so.
         """
-        if self._lost_at is None:
+        if self._begins:  # and so all of it is owed
+            self._begins = False
+        elif self._lost_at is None:
             self._lost_at, self._heard_from = self._end, heard_from
 
     def uncommitted(self) -> list[KeptBlock]:
-        """Give what a new link has to be sent first, in order."""
+        """Give what a new link has to be sent first, in order; the same blocks again as long as it begins with them."""
         owed_from = self._owed_from()
         result: list[KeptBlock] = []
         marks = sorted({mark.place for mark in self._marks if mark.kind is events.InputAudioBufferCommit})
@@ -176,11 +157,16 @@ class KeptAudio:
                     first, block = block.split(place - begin)
                     result.append(attrs.evolve(first, ends_turn=True))
                     begin = place
-            result.append(attrs.evolve(block, ends_turn=placed.end in marks))
+            if block.ends_turn != (placed.end in marks):
+                block = attrs.evolve(block, ends_turn=not block.ends_turn)
+            result.append(block)
         return result
 
     def begin_link(self) -> None:
-        """A new link is there, with a timeline of its own, on which `uncommitted` is sent first."""
+        """A new link is there, with a timeline of its own, on which `uncommitted` is sent first.
+
+        What is appended while that is being sent belongs to it, until the first event of the new link is handled.
+        """
         blocks = self.uncommitted()
         commits = [mark for mark in self._marks if mark.kind is events.InputAudioBufferCommit]
         sent_at = max((placed.sent_at for placed in self._placed), default=0.0)
@@ -188,14 +174,19 @@ class KeptAudio:
         self._marks.clear()
         self._end = self._released = 0
         for block in blocks:
-            self._placed.append(_Placed(self._end, attrs.evolve(block, ends_turn=False), sent_at))
+            self._placed.append(_Placed(self._end, block, sent_at))
             self._end += len(block.audio)
             if block.ends_turn:
                 self._marks.append(_Mark(events.InputAudioBufferCommit, None, self._end))
         for mark, again in zip(reversed(commits), reversed(self._marks), strict=False):
             again.event_id = mark.event_id
         self._size = self._resent = self._end
-        self._turn = self._lost_at = self._heard_from = None
+        self._turn = self._heard_from = None
+        self._lost_at, self._begins = 0, True
+
+    def _heard(self) -> None:
+        """The new link is there indeed."""
+        self._begins, self._lost_at, self._resent = False, None, self._end
 
     def take_dropped(self) -> int:
         """Say how many samples at 24 kHz that were owed to the server were lost to the bound, since last asked."""

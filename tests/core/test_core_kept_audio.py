@@ -231,15 +231,51 @@ def test_what_has_just_been_sent_again_is_still_owed():
     kept = fed(*range(200))
     kept.lose_link(heard_from=1.0)
     kept.begin_link()
+    kept.handle(configured())
     fed(*range(200, 210), kept=kept, at=4.0)
     kept.lose_link()
 
     assert told(kept) == sound(*range(210))
 
     kept.begin_link()
+    kept.handle(configured())
     fed(*range(210, 300), kept=kept, at=4.2)
 
     assert told(kept) == sound(*range(250, 300))
+
+
+def test_what_is_captured_while_a_new_link_begins_is_part_of_its_beginning():
+    """However long that takes; the blocks stay the same, so that one can tell how far one has come."""
+    kept = fed(*range(10))
+    kept.lose_link()
+    kept.begin_link()
+    before = kept.uncommitted()
+    fed(*range(10, 200), kept=kept, at=0.2)
+    after = kept.uncommitted()
+
+    assert told(kept) == sound(*range(200))
+    assert all(one is other for one, other in zip(before, after, strict=False))
+
+    kept.lose_link()  # before anything was heard on it
+    fed(200, kept=kept, at=4.0)
+
+    assert told(kept) == sound(*range(201))
+
+    kept.begin_link()
+    kept.handle(configured())
+    fed(*range(201, 260), kept=kept, at=4.02)
+
+    assert told(kept) == sound(*range(210, 260))
+
+
+def test_a_new_link_of_which_nothing_is_heard_is_a_link_all_the_same():
+    """Nobody speaks, so the server has nothing to say; and no silence is told as lost."""
+    kept = KeptAudio(12)
+    kept.begin_link()
+    fed(*range(1000), kept=kept)
+
+    assert told(kept) == sound(*range(950, 1000))
+    assert kept.take_dropped() == 0
 
 
 def test_items_keep_their_sound_on_the_next_link():
@@ -447,6 +483,11 @@ class Model:
     items: dict[str, list[int]] = attrs.Factory(dict)
     resent: int = 0
     lost_at: int | None = None
+    begins: bool = False
+
+    @property
+    def is_linked(self) -> bool:
+        return self.lost_at is None or self.begins
 
     def owed(self) -> list[int]:
         if not self.detects:
@@ -482,37 +523,43 @@ class Run:
 
     def start(self, back):
         model = self.model
-        if model.detects and model.speech is None and model.lost_at is None:
+        if model.detects and model.speech is None and model.is_linked:
             ms = max(0, len(model.input) - back) * 1000 // RATE
             model.speech = (next(self.names), ms * 24)
-            self.kept.handle(started(model.speech[0], ms))
+            self.tell(started(model.speech[0], ms))
 
     def stop(self, back):
         model = self.model
-        if model.speech and model.lost_at is None and model.ended is None:
+        if model.speech and model.is_linked and model.ended is None:
             ms = max(model.speech[1], len(model.input) - back) // 24
             model.ended = ms * 24
-            self.kept.handle(stopped(model.speech[0], ms))
+            self.tell(stopped(model.speech[0], ms))
 
     def commit(self):
         model = self.model
-        if model.lost_at is not None or (model.detects and model.ended is None):
+        if not model.is_linked or (model.detects and model.ended is None):
             return
         name, begin = model.speech or (next(self.names), 0)
         end = len(model.input) if model.ended is None else model.ended
         model.items[name] = model.input[max(begin, model.open_from) : end]
         model.open_from, model.speech, model.ended = max(model.open_from, end), None, None
-        self.kept.handle(committed(name))
+        self.tell(committed(name))
 
     def clear(self):
-        if self.model.lost_at is None:
+        if self.model.is_linked:
             self.model.open_from, self.model.speech, self.model.ended = len(self.model.input), None, None
             self.kept.sent(CLEAR)
-            self.kept.handle(cleared())
+            self.tell(cleared())
+
+    def tell(self, event):
+        self.kept.handle(event)
+        if self.model.begins:
+            self.model.begins, self.model.lost_at, self.model.resent = False, None, len(self.model.input)
 
     def lose(self):
-        if self.model.lost_at is None:
-            self.model.lost_at = len(self.model.input)
+        if self.model.is_linked:
+            self.model.lost_at = 0 if self.model.begins else len(self.model.input)
+            self.model.begins = False
             self.kept.lose_link()
 
     def regain(self):
@@ -521,7 +568,8 @@ class Run:
             sample for block in self.kept.uncommitted() for sample in samples_of(block.audio, self.next)
         ]
         self.kept.begin_link()
-        self.model.open_from, self.model.resent, self.model.lost_at = 0, len(self.model.input), None
+        self.model.open_from, self.model.resent, self.model.lost_at = 0, len(self.model.input), 0
+        self.model.begins = True
         self.model.speech = self.model.ended = None
 
     def check(self):
