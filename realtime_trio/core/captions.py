@@ -111,7 +111,7 @@ class Captions:
     _before: "array[int]" = attrs.field(factory=lambda: array("L"), init=False)
     _at: "array[float]" = attrs.field(factory=lambda: array("d"), init=False)
     _plan: "_Plan | None" = attrs.field(default=None, init=False)
-    _weights: _Weights = attrs.field(factory=_Weights, init=False)
+    _weights: _Weights | None = attrs.field(default=None, init=False)  # while words come
     _told: int = attrs.field(default=0, init=False)  # characters that were called heard, which stays so
     _closed: bool = attrs.field(default=False, init=False)
     _closed_pace: float | None = attrs.field(default=None, init=False)
@@ -157,7 +157,7 @@ class Captions:
             if self._plan is None or self._plan.key != key:
                 self._plan = _Plan(key, *self._times(text, whole=whole))
                 if whole:
-                    self._weights = _Weights()  # no more words come
+                    self._weights = None  # no more words come
             self._told = max(self._told, self._plan.characters(heard_ms))
         return text[: self._told]
 
@@ -179,7 +179,7 @@ class Captions:
         if not self._closed:
             self._closed_pace = self.pace(text)
             self._closed = True
-            self._before, self._at, self._plan, self._weights = array("L"), array("d"), None, _Weights()
+            self._before, self._at, self._plan, self._weights = array("L"), array("d"), None, None
 
     def end_of(self, text: str, place: int) -> float:
         """Estimate when the words before a place in the text are spoken, while more words and more sound may come.
@@ -203,13 +203,18 @@ class Captions:
         """
         if self._closed:
             return self._closed_pace
-        length = self._weights.of(text)[-1]
+        length = self._weigh(text)[-1]
         pace = self.received_ms / length if self.received_ms >= _LEARNING and length else None
         return pace if pace is not None and _is_human(pace) else None
 
+    def _weigh(self, text: str) -> tuple[list[int], list[float], list[float], float]:
+        if self._weights is None:
+            self._weights = _Weights()
+        return self._weights.of(text)
+
     def _times(self, text: str, *, whole: bool) -> tuple[list[int], list[float]]:
         """Give the places in the text where words end, and when they do, in ms of its sound."""
-        stops, begins, ends, length = self._weights.of(text)
+        stops, begins, ends, length = self._weigh(text)
         if not stops:
             return [], []
         places = [_weight_at(before, stops, begins, length) for before in self._before]

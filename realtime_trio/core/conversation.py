@@ -65,6 +65,7 @@ from .snapshot_items import copy_item
 __all__ = ["Conversation", "ConversationItem", "ItemPart", "Transcription"]
 
 _MAX_REMEMBERED = 4096
+_MAX_DELETED = 512  # items, which are larger than names
 _PCM_BYTES_PER_MS = 48  # PCM16 at 24 kHz
 _G711_BYTES_PER_MS = 8
 
@@ -232,7 +233,7 @@ class Conversation:
             for part in item.parts:
                 part.close()
             self._deleted_ids[item.id] = None
-            if len(self._deleted_ids) > _MAX_REMEMBERED:
+            if len(self._deleted_ids) > _MAX_DELETED:
                 self._forget(next(iter(self._deleted_ids)))
 
     def _forget(self, item_id: str) -> None:

@@ -28,7 +28,7 @@ from .runs import SAMPLE_RATE, SAMPLES_PER_MS, WIDTH, Chunk, Generation, Part, P
 
 __all__ = ["SAMPLES_PER_MS", "SAMPLE_RATE", "PartKey", "PlayoutLedger"]
 
-_MAX_PARTS = 1024  # settled parts beyond this are forgotten, the oldest first
+_MAX_PARTS = 256  # settled parts beyond this are forgotten, the oldest first
 _MAX_GENERATIONS = 64
 _MAX_BLOCKED = 4096
 

@@ -127,7 +127,7 @@ async def test_deleted_items_leave_the_mirror(autojump_clock):
     """Only the newest of them can be named by an item that comes behind one."""
     remembered = await pour(FORGOTTEN["items added and deleted"], look=lambda session: session.conversation.size)
 
-    assert remembered == 4096
+    assert remembered == 512
 
 
 TOO_MANY = {

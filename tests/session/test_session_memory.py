@@ -45,4 +45,4 @@ async def test_what_a_turn_leaves_behind_is_little_more_than_its_words(autojump_
 
         assert heard == item.transcript
         assert heard.endswith("sixty.")
-        assert [len(captions._before), len(captions._at), captions._plan, captions._weights._ends] == [0, 0, None, []]
+        assert [len(captions._before), len(captions._at), captions._plan, captions._weights] == [0, 0, None, None]

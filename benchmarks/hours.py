@@ -1,0 +1,205 @@
+"""Whether sessions live for hours: thousands of turns, drawn at random, and what the process holds meanwhile.
+
+`hours.py virtual [--hours 2]` is one session with the offline server in memory, in Trio's virtual time.
+`hours.py sockets [--seconds 60] [--sessions 4]` is several sessions over sockets with one server in a process of its
+own, in real time. With `--links` the link is lost at random, and replaced when it is old. What has to hold is checked
+with each turn (`long_life.py`); memory, tasks and files have to stay flat (`flatness.py`). The exit code tells.
+"""
+
+import argparse
+import contextlib
+import random
+import subprocess
+import sys
+import time
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+
+import attrs
+import trio
+import trio.testing
+
+from realtime_trio import Session, open_server, open_session
+from realtime_trio.audio import ClockedDevice
+
+sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
+from flatness import Flatness, Sample, kilobytes, take_sample
+from long_life import TOOLS, Counts, Life
+from long_server import Hearing, Witness
+from measuring import load, machine
+
+HELD_A_TURN = 1_000.0
+"""Bytes by which what a session holds may grow with each turn: the names of what is over, until those tables are full."""
+MEMORY_A_TURN = 20_000.0
+"""Bytes by which the process may, with each turn: what a heap loses in holes."""
+
+
+class Gathering:
+    """Where lives meet between two turns, so that all rest when a sample is taken.
+
+    Args:
+        parties: How many lives.
+        every: Seconds between two samples.
+        until: When nobody is waited for any more.
+    """
+
+    def __init__(self, parties: int, every: float, until: float) -> None:
+        self.flat = Flatness()
+        self.sessions: list[Session] = []
+        self.lives: list[Life] = []
+        self._parties = parties
+        self._every = every
+        self._until = until
+        self._begun = trio.current_time()
+        self._next = self._begun + every
+        self._present = 0
+        self._taken = trio.Event()
+        self._wall = time.monotonic()
+
+    def counts(self) -> Counts:
+        """Everything that happened so far."""
+        counts = Counts()
+        for life in self.lives:
+            counts.add(life.counts)
+        return counts
+
+    async def rest(self) -> None:
+        """Rest until all do, when it is time for a sample."""
+        if trio.current_time() < self._next:
+            await trio.lowlevel.checkpoint()
+            return
+        self._present += 1
+        if self._present == self._parties:
+            self._sample()
+        else:
+            await self._taken.wait()
+
+    def leave(self) -> None:
+        """A life is over: it is not waited for."""
+        self._parties -= 1
+        if self._parties and self._present == self._parties:
+            self._sample()
+
+    def _sample(self) -> None:
+        now = trio.current_time()
+        counts = self.counts()
+        sample = take_sample(now - self._begun, counts.turns.total(), self.sessions)
+        self.flat.samples.append(sample)
+        print(self._line(sample, counts), flush=True)
+        self._present, self._next = 0, now + self._every
+        self._taken.set()
+        self._taken = trio.Event()
+
+    def _line(self, sample: Sample, counts: Counts) -> str:
+        took = time.monotonic() - self._wall
+        links = f", {counts.notices['Reconnected']} new links" if counts.notices["Reconnected"] else ""
+        return f"{sample.at / 3600:6.2f} h (after {took:.0f} s): {sample}{links}, {load()}"
+
+
+async def live(gathering: Gathering, options: argparse.Namespace, seed: int, witness: Witness | None, **where: object) -> None:
+    """Open a session, and live in it."""
+    device = ClockedDevice(block_ms=100, ring_ms=400, output_latency_ms=30)
+    drawn = random.Random(seed)
+    try:
+        async with open_session(
+            audio=device,
+            tools=TOOLS,
+            turn_detection="server_vad",
+            transcription="gpt-4o-mini-transcribe",
+            **where,
+        ) as session:
+            take = None if witness is None else witness.take
+            one = Life(session, device, drawn, silence=options.silence, history=take)
+            gathering.sessions.append(session)
+            gathering.lives.append(one)
+            async with trio.open_nursery() as nursery:
+                await nursery.start(one.listen)
+                await one.run(gathering._until, gathering.rest)
+                nursery.cancel_scope.cancel()
+    finally:
+        gathering.leave()
+
+
+async def in_memory(options: argparse.Namespace) -> Gathering:
+    """One session in virtual time."""
+    witness = Witness()
+    gathering = Gathering(1, options.every, trio.current_time() + options.hours * 3600)
+    async with open_server(listen=False, brain=witness, recogniser=Hearing(options.seed)) as server:
+        await live(gathering, options, options.seed, witness, connect=server.connect, url=server.url)
+    return gathering
+
+
+async def over_sockets(options: argparse.Namespace) -> Gathering:
+    """Several sessions in real time."""
+    gathering = Gathering(options.sessions, options.every, trio.current_time() + options.seconds)
+    async with server_process(options.seed) as url, trio.open_nursery() as nursery:
+        for number in range(options.sessions):
+            nursery.start_soon(lambda seed: live(gathering, options, seed, None, url=url), options.seed + number)
+    return gathering
+
+
+@contextlib.asynccontextmanager
+async def server_process(seed: int) -> AsyncGenerator[str]:
+    """Run the server in a process of its own, and give its URL."""
+    program = str(Path(__file__).with_name("long_server.py"))
+    with subprocess.Popen([sys.executable, program, str(seed)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        try:
+            yield (await trio.to_thread.run_sync(process.stdout.readline)).decode().strip()
+        finally:
+            process.stdin.close()
+
+
+def verdict(gathering: Gathering) -> bool:
+    """Print what a run came to, and tell whether it is as it has to be."""
+    flat, counts = gathering.flat, gathering.counts()
+    print("turns:", ", ".join(f"{number} {name}" for name, number in counts.turns.most_common()))
+    print("answers:", ", ".join(f"{number} {name}" for name, number in counts.answers.most_common()))
+    print("notices:", ", ".join(f"{number} {name}" for name, number in counts.notices.most_common()))
+    print(f"{counts.calls} calls with one output each, {counts.compared} items compared with the server's")
+    held, memory = flat.slope("held"), flat.slope("memory")
+    per = len(gathering.lives)
+    print(f"with each turn, in the second half: sessions hold {held:+.0f} bytes, the process {memory:+.0f}")
+    found = [
+        words
+        for wrong, words in (
+            (held > HELD_A_TURN, f"a session grows by {kilobytes(held)} with each turn"),
+            (memory > MEMORY_A_TURN, f"the process grows by {kilobytes(memory)} with each turn"),
+            (flat.most_tasks() > per, f"{flat.most_tasks()} tasks more than in the first half"),
+            (flat.slope("files") > 0, "files are left open"),
+            (len(flat.samples) < 4, "there are too few samples to tell anything"),
+        )
+        if wrong
+    ]
+    print("\n".join(found) or "flat")
+    return not found
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("kind", choices=["virtual", "sockets"])
+    parser.add_argument("--hours", type=float, default=2.0, help="how long, in virtual time")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long, over sockets")
+    parser.add_argument("--sessions", type=int, default=4, help="how many, over sockets")
+    parser.add_argument("--every", type=float, help="seconds between two samples")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args(arguments)
+    virtual = options.kind == "virtual"
+    options.silence = 60.0 if virtual else 2.0
+    if options.every is None:
+        options.every = options.hours * 3600 / 24 if virtual else options.seconds / 24
+    return options
+
+
+def main(arguments: list[str]) -> int:
+    """Run one, and say how it was."""
+    options = parse(arguments)
+    print(machine("realtime_trio", "trio", "trio-websocket", "msgspec"))
+    if options.kind == "virtual":
+        gathering = trio.run(in_memory, options, clock=trio.testing.MockClock(autojump_threshold=0))
+    else:
+        gathering = trio.run(over_sockets, options)
+    return 0 if verdict(gathering) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,65 @@
+"""The server of the long runs: it answers what `long_life.py` says, and hears one of its spoken questions at random.
+
+`python benchmarks/long_server.py SEED` serves over a socket until its input ends, and prints its URL first.
+"""
+
+import random
+import sys
+from collections.abc import AsyncGenerator
+
+import trio
+
+from realtime_trio import open_server
+from realtime_trio.server import BrainRequest, HistoryItem, Transcript, Utterance
+from realtime_trio.server.babble import babble_source
+from realtime_trio.server.brain import RulesBrain
+
+SPOKEN = (
+    "what is twelve times three",
+    "count to five",
+    "what is the weather in Paris",
+    "what can you do",
+    'please call bake {"seconds": 9} and call look_up {"word": "bread"}',
+    "tell me a story",
+)
+
+
+class Hearing:
+    """A recogniser that understands a question of its own choice: the sound is no speech."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = random.Random(seed)
+
+    async def recognise(self, _pcm: bytes) -> Transcript:
+        await trio.lowlevel.checkpoint()
+        return Transcript(self._random.choice(SPOKEN))
+
+
+class Witness:
+    """The brain of rules, which also remembers what the conversation was when it was asked last."""
+
+    def __init__(self) -> None:
+        self._brain = RulesBrain()
+        self.history: tuple[HistoryItem, ...] = ()
+
+    def take(self) -> tuple[HistoryItem, ...]:
+        """Give what the conversation was, once."""
+        history, self.history = self.history, ()
+        return history
+
+    async def __call__(self, request: BrainRequest) -> AsyncGenerator[Utterance, None]:
+        """Answer."""
+        self.history = request.history
+        async for piece in self._brain(request):
+            yield piece
+
+
+async def serve(seed: int) -> None:
+    async with open_server(recogniser=Hearing(seed), voice=babble_source(), max_sessions=64) as server:
+        print(server.url, flush=True)
+        while await trio.to_thread.run_sync(sys.stdin.readline):
+            pass
+
+
+if __name__ == "__main__":
+    trio.run(serve, int(sys.argv[1]))
