@@ -21,7 +21,6 @@ import trio
 __all__ = ["Flatness", "Sample", "held_by", "kilobytes", "take_sample"]
 
 _OPAQUE = (types.ModuleType, type, bool, type(None))
-_PLAIN = (str, bytes, bytearray, memoryview, int, float, complex)
 _ELSEWHERE = ("realtime_trio.server", "realtime_trio.audio")
 
 
@@ -79,6 +78,7 @@ def held_by(root: object) -> int:
 
 
 def _inside(value: object) -> Iterable[object]:
+    home = type(value).__module__
     match value:
         case dict():
             return [*value.keys(), *value.values()]
@@ -88,16 +88,18 @@ def _inside(value: object) -> Iterable[object]:
             return [value.__self__]
         case types.FunctionType():
             return [cell.cell_contents for cell in value.__closure__ or () if not _is_empty(cell)]
-    if isinstance(value, _PLAIN):
-        return []
-    home = type(value).__module__
-    if not home.startswith("realtime_trio") or home.startswith(_ELSEWHERE):
-        return []
+        case _ if home.startswith("realtime_trio") and not home.startswith(_ELSEWHERE):
+            return [getattr(value, name) for name in _attributes(value) if hasattr(value, name)]
+        case _:
+            return ()
+
+
+def _attributes(value: object) -> set[str]:
     names = set(getattr(value, "__dict__", ()))
     for kind in type(value).__mro__:
         slots = kind.__dict__.get("__slots__", ())
         names.update([slots] if isinstance(slots, str) else slots)
-    return [getattr(value, name) for name in names if hasattr(value, name)]
+    return names
 
 
 def _is_empty(cell: types.CellType) -> bool:

@@ -97,7 +97,7 @@ QUESTIONS = (
     "Say hello.",
     'Please call look_up {"word": "trio"} and call weather {"city": "Rome"}',
     'Please call search {"words": "cakes"}',
-    'Please call bake {"seconds": 20}',
+    'Please call bake {"seconds": 4}',
     'Please call order {"dish": "soup"} and call bake {"seconds": 1}',
 )
 LONG = ("Count to thirty.", "Tell me a story.")
