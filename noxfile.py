@@ -100,7 +100,7 @@ def audit(session: nox.Session) -> None:
 
     The versions are those that pip chooses today. Arguments after `--` go to pip-audit.
     """
-    session.install(f"{ROOT}[offline,mcp]")
+    session.install(f"{ROOT}[offline,mcp,otel]")
     frozen = session.run("python", "-m", "pip", "freeze", "--exclude", "realtime_trio", silent=True, log=False)
     chosen = Path(session.create_tmp()).resolve() / "chosen.txt"
     chosen.write_text(str(frozen), encoding="utf-8")

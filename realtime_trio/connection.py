@@ -33,7 +33,7 @@ from .events import (
     UnknownEvent,
     decode,
 )
-from .log_words import name_of
+from .log_words import learn, name_of
 from .nursery import open_services
 from .outgoing import Outgoing
 from .transport import Connect, MessageStream, Target, open_websocket
@@ -79,6 +79,7 @@ class Connection:
         self._receiving: trio.CancelScope | None = None
         self._received = 0
         self._opened_at = trio.current_time()
+        learn(self)
 
     @property
     def kind(self) -> Kind:
@@ -177,9 +178,9 @@ class Connection:
             _log.debug("received something that is no event, %d characters", len(message))
             raise
         self._received += 1
-        if _log.isEnabledFor(logging.DEBUG):
-            what = name_of(self.redact(event.type), "an event without a proper type")
-            _log.debug("received %s%s, %d characters", what, _ODD.get(type(event), ""), len(message))
+        odd = _ODD.get(type(event), "")
+        what = name_of(event.type, "an event without a proper type") if odd else event.type
+        _log.debug("received %s%s, %d characters", what, odd, len(message))
         return self._noted(event)
 
     def _noted(self, event: ServerEvent) -> ServerEvent:
@@ -219,7 +220,8 @@ class Connection:
         raise StopAsyncIteration
 
     def _redacted(self, problem: _Problem) -> _Problem:
-        return replace(problem, message=self.redact(problem.message)) if problem.message else problem
+        said = {name: getattr(problem, name, None) for name in ("message", "code", "type", "param")}
+        return replace(problem, **{name: self.redact(text) for name, text in said.items() if isinstance(text, str)})
 
     def redact(self, text: str) -> str:
         """Take the credentials of this connection, and all that looks like one, out of a server's words."""

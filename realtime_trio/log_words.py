@@ -4,13 +4,26 @@ Who logs what is each layer's own business; docs/observing.md lists it.
 """
 
 import re
-from typing import Final
+import weakref
+from typing import Final, Protocol
 
 from .errors import redact
 
-__all__ = ["name_of", "problem_of"]
+__all__ = ["learn", "name_of", "problem_of"]
 
 _NAME: Final = re.compile(r"[\w.:/-]{1,64}", re.ASCII)
+
+
+class _Redacts(Protocol):
+    def redact(self, text: str) -> str: ...
+
+
+_in_use: "weakref.WeakSet[_Redacts]" = weakref.WeakSet()
+
+
+def learn(connection: _Redacts) -> None:
+    """Know the credentials of a connection as long as it is there: a log is one for the whole process."""
+    _in_use.add(connection)
 
 
 def name_of(text: object, unnamed: str = "(unnamed)") -> str:
@@ -21,6 +34,8 @@ def name_of(text: object, unnamed: str = "(unnamed)") -> str:
         unnamed: What stands in the log instead.
     """
     shown = redact(text) if isinstance(text, str) else ""
+    for connection in list(_in_use):
+        shown = connection.redact(shown)
     return shown if _NAME.fullmatch(shown) else unnamed
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -48,6 +48,8 @@ from .transport import Connect, open_websocket
 
 if TYPE_CHECKING:
     from .recording import Recorder, Recording
+    from .telemetry import Telemetry
+    from .telemetry.observer import Observer
 
 __all__ = ["EchoSetting", "open_session"]
 
@@ -93,6 +95,7 @@ async def open_session(
     allow_insecure: bool = False,
     connect: Connect = open_websocket,
     record: "str | os.PathLike[str] | Recording | None" = None,
+    telemetry: "Telemetry | None" = None,
 ) -> AsyncGenerator[Session]:
     """Open a session and have it until the block is left.
 
@@ -163,6 +166,8 @@ async def open_session(
         record: A folder to record the session into: both directions of the wire, what was heard, and with a device the
             sound of both sides. It is made, and must not hold anything. Credentials are left out, what people said is
             not; see docs/recording.md.
+        telemetry: Makes OpenTelemetry's spans and metrics of the session: `realtime_trio.telemetry.Telemetry()`. Names,
+            counts and times only; see docs/observing.md.
 
     Yields:
         The session.
@@ -222,7 +227,7 @@ async def open_session(
     if audio is not None:
         check_device_formats(settings)
     async with (
-        _tapped(record, connect, audio) as tap,
+        _tapped(record, telemetry, connect, audio) as tap,
         open_connection(
             url=url,
             api_key=api_key,
@@ -254,6 +259,7 @@ async def open_session(
         session = engine.tool_calls.session = Session(engine, make_tools)
         tap.watch(engine)
         async with engine.running(settings, drain=drain, history=begins_with):
+            tap.begin()
             if greeting:
                 engine.handovers.begin(greeting)
             yield session
@@ -266,9 +272,17 @@ class _Tap:
     connect: Connect
     audio: AudioDevice | None
     recorder: "Recorder | None" = None
+    observer: "Observer | None" = None
+
+    def begin(self) -> None:
+        """The block is about to be entered."""
+        if self.observer is not None:
+            self.observer.begin()
 
     def watch(self, engine: Engine) -> None:
-        """Have what happens in a session recorded as well."""
+        """Have what happens in a session recorded and observed as well."""
+        if self.observer is not None:
+            self.observer.watch(engine)
         if self.recorder is None:
             return
         uplink = engine.sound.capture.uplink
@@ -283,16 +297,25 @@ class _Tap:
 @asynccontextmanager
 @trio.lowlevel.enable_ki_protection
 async def _tapped(
-    record: "str | os.PathLike[str] | Recording | None", connect: Connect, audio: AudioDevice | None
+    record: "str | os.PathLike[str] | Recording | None",
+    telemetry: "Telemetry | None",
+    connect: Connect,
+    audio: AudioDevice | None,
 ) -> AsyncGenerator[_Tap]:
-    """Open the recording, if there is to be one."""
-    if record is None:
-        yield _Tap(connect, audio)
-        return
-    from .recording import open_recording
+    """Open the recording and the telemetry, if there are to be any."""
+    async with AsyncExitStack() as stack:
+        observer, recorder = None, None
+        if telemetry is not None:
+            from .telemetry import observed
 
-    async with open_recording(record) as recorder:
-        yield _Tap(recorder.connect(connect), None if audio is None else recorder.device(audio), recorder)
+            observer = await stack.enter_async_context(observed(telemetry))
+            connect = observer.connect(connect)
+        if record is not None:
+            from .recording import open_recording
+
+            recorder = await stack.enter_async_context(open_recording(record))
+            connect, audio = recorder.connect(connect), None if audio is None else recorder.device(audio)
+        yield _Tap(connect, audio, recorder, observer)
 
 
 def _tool_maker(tools: object, dependencies: tuple[object, ...]) -> Callable[[Any], ToolRunner]:

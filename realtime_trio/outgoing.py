@@ -24,7 +24,6 @@ from .events import (
     SessionUpdate,
     encode,
 )
-from .log_words import name_of
 from .send_queue import QueuedEvent, SendQueue, fills_input, is_urgent
 from .transport import MessageStream
 
@@ -246,7 +245,7 @@ class Outgoing:
             urgent=is_urgent(event),
             fills_input=fills_input(event),
             audio_bytes=size,
-            type=name_of(event.type),
+            type=event.type,
         )
 
     def _put(self, entry: QueuedEvent) -> None:

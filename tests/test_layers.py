@@ -32,7 +32,7 @@ LAYERS: list[list[set[str]]] = [
     ],
     [{"device", "session", "response"}],
     [{"audio"}, {"tools", "mcp"}, {"http"}],
-    [{"recording"}],
+    [{"recording"}, {"telemetry"}],
     [{"opening"}],
     [{""}],  # realtime_trio/__init__.py
     [{"server"}],

@@ -23,6 +23,11 @@ import rich.console
 import rich.traceback
 import trio
 import trustme
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from realtime_trio import (
     ConfigurationError,
@@ -36,6 +41,7 @@ from realtime_trio import (
 )
 from realtime_trio.config import Secret
 from realtime_trio.server import open_server
+from realtime_trio.telemetry import Telemetry
 from realtime_trio.testing import FakeDevice, open_scripted_peer
 from realtime_trio.testing import peer as peer_module
 
@@ -144,6 +150,20 @@ async def fail(reason: str) -> None:
     raise ValueError(f"it went wrong with {TOKEN[:3]}")
 
 
+def _telemetry():
+    """A telemetry, and what shows all that it made: spans with their attributes, measurements with theirs."""
+    spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
+    tracers, meters = TracerProvider(shutdown_on_exit=False), MeterProvider([reader], shutdown_on_exit=False)
+    tracers.add_span_processor(SimpleSpanProcessor(spans))
+
+    def exported() -> str:
+        return "\n".join(
+            [*(span.to_json() for span in spans.get_finished_spans()), reader.get_metrics_data().to_json()]
+        )
+
+    return Telemetry(tracer_provider=tracers, meter_provider=meters), exported
+
+
 async def _a_talk(peer, key):
     """Ask, call a failing tool, fail a response and be told an error, all of it with the key in the server's words."""
     peer.ignored.update({"response.create", "conversation.item.create", "input_audio_buffer.append"})
@@ -180,13 +200,15 @@ async def test_a_whole_session(autojump_clock, heard, tmp_path, key, ending):
     async with open_scripted_peer(greet=True) as peer, trio.open_nursery() as nursery:
         device = FakeDevice()
         nursery.start_soon(device.run)
+        telemetry, exported = _telemetry()
         try:
             async with open_session(
                 connect=peer.connect, url=peer.url, api_key=key, headers={"Cookie": TOKEN},
                 audio=device, tools=[fail, server], drain=False, record=tmp_path / "recording",
+                telemetry=telemetry,
             ) as session:  # fmt: skip
                 await _a_talk(peer, key)
-                shown += reprs(session)
+                shown += [*reprs(session), *reprs(telemetry), repr(session.statistics())]
                 if ending == "the body crashes":
                     raise ZeroDivisionError  # noqa: TRY301 - as a body does
                 if ending == "the server closes":
@@ -200,12 +222,48 @@ async def test_a_whole_session(autojump_clock, heard, tmp_path, key, ending):
             assert ending != "the body returns"
         nursery.cancel_scope.cancel()
     assert any("Session" in text for text in shown)
+    assert any("SessionStatistics" in text for text in shown)
+    spans = exported()
+    assert "execute_tool fail" in spans
+    assert "realtime_trio.session.duration" in spans
+    shown.append(spans)
     assert "the server reports" in heard()
     assert pieces(heard()) == []
     assert {piece for text in shown for piece in pieces(text)} == set()
     files = [path.read_bytes().decode("latin-1") for path in (tmp_path / "recording").rglob("*") if path.is_file()]
     assert files
     assert [piece for text in files for piece in pieces(text)] == []
+
+
+@pytest.mark.parametrize("key", [KEY, CLIENT_SECRET, KEY.lower()])
+async def test_a_server_that_makes_names_of_them(autojump_clock, heard, key):
+    """Ids, types and names of tools, which logs and spans do show, are no way to get them there."""
+    telemetry, exported = _telemetry()
+    async with open_scripted_peer(greet=True) as peer, open_session(
+        connect=peer.connect, url=peer.url, api_key=key, headers={"Cookie": TOKEN}, tools=[fail],
+        drain=False, telemetry=telemetry,
+    ):  # fmt: skip
+        await _make_names(peer, key)
+        await trio.sleep(1)
+
+    spans = exported()
+    assert "execute_tool unnamed" in spans
+    assert "tool call (unnamed) ((unnamed)) begins" in heard()
+    found = [line for line in (heard() + spans).splitlines() if key in line or TOKEN in line or TOKEN.lower() in line]
+    assert found == []
+    assert pieces(heard() + spans) == []
+
+
+async def _make_names(peer, key):
+    peer.ignored.update({"response.create", "conversation.item.create"})
+    await peer.send("response.created", response={"id": key, "status": "in_progress", "conversation_id": key})
+    call = {"type": "function_call", "id": key, "arguments": "{}", "status": "completed"}
+    calls = [{**call, "call_id": TOKEN, "name": key}, {**call, "call_id": key, "name": "fail"}]
+    odd = {"id": key, "conversation_id": key, "output": calls, "status_details": {"type": "failed", "reason": TOKEN}}
+    await peer.send("response.done", response={**odd, "status": "incomplete"})
+    await peer.send(TOKEN, what=key)
+    await peer.send(key, what=key)
+    await peer.send("error", error={"type": key, "code": key, "message": "", "param": TOKEN})
 
 
 @pytest.mark.parametrize("open_it", [open_session, open_connection])

@@ -14,6 +14,7 @@ import attrs
 from realtime_trio.core.border import check_async
 from realtime_trio.core.recent import Recent
 from realtime_trio.errors import LocalProtocolError
+from realtime_trio.log_words import name_of
 
 from .notices import ApprovalNeeded, ApprovalRequest, Notice
 from .promise import Promise
@@ -134,11 +135,11 @@ async def _by_hook(hook: ApprovalHook, request: ApprovalRequest) -> Decision:
             raise TypeError(f"an approval hook returns True, False or a reason, not {type(answer).__name__}")  # noqa: TRY301
         return Decision(approved=answer)
     except Exception as error:  # noqa: BLE001 a user's code
-        _log.exception("the approval hook crashed at %s (%s)", request.name, request.id)
+        _log.exception("the approval hook crashed at %s (%s)", name_of(request.name), name_of(request.id))
         return Decision(approved=False, failure=error)
     except BaseExceptionGroup as group:  # cancelled while something crashed: the cancellation has to pass on alone
         crashes, rest = group.split(Exception)
         if crashes is not None and rest is not None:
-            _log.error("the approval hook crashed while it was cancelled (%s)", request.id, exc_info=crashes)
+            _log.error("the approval hook crashed while it was cancelled (%s)", name_of(request.id), exc_info=crashes)
             raise rest from None
         raise

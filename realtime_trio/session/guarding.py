@@ -26,6 +26,7 @@ from realtime_trio.core.captions import PACE
 from realtime_trio.core.guard import Guard, GuardedPart, GuardedText, Stop
 from realtime_trio.core.playout import PartKey
 from realtime_trio.errors import ConfigurationError
+from realtime_trio.log_words import name_of
 
 from .exchanges import Request
 from .guard_call import ask_guard
@@ -337,7 +338,7 @@ class Guarding:
             self._replacements.append(self.replace(verdict.instead, lambda: self._newest == stopped))
 
     def _fail(self, response: Response, part: _Part, error: Exception) -> None:
-        _log.error("the guard failed, so %s is stopped", response.id, exc_info=error)
+        _log.error("the guard failed, so %s is stopped", name_of(response.id), exc_info=error)
         self.publish(GuardFailed(response.id, part.key.item_id, error))
         if response.id in self._held:  # it may have been interrupted meanwhile
             part.state.stop()

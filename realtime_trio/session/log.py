@@ -4,6 +4,7 @@ Crashes in the user's own code are logged where they are caught; each event's ty
 said, written or heard never gets here: see `log_words`.
 """
 
+import itertools
 import logging
 from collections.abc import Callable
 from typing import Any, Final
@@ -28,17 +29,18 @@ _Line = tuple[int, str]
 
 @attrs.define(eq=False)
 class SessionLog:
-    """The log of one session."""
+    """The log of one session, which it numbers."""
 
-    _id: str = attrs.field(default="(no id)", init=False)
+    # not the server's id, which a hostile server could make of anything
+    _id: int = attrs.field(factory=itertools.count(1).__next__, init=False)
     _opened_at: float | None = attrs.field(default=None, init=False)
     _misfits: set[type] = attrs.field(factory=set, init=False)
 
     def opened(self, config: events.RealtimeSession, *, device: object) -> None:
         """The block is about to be entered."""
-        self._id, self._opened_at = name_of(config.id, self._id), trio.current_time()
+        self._opened_at = trio.current_time()
         kind = "without a device" if device is None else f"with a {type(device).__name__}"
-        _log.info("session %s is open: %s, %s", self._id, name_of(config.model), kind)
+        _log.info("session %d is open: %s, %s", self._id, name_of(config.model), kind)
 
     def closed(self, reason: Exception | None) -> None:
         """It is over: for a reason that is not the user's, or without one."""
@@ -47,9 +49,9 @@ class SessionLog:
             return
         seconds = trio.current_time() - self._opened_at
         if reason is None or isinstance(reason, trio.ClosedResourceError):
-            _log.info("session %s is closed after %.1f s", self._id, seconds)
+            _log.info("session %d is closed after %.1f s", self._id, seconds)
         else:
-            _log.warning("session %s ended after %.1f s: %s", self._id, seconds, problem_of(reason))
+            _log.warning("session %d ended after %.1f s: %s", self._id, seconds, problem_of(reason))
 
     def witness(self, value: object) -> None:
         """Be told what a session's subscribers are told, when it happens."""
@@ -64,13 +66,13 @@ class SessionLog:
         elif not isinstance(value, _ELSEWHERE):
             words_of = _WORDS.get(type(value))
             level, text = (logging.DEBUG, type(value).__name__) if words_of is None else words_of(value)
-            _log.log(level, "session %s: %s", self._id, text)
+            _log.log(level, "session %d: %s", self._id, text)
 
     def _note_misfit(self, value: object, words: str) -> None:
         """Warn of the first of its kind; how many there were, `statistics()` counts."""
         if type(value) not in self._misfits:
             self._misfits.add(type(value))
-            _log.warning("session %s: %s; more of the kind are only counted", self._id, words)
+            _log.warning("session %d: %s; more of the kind are only counted", self._id, words)
 
 
 def _interrupted(notice: told.Interrupted) -> _Line:

@@ -19,6 +19,7 @@ from realtime_trio.core.calls import ReadyCall
 from realtime_trio.core.recent import Recent
 from realtime_trio.core.tool_call import Outcome, Trigger
 from realtime_trio.errors import ToolTimeout
+from realtime_trio.log_words import name_of
 
 from . import tool_words
 from .approvals import ApprovalRequest, Approvals
@@ -220,7 +221,7 @@ class ToolCalls:
                 if not call.life.is_settled:
                     outcome = await _run(call, context)
         except Exception as error:  # noqa: BLE001 only a runner of the program's own breaks its promise
-            _log.exception("running tool %s crashed (call %s)", ready.name, ready.call_id)
+            _log.exception("running tool %s crashed (call %s)", name_of(ready.name), name_of(ready.call_id))
             outcome = _Outcome(f"Error: {ready.name} failed.", error)
         finally:
             place.leave()
@@ -229,7 +230,7 @@ class ToolCalls:
         failure = outcome.failure
         if not self._settle(call, "returned", outcome.output, failure) and failure is not None:
             words = "tool %s failed when nobody waited for it any more (call %s)"
-            _log.warning(words, ready.name, ready.call_id, exc_info=failure)
+            _log.warning(words, name_of(ready.name), name_of(ready.call_id), exc_info=failure)
             if self.crash is not None:
                 self.crash(failure)
 

@@ -10,6 +10,7 @@ import trio
 from realtime_trio.core.border import as_tuple
 from realtime_trio.errors import ConfigurationError, ToolError, redact
 from realtime_trio.events import FunctionTool, McpTool
+from realtime_trio.log_words import name_of
 from realtime_trio.session import ToolContext, ToolPolicy
 from realtime_trio.session.tool_words import sendable
 
@@ -149,7 +150,7 @@ class Toolbox(Mapping[str, Tool[..., Any]]):
         Cancellation:
             The call is cancelled. A tool that crashes while it is cancelled is logged.
         """
-        call_id = "outside of a session" if context is None else context.call_id
+        call_id = "outside of a session" if context is None else name_of(context.call_id)
         found = self._tools.get(name)
         if found is None:
             there_is = f"There is: {', '.join(self._tools)}." if self._tools else "There are no tools."

@@ -10,6 +10,7 @@ import attrs
 import pytest
 import trio
 
+import realtime_trio
 from realtime_trio import SessionStatistics, open_server
 
 PAGE = (Path(__file__).parents[2] / "docs" / "observing.md").read_text(encoding="utf-8")
@@ -43,6 +44,9 @@ async def test_the_page_runs(monkeypatch, capsys, caplog):
 
     assert re.fullmatch(r"1 responses, 0 tool calls, \d+ tokens", said[0])
     assert re.fullmatch(r"link: \d+ s old, \d+ events in, 0 wait to go out", said[1])
+    told = names["telemetry"].statistics()
+    assert told.done > 5
+    assert told.failed == told.dropped == 0
     assert any("is open: " in record.getMessage() for record in caplog.records)
 
 
@@ -61,3 +65,25 @@ def test_every_figure_is_on_the_page():
     assert {name: [one for one in figures if one != "open"] for name, figures in told.items()} == {
         name: [field.name for field in attrs.fields(kind)] for name, kind in kinds.items()
     }
+
+
+def test_every_name_of_telemetry_is_on_the_page():
+    """Nothing is measured, and no span has an attribute, that the page does not name."""
+    home = Path(realtime_trio.__file__).parent / "telemetry"
+    text = "".join(path.read_text(encoding="utf-8") for path in home.glob("*.py"))
+    names = set(re.findall(r'"((?:realtime_trio|gen_ai)(?:\.\w+)+)"', text))
+    table = PAGE.partition("## OpenTelemetry")[2]
+    shown = set(re.findall(r"`([\w.{} ]+)`", table))
+    for row in re.findall(r"^\|.*\|$", table, flags=re.MULTILINE):  # `a.b`, `.c` stands for a.c
+        stem = ""
+        for name in re.findall(r"`([\w.]+)`", row):
+            if name.startswith("."):
+                shown.add(stem + name)
+            elif "." in name:
+                stem = name.rpartition(".")[0]
+    in_all = {"gen_ai.provider.name", "gen_ai.operation.name", "gen_ai.request.model", "gen_ai.request.stream"}
+    not_names = {"realtime_trio.telemetry", "realtime_trio.session.opened"}
+    missing = {name for name in names - shown - in_all - not_names if not name.startswith("gen_ai.usage.")}
+
+    assert len(names) > 30
+    assert missing == set()
