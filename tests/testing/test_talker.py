@@ -23,11 +23,11 @@ async def get_weather(city: str) -> dict[str, float]:
 
 
 @asynccontextmanager
-async def rehearsal(*, device=None, server=None, **options):
+async def rehearsal(*, device=None, server_options=None, **options):
     """A talker and a session with the offline server."""
     async with (
         open_talker(device=device) as talker,
-        open_server(listen=False, recogniser=talker.recogniser, **(server or {})) as server,
+        open_server(listen=False, recogniser=talker.recogniser, **(server_options or {})) as server,
         open_session(
             connect=server.connect,
             url=server.url,
@@ -186,7 +186,7 @@ async def test_silence_is_not_speech_whatever_the_session_says(autojump_clock):
     async def hum(_request):
         yield bytes(48_000 * 5)
 
-    async with rehearsal(server={"brain": hum}) as (talker, session, _):
+    async with rehearsal(server_options={"brain": hum}) as (talker, session, _):
         with pytest.raises(AssertionError, match="have spoken for 1 s"):
             await talker.talk(session, ["hello", Line("stop", over=1)])
 
@@ -269,7 +269,11 @@ async def test_a_device_of_ones_own(autojump_clock):
 
 
 async def test_a_server_that_is_late_is_waited_for(autojump_clock):
-    async with rehearsal(server={"misbehaviour": Misbehaviour(transcript_after_answer=True)}) as (talker, session, _):
+    async with rehearsal(server_options={"misbehaviour": Misbehaviour(transcript_after_answer=True)}) as (
+        talker,
+        session,
+        _,
+    ):
         assert (await talker.talk(session, ["what is two plus two"])).heard == ("2 plus 2 is 4.",)
 
 
