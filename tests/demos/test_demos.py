@@ -56,7 +56,7 @@ def test_all_that_look_for_a_server_do_it_in_the_same_way():
         _, found, rest = program.read_text(encoding="utf-8").partition("async def find_server()")
         finders += [rest.partition("\n\n\n")[0]] if found else []
 
-    assert len(finders) == 10
+    assert len(finders) == 11
     assert len(set(finders)) == 1
 
 
@@ -103,6 +103,19 @@ def test_tools(tmp_path):
 
     assert lines[2] == 'tool:      get_weather({"city": "Lima"}) -> {"celsius":21.5}'
     assert "21.5 degrees Celsius in Lima" in lines[3]
+
+
+def test_telemetry(tmp_path):
+    lines = run(tmp_path, "telemetry")
+
+    assert "degrees Celsius in Lima" in lines[1]
+    assert [line[10:] for line in lines[2:] if "chat" not in line] == [
+        "realtime_trio.session",
+        "  realtime_trio.turn",
+        "    execute_tool get_weather",
+    ]
+    assert sum(line[10:].startswith("    chat gpt-realtime") for line in lines) == 2
+    assert all(float(line[:6]) >= 0 for line in lines[2:])
 
 
 def test_a_tool_can_refuse_in_its_own_words(tmp_path):
