@@ -1,6 +1,7 @@
 """The mirror of the default conversation: its items in the server's order, with their texts, transcripts and calls.
 
-Deliberately elsewhere: sound and positions (`core.playout`), the life of a response (the session's `Response`).
+Deliberately elsewhere: what is said in the items, piece by piece (`core.wording`), sound and positions
+(`core.playout`), the life of a response (the session's `Response`).
 
 Nothing here raises on any sequence of events: what does not fit what is known is kept as far as it goes, or ignored.
 """
@@ -8,7 +9,7 @@ Nothing here raises on any sequence of events: what does not fit what is known i
 # ruff: noqa: SLF001 - the table of handlers names private methods of the class above it
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeAlias
+from typing import Any
 
 from realtime_trio.events import (
     UNSET,
@@ -16,71 +17,30 @@ from realtime_trio.events import (
     ConversationItemCreated,
     ConversationItemDeleted,
     ConversationItemDone,
-    ConversationItemInputAudioTranscriptionCompleted,
-    ConversationItemInputAudioTranscriptionDelta,
-    ConversationItemInputAudioTranscriptionFailed,
     ConversationItemRetrieved,
     ConversationItemTruncated,
     InputAudioBufferCommitted,
     Item,
-    RealtimeSession,
-    ResponseContentPartAdded,
-    ResponseContentPartDone,
     ResponseCreated,
     ResponseDone,
-    ResponseFunctionCallArgumentsDelta,
-    ResponseFunctionCallArgumentsDone,
-    ResponseMcpCallArgumentsDelta,
-    ResponseMcpCallArgumentsDone,
-    ResponseOutputAudioDelta,
-    ResponseOutputAudioTranscriptDelta,
-    ResponseOutputAudioTranscriptDone,
     ResponseOutputItemAdded,
     ResponseOutputItemDone,
-    ResponseOutputTextDelta,
-    ResponseOutputTextDone,
     ServerEvent,
     SessionCreated,
     SessionUpdated,
 )
 
-from .captions import PACE
-from .item import (
-    MAX_CHARACTERS,
-    ConversationItem,
-    ItemPart,
-    Transcription,
-    extend,
-    fill,
-    fill_part,
-    find_part,
-    item_id_of,
-    say,
-)
+from .item import ConversationItem, ItemPart, Transcription, fill, find_part, item_id_of
+from .item_table import ItemTable
 from .order import ItemOrder
 from .runs import PartKey
 from .snapshot import Snapshot
 from .snapshot_items import copy_item
+from .wording import Wording
 
 __all__ = ["Conversation", "ConversationItem", "ItemPart", "Transcription"]
 
 _MAX_REMEMBERED = 4096
-_MAX_DELETED = 512  # items, which are larger than names
-_PCM_BYTES_PER_MS = 48  # PCM16 at 24 kHz
-_G711_BYTES_PER_MS = 8
-
-_Words: TypeAlias = (
-    ResponseOutputTextDelta
-    | ResponseOutputTextDone
-    | ResponseOutputAudioTranscriptDelta
-    | ResponseOutputAudioTranscriptDone
-)
-_Arguments: TypeAlias = (
-    ResponseFunctionCallArgumentsDelta
-    | ResponseFunctionCallArgumentsDone
-    | ResponseMcpCallArgumentsDelta
-    | ResponseMcpCallArgumentsDone
-)
 
 
 class Conversation:
@@ -93,23 +53,17 @@ class Conversation:
 
     Attributes:
         heard_is_known: The same.
-        has_spoken: Whether the model has made a sound, also beside the conversation: its voice is fixed from then on.
     """
 
     def __init__(self, *, heard_is_known: bool = False) -> None:
-        self._items: dict[str, ConversationItem] = {}
+        self._items = ItemTable()
         self._order = ItemOrder()
-        self._deleted_ids: dict[str, None] = {}  # that may be named yet, the newest last
+        self._wording = Wording(self._items)
         self._out_of_band: dict[str, str] = {}  # responses, and the items that they make
         self._made: dict[str, list[ConversationItem]] = {}  # by responses that are not done
         self._statuses: dict[str, str] = {}
-        self._calls: dict[str, ConversationItem] = {}
-        self._outputs: dict[str, str] = {}
         self._transcribes = False
-        self._bytes_per_ms = _PCM_BYTES_PER_MS
-        self._pace = PACE
         self.heard_is_known = heard_is_known
-        self.has_spoken = False
 
     def __iter__(self) -> Iterator[ConversationItem]:
         return iter(self.items)
@@ -125,7 +79,7 @@ class Conversation:
     @property
     def unplaced(self) -> tuple[ConversationItem, ...]:
         """The items of which the server never said where they stand, in the order in which they were first seen."""
-        return tuple(item for item in self._items.values() if not item.deleted and item.id not in self._order)
+        return tuple(item for item in self._items if not item.deleted and item.id not in self._order)
 
     def get(self, item_id: str) -> ConversationItem | None:
         """Look an item up, also one that was deleted; None if it was never seen."""
@@ -135,6 +89,11 @@ class Conversation:
     def size(self) -> int:
         """How many items are remembered, with those that were deleted and those whose place is not known."""
         return len(self._items)
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the model has made a sound, also beside the conversation: its voice is fixed from then on."""
+        return self._wording.has_spoken
 
     def response_status(self, response_id: str) -> str | None:
         """The last status that was seen of a response, None if none was."""
@@ -170,28 +129,25 @@ class Conversation:
         Args:
             event: Any event; those that say nothing about the conversation change nothing, none raises.
         """
+        if self._wording.apply(event):
+            return
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, event)
 
-    # inside
+    def lost(self, item_ids: Iterable[str]) -> None:
+        """Take items out that nobody has any more, as if the server had said that they were deleted."""
+        for item_id in item_ids:
+            self._delete(item_id)
 
-    def _known(self, item_id: str) -> ConversationItem:
-        """Find an item; a new one has no place in the order yet."""
-        item = self._items.get(item_id)
-        if item is None:
-            item = self._items[item_id] = ConversationItem(item_id)
-        return item
+    # inside
 
     def _configured(self, event: SessionCreated | SessionUpdated) -> None:
         audio = event.session.audio
         audio_input = audio.input if audio else None
         if audio_input and audio_input.transcription is not UNSET:
             self._transcribes = audio_input.transcription is not None
-        output = audio.output if audio and isinstance(event.session, RealtimeSession) else None
-        if output and output.format and isinstance(output.format.type, str):
-            pcm = output.format.type not in {"audio/pcmu", "audio/pcma"}
-            self._bytes_per_ms = _PCM_BYTES_PER_MS if pcm else _G711_BYTES_PER_MS
+        self._wording.configure(event.session)
 
     def _added(self, event: ConversationItemAdded | ConversationItemCreated) -> None:
         self._place(event.item, event.previous_item_id, added=True)
@@ -203,10 +159,9 @@ class Conversation:
         item_id = item_id_of(value)
         if item_id is None or item_id in self._out_of_band:
             return
-        item = self._known(item_id)
+        item = self._items.known(item_id)
         if added and item.deleted:  # the same id may be used again: it is another item then
-            item = self._items[item_id] = ConversationItem(item_id)
-            self._deleted_ids.pop(item_id, None)
+            item = self._items.renewed(item_id)
         if not item.deleted:
             self._put(item, previous)
         self._fill(item, value)
@@ -214,10 +169,10 @@ class Conversation:
     def _retrieved(self, event: ConversationItemRetrieved) -> None:
         item_id = item_id_of(event.item)
         if item_id is not None:
-            self._fill(self._known(item_id), event.item)
+            self._fill(self._items.known(item_id), event.item)
 
     def _committed(self, event: InputAudioBufferCommitted) -> None:
-        item = self._known(event.item_id)
+        item = self._items.known(event.item_id)
         item.role = "user"
         find_part(item, 0, "audio")
         if self._transcribes and item.transcription == "none":
@@ -226,61 +181,24 @@ class Conversation:
             self._put(item, event.previous_item_id)
 
     def _deleted(self, event: ConversationItemDeleted) -> None:
-        self._order.remove(event.item_id)
-        item = self._items.get(event.item_id)
-        if item is not None:
-            item.deleted = True
-            for part in item.parts:
-                part.close()
-            self._deleted_ids[item.id] = None
-            if len(self._deleted_ids) > _MAX_DELETED:
-                self._forget(next(iter(self._deleted_ids)))
+        self._delete(event.item_id)
 
-    def _forget(self, item_id: str) -> None:
-        del self._deleted_ids[item_id]
-        self._order.forget(item_id)
-        item = self._items.pop(item_id)
-        if item.call_id is not None:
-            self._calls.pop(item.call_id, None)
-            self._outputs.pop(item.call_id, None)
+    def _delete(self, item_id: str) -> None:
+        self._order.remove(item_id)
+        forgotten = self._items.delete(item_id)
+        if forgotten is not None:
+            self._order.forget(forgotten)
 
     def _fill(self, item: ConversationItem, value: Item) -> None:
         fill(item, value)
         if item.role == "assistant" and item.status == "completed":
-            self._learn(item)
-        self._join(item)
-
-    def _complete(self, made: Iterable[ConversationItem]) -> None:
-        """Take what a completed response made as whole, also where its items do not say so themselves."""
-        for item in made:
-            for part in item.parts:
-                part.whole = True
-                part.settle()
-            self._learn(item)
-
-    def _learn(self, item: ConversationItem) -> None:
-        """Take over how fast the assistant speaks: one part after the other is spoken by the same voice."""
-        for part in item.parts:
-            if part.captions.received_ms:
-                self._pace = part.captions.pace(part.transcript) or self._pace
+            self._wording.learn(item)
+        self._items.join(item)
 
     def _put(self, item: ConversationItem, previous: Any) -> None:
         if item.id not in self._order:
             item.previous_item_id = previous if isinstance(previous, str) else None
             self._order.insert(item.id, previous)
-
-    def _join(self, item: ConversationItem) -> None:
-        """Set a function call's output on the call too, whichever of the two came first."""
-        if item.call_id is None:
-            return
-        if item.type == "function_call":
-            self._calls[item.call_id] = item
-            if item.call_id in self._outputs:
-                item.output = self._outputs[item.call_id]
-        elif item.type == "function_call_output" and item.output is not None:
-            self._outputs[item.call_id] = item.output
-            if item.call_id in self._calls:
-                self._calls[item.call_id].output = item.output
 
     def _truncated(self, event: ConversationItemTruncated) -> None:
         item = self._items.get(event.item_id)
@@ -297,7 +215,7 @@ class Conversation:
             _remember(self._statuses, response.id, response.status)
             made = () if response.status == "in_progress" else self._made.pop(response.id, ())
             if response.status == "completed" and response.id not in self._out_of_band:
-                self._complete(made)
+                self._wording.complete(made)
         if response.id in self._out_of_band or not isinstance(response.output, list):
             return
         for value in response.output:
@@ -313,75 +231,13 @@ class Conversation:
         if event.response_id in self._out_of_band:
             _remember(self._out_of_band, item_id)
             return
-        item = self._known(item_id)  # its place comes with `conversation.item.added`
+        item = self._items.known(item_id)  # its place comes with `conversation.item.added`
         if item.response_id != event.response_id:
             item.response_id = event.response_id
             self._made.setdefault(event.response_id, []).append(item)
             if len(self._made) > _MAX_REMEMBERED:
                 del self._made[next(iter(self._made))]
         self._fill(item, event.item)
-
-    def _transcript_delta(self, event: ConversationItemInputAudioTranscriptionDelta) -> None:
-        item = self._known(event.item_id)
-        if item.transcription not in ("completed", "failed"):
-            item.transcription = "pending"
-            extend(find_part(item, event.content_index or 0, "audio"), transcript=event.delta)
-
-    def _transcript_done(self, event: ConversationItemInputAudioTranscriptionCompleted) -> None:
-        item = self._known(event.item_id)
-        item.transcription = "completed"
-        part = find_part(item, event.content_index, "audio")
-        say(part, event.transcript, complete=True)
-
-    def _transcript_failed(self, event: ConversationItemInputAudioTranscriptionFailed) -> None:
-        item = self._known(event.item_id)
-        if item.transcription != "completed":
-            item.transcription = "failed"
-            item.transcription_error = event.error
-
-    def _part(self, event: ResponseContentPartAdded | ResponseContentPartDone) -> None:
-        item = self._items.get(event.item_id)
-        if item is not None:
-            fill_part(item, event.content_index, event.part, complete=isinstance(event, ResponseContentPartDone))
-
-    def _sound(self, event: ResponseOutputAudioDelta) -> None:
-        self.has_spoken = True
-        item = self._items.get(event.item_id)
-        if item is not None:
-            captions = find_part(item, event.content_index, "audio").captions
-            if not captions.received_ms:
-                captions.usual_pace = self._pace
-            captions.note_sound(len(event.delta) / self._bytes_per_ms)
-
-    def _words(self, event: _Words) -> None:
-        item = self._items.get(event.item_id)
-        if item is None:
-            return
-        match event:
-            case ResponseOutputTextDelta():
-                extend(find_part(item, event.content_index, "text"), text=event.delta)
-            case ResponseOutputAudioTranscriptDelta():
-                extend(find_part(item, event.content_index, "audio"), transcript=event.delta)
-            case ResponseOutputTextDone():
-                part = find_part(item, event.content_index, "text")
-                part.text, part.complete = event.text, True
-            case ResponseOutputAudioTranscriptDone():
-                say(find_part(item, event.content_index, "audio"), event.transcript, complete=True)
-
-    def _arguments(self, event: _Arguments) -> None:
-        item = self._items.get(event.item_id)
-        if item is None:
-            return
-        match event:
-            case ResponseFunctionCallArgumentsDelta() | ResponseMcpCallArgumentsDelta():
-                if not item.arguments_complete and len(item.arguments) < MAX_CHARACTERS:
-                    item.arguments += event.delta
-            case ResponseFunctionCallArgumentsDone():
-                item.name, item.call_id = event.name, event.call_id
-                item.arguments, item.arguments_complete = event.arguments, True
-                self._join(item)
-            case ResponseMcpCallArgumentsDone():
-                item.arguments, item.arguments_complete = event.arguments, True
 
 
 _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
@@ -393,27 +249,12 @@ _HANDLERS: dict[type, Callable[[Conversation, Any], None]] = {
     ConversationItemRetrieved: Conversation._retrieved,
     ConversationItemTruncated: Conversation._truncated,
     ConversationItemDeleted: Conversation._deleted,
-    ConversationItemInputAudioTranscriptionDelta: Conversation._transcript_delta,
-    ConversationItemInputAudioTranscriptionCompleted: Conversation._transcript_done,
-    ConversationItemInputAudioTranscriptionFailed: Conversation._transcript_failed,
     InputAudioBufferCommitted: Conversation._committed,
     ResponseCreated: Conversation._response,
     ResponseDone: Conversation._response,
     ResponseOutputItemAdded: Conversation._output_item,
     ResponseOutputItemDone: Conversation._output_item,
-    ResponseContentPartAdded: Conversation._part,
-    ResponseContentPartDone: Conversation._part,
-    ResponseOutputAudioDelta: Conversation._sound,
-    ResponseOutputTextDelta: Conversation._words,
-    ResponseOutputTextDone: Conversation._words,
-    ResponseOutputAudioTranscriptDelta: Conversation._words,
-    ResponseOutputAudioTranscriptDone: Conversation._words,
-    ResponseFunctionCallArgumentsDelta: Conversation._arguments,
-    ResponseFunctionCallArgumentsDone: Conversation._arguments,
-    ResponseMcpCallArgumentsDelta: Conversation._arguments,
-    ResponseMcpCallArgumentsDone: Conversation._arguments,
 }
-"""A table and not a chain of tests: most events are audio, and those are to cost one look-up here."""
 
 
 def _remember(table: dict[str, str], key: str, value: str = "") -> None:
