@@ -218,6 +218,28 @@ def test_mcp_tools(tmp_path):
     ]
 
 
+def test_tests_of_an_agent(tmp_path):
+    lines = run(tmp_path, "test_a_small_agent")
+
+    assert [line.split(maxsplit=3)[2:] for line in lines[1:]] == [
+        ["user", "count to twenty"],
+        ["assistant", "One, two, three, four, five, six, seven, eight, //"],
+        ["user", "uh-huh"],
+        ["user", "stop that"],
+        ["assistant", "All right."],
+    ]
+
+
+def test_tests_of_an_agent_under_pytest(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error", "-o", "trio_mode=true", "-p", "no:cacheprovider",
+         str(DEMOS / "test_a_small_agent.py")],
+        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_voice_from_a_file(tmp_path):
     lines = run(tmp_path, "voice_from_wav", TORONTO)
 
