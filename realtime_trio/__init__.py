@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from .session import Lagged as Lagged
     from .session import Latency as Latency
     from .session import LeftOut as LeftOut
+    from .session import LinkLost as LinkLost
     from .session import McpCallFailed as McpCallFailed
     from .session import McpCallFinished as McpCallFinished
     from .session import McpCallStarted as McpCallStarted
@@ -77,6 +78,8 @@ if TYPE_CHECKING:
     from .session import NotAnEvent as NotAnEvent
     from .session import Paused as Paused
     from .session import Prices as Prices
+    from .session import Reconnected as Reconnected
+    from .session import ReconnectPolicy as ReconnectPolicy
     from .session import RecordingStopped as RecordingStopped
     from .session import Reply as Reply
     from .session import ReplyLost as ReplyLost
@@ -145,6 +148,7 @@ __all__ = [
     "Lagged",
     "Latency",
     "LeftOut",
+    "LinkLost",
     "LocalProtocolError",
     "McpCallFailed",
     "McpCallFinished",
@@ -162,6 +166,8 @@ __all__ = [
     "QuotaExceeded",
     "RateLimited",
     "RealtimeError",
+    "ReconnectPolicy",
+    "Reconnected",
     "Recording",
     "RecordingStopped",
     "Refused",
@@ -262,6 +268,7 @@ _HOMES = {
         "Lagged",
         "Latency",
         "LeftOut",
+        "LinkLost",
         "McpCallFailed",
         "McpCallFinished",
         "McpCallStarted",
@@ -271,6 +278,8 @@ _HOMES = {
         "NotAnEvent",
         "Paused",
         "Prices",
+        "ReconnectPolicy",
+        "Reconnected",
         "RecordingStopped",
         "Reply",
         "ReplyLost",

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -25,6 +26,7 @@ from .session import (
     InterruptionPolicy,
     Modality,
     Prices,
+    ReconnectPolicy,
     Session,
     Snapshot,
     ToolChoiceSetting,
@@ -54,6 +56,8 @@ if TYPE_CHECKING:
 __all__ = ["EchoSetting", "open_session"]
 
 EchoSetting: TypeAlias = Literal["auto", "half_duplex", "off"]
+
+_RECONNECT = ReconnectPolicy()
 
 
 @asynccontextmanager
@@ -96,6 +100,7 @@ async def open_session(
     connect: Connect = open_websocket,
     record: "str | os.PathLike[str] | Recording | None" = None,
     telemetry: "Telemetry | None" = None,
+    reconnect: ReconnectPolicy | None = _RECONNECT,
 ) -> AsyncGenerator[Session]:
     """Open a session and have it until the block is left.
 
@@ -168,6 +173,10 @@ async def open_session(
             not; see docs/recording.md.
         telemetry: Makes OpenTelemetry's spans and metrics of the session: `realtime_trio.telemetry.Telemetry()`. Names,
             counts and times only; see docs/observing.md.
+        reconnect: What is done when the connection is lost, or becomes too old: another one is opened, told the
+            configuration and the conversation, and carries the session on; `session.events()` tells of it
+            (`LinkLost`, `Reconnected`). `ReconnectPolicy(...)` to say how hard it is tried; None: a connection that is
+            lost ends the session. See docs/reconnecting.md.
 
     Yields:
         The session.
@@ -176,7 +185,8 @@ async def open_session(
         ConfigurationError: A setting is missing or does not fit; nothing was opened.
         ConnectError: No connection came about; `Refused` when the server said no.
         ServerError: The server refused the configuration, or an item of the history.
-        ConnectionClosed: The link was lost or the server closed it; raised once, plain, where the block ends.
+        ConnectionClosed: The link was lost and no other came about, or the server closed it for good; raised once,
+            plain, where the block ends.
         BudgetExceeded: A limit of `budget` was reached.
         QuotaExceeded: The account gives no answers any more, and no call waited for the one that showed it; likewise
             `AccountRefused`.
@@ -192,6 +202,7 @@ async def open_session(
     # whoever shows a traceback with its locals, as crash reports do, is not to show these
     url, api_key, headers = hide(url), hide(api_key), HiddenHeaders(headers)
     _check(audio, ack_timeout, tool_errors, audio_limit)
+    _check_reconnect(reconnect)
     check_hook(approve)
     check_guard(guard, guard_lead_ms, guard_timeout)
     check_accounts(prices, budget)
@@ -226,9 +237,9 @@ async def open_session(
     settings = under_policy(settings, interruption, default="server_vad")
     if audio is not None:
         check_device_formats(settings)
-    async with (
-        _tapped(record, telemetry, connect, audio) as tap,
-        open_connection(
+    async with _tapped(record, telemetry, connect, audio) as tap:
+        open_link = partial(
+            open_connection,
             url=url,
             api_key=api_key,
             model=model,
@@ -238,31 +249,33 @@ async def open_session(
             ssl_context=ssl_context,
             allow_insecure=allow_insecure,
             connect=tap.connect,
-        ) as connection,
-    ):
-        engine = Engine(
-            connection,
-            tools=toolbox,
-            device=tap.audio,
-            fittings=fittings,
-            interruption=interruption,
-            ack_timeout=ack_timeout,
-            tool_errors=tool_errors,
-            audio_limit=audio_limit,
-            approve=approve,
-            guard=GuardSettings(guard, guard_lead_ms, guard_timeout),
-            prices=prices,
-            budget=budget,
         )
-        engine.tool_calls.dependencies = dependencies
-        engine.handovers.agent = agent
-        session = engine.tool_calls.session = Session(engine, make_tools)
-        tap.watch(engine)
-        async with engine.running(settings, drain=drain, history=begins_with):
-            tap.begin()
-            if greeting:
-                engine.handovers.begin(greeting)
-            yield session
+        async with open_link() as connection:
+            engine = Engine(
+                connection,
+                open_link=open_link,
+                reconnect=reconnect,
+                tools=toolbox,
+                device=tap.audio,
+                fittings=fittings,
+                interruption=interruption,
+                ack_timeout=ack_timeout,
+                tool_errors=tool_errors,
+                audio_limit=audio_limit,
+                approve=approve,
+                guard=GuardSettings(guard, guard_lead_ms, guard_timeout),
+                prices=prices,
+                budget=budget,
+            )
+            engine.tool_calls.dependencies = dependencies
+            engine.handovers.agent = agent
+            session = engine.tool_calls.session = Session(engine, make_tools)
+            tap.watch(engine)
+            async with engine.running(settings, drain=drain, history=begins_with):
+                tap.begin()
+                if greeting:
+                    engine.handovers.begin(greeting)
+                yield session
 
 
 @attrs.frozen
@@ -364,6 +377,11 @@ def _history(given: object) -> list[events.Item]:
     raise ConfigurationError(
         f"history is a Snapshot (session.conversation.snapshot()) or the data of one, not {type(given).__name__}"
     )
+
+
+def _check_reconnect(reconnect: object) -> None:
+    if reconnect is not None and not isinstance(reconnect, ReconnectPolicy):
+        raise ConfigurationError(f"reconnect is a ReconnectPolicy(...) or None, not {reconnect!r}")
 
 
 def _check(audio: object, ack_timeout: object, tool_errors: object, audio_limit: object) -> None:

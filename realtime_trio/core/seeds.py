@@ -45,6 +45,7 @@ LeftOutReason: TypeAlias = Literal[
     "mcp",
     "unknown_kind",
     "unknown_place",
+    "refused",
 ]
 
 Seed: TypeAlias = tuple[str, Item]
@@ -66,7 +67,7 @@ class LeftOut:
             never made to its end. `"no_call"`: an output without its call before it, a second one, or a call without a
             `call_id`. `"mcp"`: a list of tools or an approval, which belong to the session that they were made in.
             `"unknown_kind"`: of a kind that this version does not know. `"unknown_place"`: the server never said where
-            in the conversation it stands.
+            in the conversation it stands. `"refused"`: the server did not take it back.
         part: The content part that it is about; None for the whole item.
     """
 

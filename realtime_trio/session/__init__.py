@@ -8,6 +8,7 @@ from realtime_trio.core.guard import Stop as Stop
 from realtime_trio.core.interruption import Interruption as Interruption
 from realtime_trio.core.mcp import McpServer as McpServer
 from realtime_trio.core.prices import Prices as Prices
+from realtime_trio.core.reconnect import ReconnectPolicy as ReconnectPolicy
 from realtime_trio.core.seeds import LeftOut as LeftOut
 from realtime_trio.core.seeds import LeftOutReason as LeftOutReason
 from realtime_trio.core.snapshot import Snapshot as Snapshot
@@ -35,6 +36,7 @@ from .notices import Guarded as Guarded
 from .notices import GuardFailed as GuardFailed
 from .notices import HandedOver as HandedOver
 from .notices import Interrupted as Interrupted
+from .notices import LinkLost as LinkLost
 from .notices import McpCallFailed as McpCallFailed
 from .notices import McpCallFinished as McpCallFinished
 from .notices import McpCallStarted as McpCallStarted
@@ -43,6 +45,7 @@ from .notices import McpListingFailed as McpListingFailed
 from .notices import NotAnEvent as NotAnEvent
 from .notices import Notice as Notice
 from .notices import Paused as Paused
+from .notices import Reconnected as Reconnected
 from .notices import RecordingStopped as RecordingStopped
 from .notices import ReplyLost as ReplyLost
 from .notices import ResponseNotCompleted as ResponseNotCompleted
@@ -115,6 +118,7 @@ __all__ = [
     "Latency",
     "LeftOut",
     "LeftOutReason",
+    "LinkLost",
     "LinkStatistics",
     "McpCallFailed",
     "McpCallFinished",
@@ -131,6 +135,8 @@ __all__ = [
     "PlayoutStatistics",
     "Prices",
     "QueueStatistics",
+    "ReconnectPolicy",
+    "Reconnected",
     "RecordingStopped",
     "Reply",
     "ReplyLost",

@@ -3,7 +3,8 @@
 The server echoes no id on success, so answers are matched by what they are about: by the item id for create, delete,
 retrieve and truncate; first in, first out, with one of a kind in flight, for update, commit and clear. An `error` is
 matched by `event_id`, else by an item id in its message, else it belongs to the only call in flight.
-Nothing is sent here; sending is the caller's business (`session.py`).
+How something is sent is the caller's business (`engine.py`); a call that a lost link left without an answer is asked
+again on the next (`recovery.py`).
 """
 
 import math
@@ -16,7 +17,7 @@ import attrs
 import trio
 
 from realtime_trio import events
-from realtime_trio.errors import NotAcknowledged, ServerError
+from realtime_trio.errors import LocalProtocolError, NotAcknowledged, ServerError
 
 from .promise import Promise
 
@@ -48,6 +49,7 @@ class Call:
         event_id: The id of the client event, "" until it was sent.
         until: When it is forgotten, at the latest.
         then: What is done at once when it was acknowledged, also if nobody waits for it any more.
+        event: What was sent, None as long as it was not: another link may have to be asked the same again.
     """
 
     kind: Kind
@@ -55,6 +57,7 @@ class Call:
     event_id: str = ""
     until: float = math.inf
     then: Callable[[Any], object] | None = None
+    event: events.ClientEvent | None = None
     answer: Promise[Any] = attrs.field(factory=Promise)
 
 
@@ -64,6 +67,7 @@ class Calls:
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
         self._open: list[Call] = []
+        self._held = False
         self._lots = {kind: trio.Lock() for kind in _ONE_IN_FLIGHT}
 
     @property
@@ -74,7 +78,8 @@ class Calls:
     async def make(
         self,
         kind: Kind,
-        send: Callable[[], Awaitable[str]],
+        event: events.ClientEvent | Callable[[], events.ClientEvent],
+        send: Callable[[events.ClientEvent], Awaitable[str]],
         *,
         item_id: str = "",
         then: Callable[[Any], object] | None = None,
@@ -83,44 +88,78 @@ class Calls:
 
         Args:
             kind: What is asked.
-            send: Hands the client event to the writer and returns its event id.
+            event: What is sent; or what makes it, when it is its turn to be sent.
+            send: Hands the event to the writer and returns its event id.
             item_id: The item it is about.
             then: Done with the answer before any later event is looked at, also if nobody waits any more.
 
         Raises:
+            LocalProtocolError: It is not of the wire's shape. Nothing was sent.
             ServerError: The server refused.
             NotAcknowledged: No answer within the time limit.
 
         Cancellation:
             What was sent stays sent. The answer that then still comes is not taken for that of a later call.
         """
+        if not callable(event):
+            _check_shape(event)
         if kind in _ONE_IN_FLIGHT:
             async with self._lots[kind]:
                 await self._orphan_answered(kind)
-                return await self._make(Call(kind, item_id, then=then), send)
-        return await self._make(Call(kind, item_id, then=then), send)
+                return await self._make(Call(kind, item_id, then=then), event, send)
+        return await self._make(Call(kind, item_id, then=then), event, send)
 
     async def _orphan_answered(self, kind: Kind) -> None:
         """Wait until a cancelled call of this kind, which was sent, has its answer, or never will."""
         for call in [call for call in self._open if call.kind == kind]:
-            with trio.move_on_at(call.until):
-                await _settled(call)
+            while not call.answer.settled and trio.current_time() < call.until:
+                with trio.move_on_at(call.until):
+                    await _settled(call)
             self._close(call)
 
-    def follow(self, kind: Kind, event_id: str, item_id: str = "") -> Call:
+    def follow(self, kind: Kind, event: events.ClientEvent, event_id: str, item_id: str = "") -> Call:
         """Wait, from now on, for the answer to something that is being sent, beside others of its kind.
 
         Args:
             kind: What was asked.
-            event_id: The client event.
+            event: What is sent.
+            event_id: The id that it is sent with.
             item_id: The item it is about.
 
         Returns:
             The call, for `outcome`.
         """
-        call = Call(kind, item_id, event_id, until=trio.current_time() + self.timeout)
+        call = Call(kind, item_id, event_id, self._until(), event=event)
         self._open.append(call)
         return call
+
+    def hold(self) -> None:
+        """Let no call's time run out: there is no link that an answer could come from."""
+        self._held = True
+        for call in self._open:
+            call.until = math.inf
+
+    def go_on(self) -> None:
+        """Let time run again, for each call anew."""
+        self._held = False
+        for call in self._open:
+            if call.event is not None:
+                call.until = self._until()
+
+    @property
+    def in_flight(self) -> list[Call]:
+        """The calls that were sent and not answered, in that order."""
+        return [call for call in self._open if call.event is not None]
+
+    def settle(self, call: Call, value: object) -> None:
+        """Give a call its answer, which no server is going to give."""
+        self._close(call)
+        if call.then is not None:
+            call.then(value)
+        call.answer.keep(value)
+
+    def _until(self) -> float:
+        return math.inf if self._held else trio.current_time() + self.timeout
 
     async def outcome(self, call: Call) -> Any:
         """Wait for the answer to a call that was sent; raises as `make` does.
@@ -128,8 +167,11 @@ class Calls:
         Cancellation:
             Safe; the answer that then still comes is not taken for that of a later call.
         """
-        with trio.move_on_at(call.until):
-            return await call.answer.wait()
+        while True:
+            with trio.move_on_at(call.until):
+                return await call.answer.wait()
+            if trio.current_time() >= call.until:  # else a link was lost meanwhile, and the time began anew
+                break
         if call.kind in _ONE_IN_FLIGHT:
             call.until += self.timeout  # its answer may yet come, and is not to be taken for that of the next call
         else:
@@ -137,16 +179,24 @@ class Calls:
         about = f" of item {call.item_id!r}" if call.item_id else ""
         raise NotAcknowledged(f"the server did not answer the {call.kind}{about} within {self.timeout:g} s")
 
-    async def _make(self, call: Call, send: Callable[[], Awaitable[str]]) -> Any:
+    async def _make(
+        self,
+        call: Call,
+        event: events.ClientEvent | Callable[[], events.ClientEvent],
+        send: Callable[[events.ClientEvent], Awaitable[str]],
+    ) -> Any:
         now = trio.current_time()
         self._open = [one for one in self._open if one.until > now]  # cancelled ones that were never answered
         self._open.append(call)
         try:
-            call.event_id = await send()
+            if callable(event):
+                event = event()
+                _check_shape(event)
+            call.event_id = await send(event)
         except BaseException:
             self._close(call)  # never sent
             raise
-        call.until = trio.current_time() + self.timeout
+        call.event, call.until = event, self._until()
         return await self.outcome(call)
 
     def _close(self, call: Call) -> None:
@@ -178,10 +228,7 @@ class Calls:
     def _answer(self, kind: Kind, value: object, item_id: object = "") -> bool:
         for call in self._open:
             if call.kind == kind and (not call.item_id or call.item_id == item_id):
-                self._close(call)
-                if call.then is not None:
-                    call.then(value)
-                call.answer.keep(value)
+                self.settle(call, value)
                 return True
         return False
 
@@ -241,6 +288,12 @@ def _kind_of(problem: events.ErrorDetails) -> Kind | None:
 def _names(message: str, item_id: str) -> bool:
     """Tell whether a message names this very item: `item_1` is not in "item_10"."""
     return re.search(rf"(?<![\w-]){re.escape(item_id)}(?![\w-])", message) is not None
+
+
+def _check_shape(event: events.ClientEvent) -> None:
+    misfit = events.decode_client(events.encode(event))
+    if isinstance(misfit, events.MalformedEvent):
+        raise LocalProtocolError(f"{misfit.type} does not fit: {misfit.problem}. Nothing was sent.")
 
 
 async def _settled(call: Call) -> None:

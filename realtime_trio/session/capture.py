@@ -40,7 +40,8 @@ class Capture:
     """What is captured in one session.
 
     Attributes:
-        append: Takes sound for the input buffer, without waiting.
+        append: Takes sound for the input buffer, without waiting: what goes over the wire, how many samples of the
+            device's that is, and when the first of them was captured.
         publish: Takes notices.
         make_echo: Makes the echo control when the first block needs it; None to leave the echo in.
         echo_is_chosen: Whether the user asked for this very control: then half duplex need not be announced, but a
@@ -55,7 +56,7 @@ class Capture:
         captured_until: When the last sample was captured that was taken.
     """
 
-    append: Callable[[bytes], object]
+    append: Callable[[bytes, int, float], object]
     publish: Callable[[Notice], None]
     make_echo: Callable[[], EchoControl] | None = None
     echo_is_chosen: bool = False
@@ -137,17 +138,19 @@ class Capture:
     def release(self) -> None:
         """End a manual turn."""
         if self.codec is not None:
-            self._append(self.codec.finish())
+            self._append(self.codec.finish(), 0, self.captured_until)
         self.uplink.release()
 
     def _send(self, pieces: Iterable[Sent]) -> None:
         for piece in pieces:
-            self.ledger.append(len(piece.pcm) // _SAMPLE_BYTES, piece.captured_at)
-            self._append(piece.pcm if self.codec is None else self.codec.encode(piece.pcm))
+            samples = len(piece.pcm) // _SAMPLE_BYTES
+            wire = piece.pcm if self.codec is None else self.codec.encode(piece.pcm)
+            self._append(wire, samples, piece.captured_at)
 
-    def _append(self, wire: bytes) -> None:
+    def _append(self, wire: bytes, samples: int, captured_at: float) -> None:
+        self.ledger.append(samples, captured_at)
         if wire:
-            self.append(wire)
+            self.append(wire, samples, captured_at)
 
     def _control(self) -> EchoControl | None:
         if self._echo is None and self.make_echo is not None:

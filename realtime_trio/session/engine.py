@@ -22,9 +22,11 @@ from realtime_trio.core.budget import Budget
 from realtime_trio.core.conversation import Conversation
 from realtime_trio.core.failures import refusal
 from realtime_trio.core.interruption import is_benign
+from realtime_trio.core.kept_audio import KeptAudio
 from realtime_trio.core.prices import Prices
+from realtime_trio.core.reconnect import ReconnectPolicy
 from realtime_trio.device import AudioDevice, DeviceChange
-from realtime_trio.errors import ConnectionClosed, LocalProtocolError, NotAcknowledged, RemoteProtocolError
+from realtime_trio.errors import ConnectionClosed, NotAcknowledged, RemoteProtocolError
 
 from .accounts import Accounts
 from .approvals import ApprovalHook, Approvals
@@ -38,10 +40,12 @@ from .guarding import Guarding, GuardSettings
 from .handovers import Handovers
 from .lifetime import Lifetime
 from .limits import excess
+from .line import Line
 from .log import SessionLog
 from .mcp import HostedMcp
 from .notices import DeviceChanged, NotAnEvent, Notice, ReplyLost
 from .push_to_talk import PushToTalk
+from .recovery import Recovery
 from .responses import Response
 from .seeding import seed
 from .sound import Sound
@@ -49,6 +53,7 @@ from .speaking import Speaking
 from .statistics import Tally
 from .subscribers import Subscribers
 from .subscription import again
+from .successor import OpenLink
 from .tool_calls import ToolCalls, ToolErrors
 from .tool_outputs import ToolOutputs, follow_up
 from .tool_set import ToolSet
@@ -65,6 +70,8 @@ class Engine:
 
     Args:
         connection: Events out and in.
+        open_link: Opens another one like it.
+        reconnect: When that is done; None for never.
         tools: What the model may call.
         device: Microphone and speaker, if the session has one.
         fittings: What the device needs beside itself.
@@ -82,6 +89,8 @@ class Engine:
         self,
         connection: Connection,
         *,
+        open_link: OpenLink,
+        reconnect: ReconnectPolicy | None,
         tools: ToolSet,
         device: AudioDevice | None,
         fittings: Fittings,
@@ -94,7 +103,9 @@ class Engine:
         prices: Prices | None = None,
         budget: Budget | None = None,
     ) -> None:
-        self.connection = connection
+        self.line = Line(connection)
+        self.kept = KeptAudio(0.0 if reconnect is None else reconnect.keep_audio)
+        self.line.taken = self.kept.sent
         self.conversation = Conversation(heard_is_known=device is not None)
         self.config = events.RealtimeSession()
         self.lifetime = Lifetime()
@@ -105,9 +116,12 @@ class Engine:
         self.calls = Calls(ack_timeout)
         self.not_understood = Counter[str]()
         self._created = trio.Event()
+        self._created_at = 0.0
         self._ended = False
         self._crash = self.lifetime.end if tool_errors == "raise" else None
-        self._uplink = UplinkLane(connection, self._send, lambda: self.sound.capture.ledger, self.subscribers.publish)
+        self.uplink = UplinkLane(
+            self.line, self.kept, self._send, lambda: self.sound.capture.ledger, self.subscribers.publish
+        )
         self.sound = self._make_sound(device, fittings, learns=interruption == "confirm")
         self.approvals = Approvals(self.subscribers.publish, approve)
         self.tool_calls = self._make_tool_calls(tools)
@@ -123,7 +137,7 @@ class Engine:
             calls=self.calls,
             guarding=self._make_guarding(guard),
             interruption=interruption,
-            round_trip=lambda: connection.round_trip,
+            round_trip=lambda: self.line.round_trip,
         )
         self.speaking = Speaking(
             self.turns, instructions=lambda: self.config.instructions or "", heard=self._heard_words
@@ -141,6 +155,7 @@ class Engine:
         self.closing = Closing(
             self.turns, self.sound, self.push_to_talk, self.tool_calls, self.lifetime, self.call, self.drained
         )
+        self.recovery = self._make_recovery(reconnect, open_link)
         self.accounts = Accounts(self.turns, self.sound, self.subscribers.publish, self.closing, prices, budget)
         self.lifetime.on_end(self._end)
 
@@ -148,7 +163,7 @@ class Engine:
 
     def _make_sound(self, device: AudioDevice | None, fittings: Fittings, *, learns: bool) -> Sound:
         capture = Capture(
-            self._uplink.append,
+            self.uplink.append,
             self.subscribers.publish,
             make_echo=fittings.make_echo,
             echo_is_chosen=fittings.echo_is_chosen,
@@ -190,6 +205,22 @@ class Engine:
             crash=self._crash,
         )
 
+    def _make_recovery(self, policy: ReconnectPolicy | None, open_link: OpenLink) -> Recovery:
+        return Recovery(
+            policy,
+            open_link,
+            self.line,
+            self.calls,
+            self.turns,
+            self.mcp,
+            self.conversation,
+            self.sound,
+            self.kept,
+            self.lifetime.start_soon,
+            publish=self.subscribers.publish,
+            adopt=self._configured,
+        )
+
     def _say_later(self, text: str, wanted: Callable[[], bool]) -> Request:
         return self.speaking.say_later(text, wanted=wanted)
 
@@ -224,17 +255,7 @@ class Engine:
             LocalProtocolError: It is not of the wire's shape.
         """
         self.check_open()
-        if not callable(event):
-            _check_shape(event)
-
-        async def send() -> str:
-            if not callable(event):
-                return await self.connection.send(event)
-            made = event()
-            _check_shape(made)
-            return await self.connection.send(made)
-
-        return await self.calls.make(kind, send, item_id=item_id, then=then)
+        return await self.calls.make(kind, event, self.line.send, item_id=item_id, then=then)
 
     @asynccontextmanager
     async def running(
@@ -254,7 +275,8 @@ class Engine:
         async with self.lifetime.running(drain=finish, goodbye=self._goodbye):
             self.lifetime.start_soon(self._read)
             await self._configure(settings)
-            await seed(history, self.connection.send, self.calls)
+            await seed(history, self.line.send, self.calls)
+            self.recovery.begin(self.config, self._created_at)
             self.accounts.begin()
             self.lifetime.start_soon(self.accounts.run)
             self.lifetime.start_soon(self.turns.timer.run)
@@ -291,10 +313,12 @@ class Engine:
     async def _read(self) -> None:
         while True:
             try:
-                event = await self.connection.receive()
+                event = await self.line.receive()
             except RemoteProtocolError as problem:
                 self.not_understood["not an event"] += 1
                 self.subscribers.publish(NotAnEvent(problem))
+            except ConnectionClosed as end:
+                await self.recovery.recover(end)
             else:
                 self._take(event)
 
@@ -305,6 +329,8 @@ class Engine:
             case events.SessionCreated(session=session) | events.SessionUpdated(session=session):
                 if isinstance(session, events.RealtimeSession):
                     self._configured(session)
+                if not self._created.is_set():
+                    self._created_at = now
                 self._created.set()
             case events.UnknownEvent():
                 self.not_understood["unknown"] += 1
@@ -319,6 +345,7 @@ class Engine:
         ):
             _log.warning("the server reports: %s", server_error(event.error))
             self.accounts.lost(refusal(event.error))
+        self.kept.handle(event)
         self.turns.handle(event, now)
         self.subscribers.publish(event)
         self.closing.handle(event)
@@ -347,7 +374,7 @@ class Engine:
     def _send(self, event: events.ClientEvent) -> str:
         """Leave an event for the writer. When the link is over nothing is sent: the reader is about to say so."""
         try:
-            return self.connection.send_nowait(event)
+            return self.line.send_nowait(event)
         except (ConnectionClosed, trio.ClosedResourceError):
             return ""
         except trio.WouldBlock:
@@ -371,11 +398,12 @@ class Engine:
     def _on_block(self, now: float) -> None:
         self.turns.check_heard(now)
         self.push_to_talk.on_block()
-        self._uplink.report()
+        self.uplink.report()
 
     def _end(self, reason: Exception | None) -> None:
         self._ended = True
         self.log.closed(reason)
+        self.line.end(reason or trio.ClosedResourceError("the session is closed"))
         self.accounts.end()
         self.sound.release()
         self.calls.end(reason or trio.ClosedResourceError("the session is closed"))
@@ -390,12 +418,6 @@ class Engine:
             await self.sound.hush()
         if self.lifetime.reason is None:
             self._end(None)
-
-
-def _check_shape(event: events.ClientEvent) -> None:
-    misfit = events.decode_client(events.encode(event))
-    if isinstance(misfit, events.MalformedEvent):
-        raise LocalProtocolError(f"{misfit.type} does not fit: {misfit.problem}. Nothing was sent.")
 
 
 def _is_expected(problem: events.ErrorDetails) -> bool:

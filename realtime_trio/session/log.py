@@ -85,6 +85,13 @@ def _device_changed(notice: told.DeviceChanged) -> _Line:
     return (logging.INFO if notice.available else logging.WARNING), notice.words
 
 
+def _reconnected(notice: told.Reconnected) -> _Line:
+    why = "after the link was lost" if notice.reason == "lost" else "before the old one became too old"
+    lost = f", {len(notice.left_out)} left out" if notice.left_out else ""
+    words = f"{why}, {notice.gap_ms} ms without one, {notice.restored} items restored{lost}"
+    return logging.INFO, f"another connection carries the session ({words})"
+
+
 def _tool_failed(notice: told.ToolFailed) -> _Line:
     # a crash is logged with its traceback where it is caught
     level = logging.WARNING if isinstance(notice.exception, ToolTimeout) else logging.DEBUG
@@ -105,6 +112,8 @@ _WORDS: Final[dict[type, Callable[[Any], _Line]]] = {
     told.Resumed: lambda _: (logging.DEBUG, "the sound goes on"),
     told.DeviceChanged: _device_changed,
     told.AudioDropped: lambda one: (logging.WARNING, f"the uplink is too slow: {one.ms} ms of audio were dropped"),
+    told.LinkLost: lambda one: (logging.WARNING, f"the link is lost: {problem_of(one.problem)}"),
+    told.Reconnected: _reconnected,
     told.ReplyLost: lambda one: (logging.WARNING, f"a reply cannot be had: {problem_of(one.problem)}"),
     told.ResponseNotCompleted: lambda one: (
         logging.WARNING,

@@ -10,6 +10,7 @@ from realtime_trio.errors import RemoteProtocolError
 
 from .account_notices import BudgetSpent, BudgetWarning, ResponseNotCompleted
 from .agent import Handover
+from .link_notices import LinkLost, Reconnected
 from .recording_notice import RecordingStopped
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Guarded",
     "HandedOver",
     "Interrupted",
+    "LinkLost",
     "McpCallFailed",
     "McpCallFinished",
     "McpCallStarted",
@@ -32,6 +34,7 @@ __all__ = [
     "NotAnEvent",
     "Notice",
     "Paused",
+    "Reconnected",
     "RecordingStopped",
     "ReplyLost",
     "ResponseNotCompleted",
@@ -353,6 +356,8 @@ Notice: TypeAlias = (
     | AudioDropped
     | HandedOver
     | VoiceKept
+    | LinkLost
+    | Reconnected
     | RecordingStopped
 )
 """Everything that `Session.events()` delivers besides the server's events."""

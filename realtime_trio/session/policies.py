@@ -138,4 +138,4 @@ class Policies:
     def _tell(self, detection: events.ServerVad | events.SemanticVad) -> None:
         audio = events.SessionAudio(input=events.AudioInput(turn_detection=detection))
         update = events.SessionUpdate(session=events.RealtimeSession(audio=audio))
-        self._under_way.append(self.calls.follow("update", self.send(update)))
+        self._under_way.append(self.calls.follow("update", update, self.send(update)))

@@ -137,7 +137,8 @@ class PushToTalk:
         self.turns.release_key(min(turn.released_at, now), now)
         if turn.is_wanted:
             self.turns.owe(turn.request, ())  # before the floor is free: whatever else is owed shares the answer
-        turn.commit = self.calls.follow("commit", self.send(events.InputAudioBufferCommit()))
+        commit = events.InputAudioBufferCommit()
+        turn.commit = self.calls.follow("commit", commit, self.send(commit))
         turn.captured.set()
 
     async def _see_through(self, turn: KeyedTurn) -> None:

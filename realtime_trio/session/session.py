@@ -69,9 +69,7 @@ class Session(TurnCalls, AgentControl, McpControl):
         for start in range(0, len(pcm), _LARGEST_APPEND):
             chunk = pcm[start : start + _LARGEST_APPEND]
             samples = len(chunk) // 2 if linear else len(chunk) * 3  # G.711: a byte is a sample, of 8 kHz
-            captured_at = trio.current_time()
-            await self._engine.connection.send(wire.InputAudioBufferAppend(audio=chunk))
-            self._engine.sound.capture.ledger.append(samples, captured_at)
+            await self._engine.uplink.send_audio(chunk, samples, trio.current_time())
 
     # The user's side of a device
 

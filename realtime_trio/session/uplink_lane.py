@@ -1,14 +1,15 @@
-"""The microphone's way to the server: blocks as appends, and an account of what a slow link made us give up."""
+"""The user's sound on its way to the server: as appends, as what a new link would need, and what was given up of it."""
 
 from collections.abc import Callable
 
 import attrs
 
 from realtime_trio import events
-from realtime_trio.connection import Connection
 from realtime_trio.core.capture import CaptureLedger
+from realtime_trio.core.kept_audio import KeptAudio
 from realtime_trio.device import SAMPLE_RATE
 
+from .line import Line
 from .notices import AudioDropped, Notice
 
 __all__ = ["UplinkLane"]
@@ -19,13 +20,15 @@ class UplinkLane:
     """The appends of one session.
 
     Attributes:
-        connection: Who drops the oldest audio when too much waits.
+        line: Who drops the oldest audio when too much waits.
+        kept: What a new link would be sent.
         send: Hands a client event to the writer.
         ledger: Gives the ledger that maps what was sent to when it was captured.
         publish: Takes notices.
     """
 
-    connection: Connection
+    line: Line
+    kept: KeptAudio
     send: Callable[[events.ClientEvent], str]
     ledger: Callable[[], CaptureLedger]
     publish: Callable[[Notice], None]
@@ -33,16 +36,27 @@ class UplinkLane:
     _dropped_samples: int = attrs.field(default=0, init=False)
     _told_ms: int = attrs.field(default=0, init=False)
 
-    def append(self, audio: bytes) -> None:
+    def append(self, audio: bytes, samples: int, captured_at: float) -> None:
         """Leave sound, in the session's input format, for the writer."""
+        self.kept.append(audio, samples, captured_at)
         self.send(events.InputAudioBufferAppend(audio=audio))
-        if self.connection.dropped_appends > self._dropped_appends:
+        if self.line.dropped_appends > self._dropped_appends:
             # the uplink is too slow: the oldest audio that waited was given up, and the server's timeline has it not
-            link = self.connection.statistics()
+            link = self.line.statistics()
             self._dropped_appends = link.dropped_appends
             missing = round(link.dropped_audio * SAMPLE_RATE) - self._dropped_samples
             self._dropped_samples += missing
             self.ledger().drop(missing, round(link.waiting_audio * SAMPLE_RATE))
+
+    async def send_audio(self, audio: bytes, samples: int, captured_at: float) -> None:
+        """Hand sound to the writer, and wait until it is taken.
+
+        Cancellation:
+            Safe: before it is taken, nothing is sent.
+        """
+        await self.line.send(events.InputAudioBufferAppend(audio=audio))
+        self.kept.append(audio, samples, captured_at)
+        self.ledger().append(samples, captured_at)
 
     def report(self) -> None:
         """Say what was given up since it was said last."""

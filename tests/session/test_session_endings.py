@@ -2,6 +2,7 @@
 
 import gc
 import signal
+from functools import partial
 
 import pytest
 import trio
@@ -18,6 +19,9 @@ from realtime_trio import (
     tool,
 )
 from realtime_trio.testing import FakeDevice, open_scripted_peer
+
+# What happens at the end; that a lost link need not be one is test_session_reconnect's.
+open_session = partial(open_session, reconnect=None)
 
 
 class Boom(Exception):

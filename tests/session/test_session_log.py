@@ -122,7 +122,7 @@ async def test_what_there_is_to_follow(autojump_clock, open_voice, as_function_c
 
 async def test_an_end_that_is_not_the_users_is_a_warning(autojump_clock, open_talk, logged):
     with pytest.raises(realtime_trio.ConnectionClosed):
-        async with open_talk() as talk:
+        async with open_talk(reconnect=None) as talk:
             await talk.peer.close(1011, "a zeppelin")
             await trio.sleep_forever()
 

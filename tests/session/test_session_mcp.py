@@ -133,7 +133,7 @@ async def test_who_waits_for_tools_hears_of_the_links_end(open_talk, autojump_cl
 
     async with trio.open_nursery() as nursery:
         with pytest.raises(ConnectionClosed):
-            async with open_talk(tools=[DOCS]) as talk:
+            async with open_talk(tools=[DOCS], reconnect=None) as talk:
                 nursery.start_soon(wait, talk.session)
                 await trio.testing.wait_all_tasks_blocked()
                 await talk.peer.close(1011, "enough")

@@ -266,7 +266,7 @@ async def test_dropped_audio_is_reported_once(autojump_clock, open_voice):
         dropped = talk.session.events(AudioDropped)
         talk.peer.stall()
         for _ in range(4000):
-            talk.session._engine.sound.capture.append(bytes(960))  # as the capture does, faster than time
+            talk.session._engine.sound.capture.append(bytes(960), 480, 0.0)  # as the capture does, faster than time
         await trio.sleep(0.1)
         first = await dropped.receive()
         assert isinstance(first, AudioDropped)

@@ -191,7 +191,7 @@ def test_a_part_that_is_held_is_no_underrun():
 async def test_it_is_a_value_of_its_moment(autojump_clock, open_talk):
     """Nothing in it changes afterwards, and it can still be had when the link is lost."""
     with pytest.raises(ConnectionClosed):
-        async with open_talk() as talk:
+        async with open_talk(reconnect=None) as talk:
             session = talk.session
             before, shown = session.statistics(), repr(session.statistics())
             await talk.peer.send(events.InputAudioBufferCleared(event_id="e"))

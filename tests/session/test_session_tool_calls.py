@@ -343,7 +343,7 @@ async def test_calls_of_a_session_that_loses_its_link_are_told_of(autojump_clock
     ended = None
     async with open_scripted_peer(greet=True) as peer:
         with pytest.raises(Exception, match="1006"):
-            async with open_session(connect=peer.connect, url=peer.url, tools=[long]) as session:
+            async with open_session(connect=peer.connect, url=peer.url, tools=[long], reconnect=None) as session:
                 ended = session.events(ToolCancelled)
                 await peer.send("response.created", response={"id": "r", "conversation_id": "c"})
                 output = [as_function_call("call_1", "long", "{}")]

@@ -84,7 +84,9 @@ class Stage:
             nursery.start_soon(self.device.run)
             try:
                 audio = self.device if voice else None
-                async with open_session(connect=peer.connect, url=peer.url, audio=audio, **options) as session:
+                async with open_session(
+                    connect=peer.connect, url=peer.url, audio=audio, **{"reconnect": None, **options}
+                ) as session:
                     yield session
             except Exception as error:  # noqa: BLE001 it goes past the nursery, which would group it
                 failure = error

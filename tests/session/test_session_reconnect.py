@@ -1,0 +1,178 @@
+"""A session whose link is lost goes on with another."""
+
+from contextlib import asynccontextmanager
+from functools import partial
+
+import pytest
+import trio
+
+from realtime_trio import LinkLost, Reconnected, ReconnectPolicy, open_server, open_session, tool
+from realtime_trio.errors import ConnectError, ConnectionClosed, Refused
+
+from .cuttable import Cuttable
+
+
+@pytest.fixture
+def open_talk():
+    @asynccontextmanager
+    async def open_talk(**options):
+        async with open_server(listen=False) as server:
+            links = Cuttable(server.connect)
+            async with open_session(connect=links.connect, url=server.url, modality="text", **options) as session:
+                yield session, links
+
+    return open_talk
+
+
+async def reconnected(events) -> Reconnected:
+    async for notice in events:
+        if isinstance(notice, Reconnected):
+            return notice
+    raise AssertionError
+
+
+async def test_a_cut_link_is_replaced_and_the_conversation_is_there(open_talk, autojump_clock):
+    async with open_talk(instructions="Be brief.") as (session, links), session.events() as notices:
+        await session.ask("What is 2 plus 3?")
+        before = [(item.id, item.role, item.text) for item in session.conversation]
+        links.cut()
+        report = await reconnected(notices)
+        assert report.reason == "lost"
+        assert report.attempts == 1
+        assert report.restored == len(before)
+        assert report.left_out == ()
+        assert session.config.instructions == "Be brief."
+        reply = await session.ask("What is 4 plus 5?")
+        assert "9" in reply.text or "nine" in reply.text
+        assert [(item.id, item.role, item.text) for item in session.conversation][: len(before)] == before
+    assert len(links.links) == 2
+
+
+async def test_it_is_told_once_that_the_link_is_lost_and_once_that_there_is_another(open_talk, autojump_clock):
+    async with open_talk() as (session, links), session.events(LinkLost, Reconnected) as notices:
+        links.cut()
+        first, second = await anext(notices), await anext(notices)
+        assert isinstance(first, LinkLost)
+        assert "cut" in str(first.problem)
+        assert isinstance(second, Reconnected)
+        await session.ask("What is 2 plus 3?")
+        with trio.move_on_after(5) as scope:
+            await anext(notices)
+        assert scope.cancelled_caught
+
+
+async def test_an_answer_that_is_cut_is_asked_for_again(open_talk, autojump_clock):
+    async with open_talk() as (session, links), session.responses() as responses:
+        async with trio.open_nursery() as nursery:
+            replies = []
+
+            async def ask():
+                replies.append(await session.ask("What is 2 plus 3?"))
+
+            nursery.start_soon(ask)
+            await anext(responses)
+            links.cut()
+        assert "5" in replies[0].text or "five" in replies[0].text
+        assert [item.role for item in session.conversation] == ["user", "assistant"]
+
+
+async def test_a_tool_that_runs_through_the_gap_delivers_its_output(open_talk, autojump_clock):
+    began, goes_on = trio.Event(), trio.Event()
+
+    @tool
+    async def get_weather(city: str) -> str:
+        """Tell the weather.
+
+        Args:
+            city: Where.
+        """
+        began.set()
+        await goes_on.wait()
+        return f"sunny in {city}"
+
+    async with open_talk(tools=[get_weather]) as (session, links), session.events() as notices:
+        async with trio.open_nursery() as nursery:
+            replies = []
+
+            async def ask():
+                replies.append(await session.ask("What is the weather in Lima?"))
+
+            nursery.start_soon(ask)
+            await began.wait()
+            links.cut()
+            await reconnected(notices)
+            goes_on.set()
+        outputs = [item for item in session.conversation if item.type == "function_call_output"]
+        assert len(outputs) == 1
+        assert "sunny" in outputs[0].output
+        assert replies[0].tool_calls[0].output == outputs[0].output
+
+
+async def test_attempts_wait_longer_and_longer(open_talk, autojump_clock):
+    async with open_talk() as (session, links), session.events() as notices:
+        links.refusals = [ConnectError("no route") for _ in range(5)]
+        links.cut()
+        report = await reconnected(notices)
+        assert report.attempts == 6
+        waits = [b - a for a, b in zip(links.attempts[1:], links.attempts[2:], strict=False)]
+        assert len(waits) == 5
+        assert waits[-1] > waits[0]
+        assert report.gap_ms >= 1000 * sum(waits)
+
+
+async def test_retry_after_is_honoured(open_talk, autojump_clock):
+    async with open_talk() as (session, links), session.events() as notices:
+        links.refusals = [Refused("busy", status=503, retry_after=20)]
+        links.cut()
+        await reconnected(notices)
+        assert links.attempts[-1] - links.attempts[-2] >= 20
+
+
+async def test_a_key_that_does_not_count_any_more_ends_it(open_talk, autojump_clock):
+    with pytest.raises(Refused, match="no such key") as caught:
+        async with open_talk() as (_session, links):
+            links.refusals = [Refused("no such key", status=401)]
+            links.cut()
+            await trio.sleep_forever()
+    assert any("reconnect" in note for note in caught.value.__notes__)
+
+
+async def test_attempts_are_used_up(open_talk, autojump_clock):
+    with pytest.raises(ConnectionClosed, match="cut") as caught:
+        async with open_talk(reconnect=ReconnectPolicy(attempts=3)) as (_session, links):
+            links.refusals = [ConnectError("no route") for _ in range(9)]
+            links.cut()
+            await trio.sleep_forever()
+    assert any("3 times" in note for note in caught.value.__notes__)
+
+
+async def test_without_a_policy_a_lost_link_ends_it(open_talk, autojump_clock):
+    with pytest.raises(ConnectionClosed, match="cut"):
+        async with open_talk(reconnect=None) as (_session, links):
+            links.cut()
+            await trio.sleep_forever()
+    assert len(links.attempts) == 1
+
+
+async def test_a_call_that_was_not_answered_is_made_again(open_talk, autojump_clock):
+    async with open_talk() as (session, links):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(session.send_text, "one", when="now_silently"))
+            links.cut()
+        await session.update(instructions="Be kind.")
+        assert session.config.instructions == "Be kind."
+        assert [item.text for item in session.conversation] == ["one"]
+
+
+async def test_each_link_is_replaced_before_it_is_too_old(open_talk, autojump_clock):
+    policy = ReconnectPolicy(max_age=600)
+    async with open_talk(reconnect=policy) as (session, links), session.events(LinkLost, Reconnected) as notices:
+        await session.ask("What is 2 plus 3?")
+        reports = [await anext(notices) for _ in range(3)]
+        assert [report.reason for report in reports] == ["age"] * 3
+        assert [report.gap_ms for report in reports] == [0] * 3
+        assert len(session.conversation) == 2
+        ages = [b - a for a, b in zip(links.attempts, links.attempts[1:], strict=False)]
+        assert all(480 < age < 600 for age in ages)
+        reply = await session.ask("What is 4 plus 5?")
+        assert "9" in reply.text or "nine" in reply.text
