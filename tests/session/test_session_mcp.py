@@ -391,7 +391,7 @@ async def test_without_a_hook_it_is_told_and_can_be_answered_once(open_talk, aut
         request = (await needed.receive()).request
         assert (request.kind, request.server_label) == ("mcp", "docs")
         assert '"q"' not in repr(request)
-        await trio.sleep(3600)
+        await trio.sleep(1800)
         assert talk.session.approve("ask_1")
         await talk.acknowledge(item={"type": "mcp_approval_response", "approve": True})
         assert not talk.session.refuse("ask_1")
