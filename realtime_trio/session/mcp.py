@@ -111,10 +111,10 @@ class HostedMcp:
             self._take(happening)
         for response_id, calls in self._ended.items():
             for call in calls:
-                self._put_in(call, self._waiting_for(response_id))
+                self._put_in(call, [exchange.tool_calls for exchange in self._waiting_for(response_id)])
         self._ended.clear()
         for reply in self._replies.lose_link():
-            self._reply(reply, "")
+            self._reply(reply)
         for response_id in list(self._held):
             self._lose_continued(response_id)
         self._wake()
