@@ -157,9 +157,9 @@ class Successor:
             await self._connection.wait()
             await self._greeted()
             await self.configure(settings)
-        except Exception:
-            if self._problem is not None:
-                raise self._problem from None  # the very same: its cause says more
+        except Exception as error:
+            if self._problem is not None and self._problem is not error:
+                raise self._problem  # noqa: B904 the very same, with its own cause: that says more
             raise
 
     async def _greeted(self) -> None:
