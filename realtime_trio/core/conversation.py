@@ -30,7 +30,7 @@ from realtime_trio.events import (
     SessionUpdated,
 )
 
-from .item import ConversationItem, ItemPart, Transcription, fill, find_part, item_id_of
+from .item import ConversationItem, ItemPart, Transcription, fill, find_part, fits, item_id_of
 from .item_table import ItemTable
 from .order import ItemOrder
 from .runs import PartKey
@@ -168,8 +168,10 @@ class Conversation:
 
     def _retrieved(self, event: ConversationItemRetrieved) -> None:
         item_id = item_id_of(event.item)
-        if item_id is not None:
-            self._fill(self._items.known(item_id), event.item)
+        item = None if item_id is None else self._items.known(item_id)
+        # another link may have words of it where there was sound, and may call whole what was cut off
+        if item is not None and not item.is_final and fits(item, event.item):
+            self._fill(item, event.item)
 
     def _committed(self, event: InputAudioBufferCommitted) -> None:
         item = self._items.known(event.item_id)

@@ -37,6 +37,7 @@ __all__ = [
     "fill",
     "fill_part",
     "find_part",
+    "fits",
     "item_id_of",
     "say",
 ]
@@ -147,6 +148,11 @@ class ConversationItem:
     arguments_complete: bool = False
 
     @property
+    def is_final(self) -> bool:
+        """Whether the server has said how it ended."""
+        return self.status in _ENDED
+
+    @property
     def text(self) -> str:
         """What was typed or written, all parts together."""
         return "".join(part.text for part in self.parts)
@@ -235,9 +241,24 @@ def fill_part(item: ConversationItem, index: int, value: ContentPart, *, complet
 
     Empty words never replace some: parts are shown before they are filled, and after a truncation without transcript.
     """
-    part = find_part(item, index, value.type if isinstance(value, UnknownPart) else _KINDS[type(value)])
+    part = find_part(item, index, _kind_of(value))
     part.text = getattr(value, "text", None) or part.text
     say(part, getattr(value, "transcript", None) or part.transcript, complete=complete)
+
+
+def fits(item: ConversationItem, value: Item) -> bool:
+    """Tell whether an item on the wire is what is known of it: with the same parts, and no text in place of sound."""
+    if item.value is not None and value.type != item.type:
+        return False
+    content = value.content if isinstance(value, Message) else []
+    kinds = [_kind_of(part) for part in content]
+    return all(part.kind in ("", kind) for part, kind in zip(item.parts, kinds, strict=False)) and (
+        len(kinds) >= len(item.parts)
+    )
+
+
+def _kind_of(part: ContentPart) -> str:
+    return part.type if isinstance(part, UnknownPart) else _KINDS[type(part)]
 
 
 def fill(item: ConversationItem, value: Item) -> None:

@@ -48,14 +48,12 @@ class ItemTable:
         return item
 
     def delete(self, item_id: str) -> str | None:
-        """Note that an item was deleted.
+        """Note that an item was deleted, also if it was never seen: something late may be said of it.
 
         Returns:
             The id of one that was deleted so long ago that it is forgotten now.
         """
-        item = self._items.get(item_id)
-        if item is None:
-            return None
+        item = self.known(item_id)
         item.deleted = True
         for part in item.parts:
             part.close()

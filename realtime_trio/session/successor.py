@@ -45,8 +45,10 @@ class Successor:
 
     Attributes:
         ids: What it calls the session's items.
+        left_out: What of the conversation the server refused.
         created_at: When its session was created, in Trio's time.
         session: Its configuration, as the server tells it.
+        closed: Set when it is over, and nothing of it is left.
     """
 
     def __init__(self, open_link: OpenLink, timeout: float) -> None:
@@ -68,6 +70,7 @@ class Successor:
         self.left_out: list[LeftOut] = []
         self.created_at = 0.0
         self.session = events.RealtimeSession()
+        self.closed = trio.Event()
 
     # The task that it lives in
 
@@ -87,6 +90,8 @@ class Successor:
                     await self._released.wait()
         except Exception as error:  # noqa: BLE001 whoever prepares it gets it, as it is
             self._fail(error)
+        finally:
+            self.closed.set()
 
     async def _listen(self, connection: Connection) -> None:
         while True:

@@ -233,6 +233,18 @@ def test_a_delta_after_the_whole_item_is_not_added():
     assert conversation.get("a").transcript == "One two"
 
 
+def test_what_was_deleted_before_it_was_seen_does_not_come_back():
+    """A mirror that begins late hears of the end of items first; a new item may have such an id all the same."""
+    done = ConversationItemDone(**E, item=user_message("x", id="u"), previous_item_id=None)
+    conversation = mirror(ConversationItemDeleted(**E, item_id="u"), done)
+
+    assert list(conversation) == []
+
+    conversation.apply(ConversationItemAdded(**E, item=user_message("y", id="u"), previous_item_id=None))
+
+    assert [item.text for item in conversation] == ["y"]
+
+
 def test_truncation_keeps_the_words_here():
     """The server forgets its transcript; the program may still want to show it, marked."""
     conversation = mirror(

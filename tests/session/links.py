@@ -51,13 +51,21 @@ class BreakableLinks:
     """All links to one server; `open_session(connect=links.connect)`.
 
     Attributes:
-        peer: "dead" from now on: nothing comes any more, not even an end, and what is sent is lost; "stalled": nor does
-            sending get on. New links are well.
+        peer: How the other side is.
     """
 
     def __init__(self, server) -> None:
         self._server = server
         self.peer: Peer = "well"
+
+    def become(self, peer: Peer) -> None:
+        """Let the other side be otherwise from now on.
+
+        Args:
+            peer: "dead": nothing comes any more, not even an end, and what is sent is lost; "stalled": nor does sending
+                get on. A link that was either in the middle of something is not well again.
+        """
+        self.peer = peer
 
     @asynccontextmanager
     async def connect(self, target):

@@ -9,16 +9,10 @@ The next session is opened in the same run, over a link that is well, and with t
 """
 
 import gc
-import logging
 import os
 import random
-import signal
 import sys
-import threading
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Literal
+from collections.abc import Iterator
 
 import pytest
 import trio
@@ -27,10 +21,9 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 from realtime_trio import open_server, open_session
 from realtime_trio.testing import FakeDevice
 
+from .breaking import AtStep, Complaints, How, all_tasks, open_files, play_and_break_off, threads
 from .links import BreakableLinks, Peer
 from .scripts import HANDLES, SCRIPTS, Script
-
-How = Literal["cancelled", "raises", "interrupted"]
 
 TIMES = int(os.environ.get("REALTIME_TRIO_SWEEP", "1"))
 SHORT = (
@@ -41,173 +34,30 @@ ALL = sys.maxsize
 WITHIN = 1.7  # seconds: a second for what waits to be sent, half a second for the peer's CLOSE, and the fade
 
 
-class Boom(Exception):
-    """The body's own."""
-
-
-class AtStep(trio.abc.Instrument):
-    """Does something at the n-th step, from now, of a task that the session has, or of the body's."""
-
-    def __init__(self, step: int | None, act: Callable[[], object]) -> None:
-        self.steps = 0
-        self.body = range(1)  # those of them that the body took
-        self.acted_at: float | None = None
-        self._step, self._act = step, act
-        self._main = trio.lowlevel.current_task()
-        self._theirs = set(self._main.child_nurseries)  # the server's, and the device's
-        self._is_ours: dict[trio.lowlevel.Task, bool] = {}
-
-    def task_spawned(self, task: trio.lowlevel.Task) -> None:
-        """Find out whose it is: whatever the main task opened from now on is the session's."""
-        nursery = task.parent_nursery
-        while nursery is not None and nursery.parent_task is not self._main:
-            nursery = nursery.parent_task.parent_nursery
-        self._is_ours[task] = nursery is not None and nursery not in self._theirs
-
-    def before_task_step(self, task: trio.lowlevel.Task) -> None:
-        if task is not self._main and not self._is_ours.get(task, False):
-            return
-        self.steps += 1
-        if self.steps == self._step:
-            self.acted_at = trio.current_time()
-            self._act()
-
-
-class Complaints(logging.Handler):
-    """Collects what should not be said: errors in logs, warnings, exceptions that nobody could raise."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.heard: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.heard.append(self.format(record))
-
-    @contextmanager
-    def listening(self) -> Iterator[None]:
-        root, hook = logging.getLogger(), sys.unraisablehook
-        root.addHandler(self)
-        sys.unraisablehook = lambda unraisable: self.heard.append(f"unraisable: {unraisable.exc_value!r}")
-        try:
-            with warnings.catch_warnings(record=True) as warned:
-                warnings.simplefilter("always")
-                yield
-                gc.collect()
-            self.heard += [f"warning: {one.message}" for one in warned]
-        finally:
-            root.removeHandler(self)
-            sys.unraisablehook = hook
-
-
-def all_tasks() -> set[trio.lowlevel.Task]:
-    """Every task of the run."""
-    found, root = set(), trio.lowlevel.current_root_task()
-    waiting = [root]
-    while waiting:
-        task = waiting.pop()
-        found.add(task)
-        waiting += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
-    return found
-
-
-def threads() -> set[threading.Thread]:
-    """All threads but Trio's, which it keeps for a while."""
-    return {thread for thread in threading.enumerate() if not thread.name.startswith("Trio")}
-
-
-def open_files() -> set[str]:
-    """All descriptors that this process has open, by number, where the system lets us see them."""
-    return set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()  # noqa: PTH112, PTH208 quicker
-
-
-async def play(
-    script: Script, links: BreakableLinks, device: FakeDevice | None, inner: trio.CancelScope, breaking: AtStep
-) -> None:
-    """Play a script in a session; what cancels `inner` becomes an exception of the body's."""
-    async with open_session(connect=links.connect, audio=device, **script.options()) as session:
-        begun = breaking.steps
-        try:
-            with inner:
-                await script.play(session, device)
-        finally:
-            breaking.body = range(begun, breaking.steps + 1)
-        if inner.cancel_called:
-            raise Boom
-
-
 async def break_off(script: Script, step: int | None, how: How, peer: Peer) -> AtStep:
     """Play a script, break it off at a step, look for what is left; give what counted the steps.
 
     Where the peer is to be dead or stalled, it is so from that step on.
     """
     device = FakeDevice(block_ms=40, output_latency_ms=20) if script.voice else None
-    outer, inner = trio.CancelScope(), trio.CancelScope()
-    acts = {
-        "cancelled": outer.cancel,
-        "raises": inner.cancel,
-        "interrupted": lambda: signal.raise_signal(signal.SIGINT),
-    }
-    came_out: BaseException | None = None
     async with open_server(listen=False, **script.server()) as server, trio.open_nursery() as nursery:
         if device is not None:
             nursery.start_soon(device.run)
         await wait_all_tasks_blocked()
         before = all_tasks()
         links = BreakableLinks(server)
-
-        def break_now() -> None:
-            links.peer = peer
-            acts[how]()
-
-        breaking = AtStep(step, break_now)
-        with outer:
-            trio.lowlevel.add_instrument(breaking)
-            try:
-                await play(script, links, device, inner, breaking)
-                await trio.lowlevel.checkpoint()  # where a Ctrl-C of the last step comes out
-            except trio.Cancelled as error:
-                came_out = error
-                raise
-            except BaseException as error:  # noqa: BLE001, ASYNC103 looked at below
-                came_out = error
-            finally:
-                trio.lowlevel.remove_instrument(breaking)
-        left_at = trio.current_time()
-        if how == "interrupted":
-            try:
-                await trio.lowlevel.checkpoint()
-            except KeyboardInterrupt as error:
-                came_out = error
-        was_broken_off = check_what_came_out(script, breaking, how, came_out)
-        came_out = None
-        if was_broken_off:
-            assert left_at - breaking.acted_at <= WITHIN
+        where = {"connect": links.connect}
+        breaking = await play_and_break_off(script, step, how, device, where, before=lambda: links.become(peer))
+        assert breaking.took <= WITHIN
         await wait_all_tasks_blocked()
         assert {task.name for task in all_tasks() - before} == set()
         assert device is None or not device.is_open
         assert HANDLES.held == 0
-        links.peer = "well"
-        async with open_session(connect=links.connect, audio=device, drain=False) as session:
+        links.become("well")
+        async with open_session(**where, audio=device, drain=False) as session:
             await session.send_text("Still there.", when="now_silently")
         nursery.cancel_scope.cancel()
     return breaking
-
-
-def check_what_came_out(script: Script, breaking: AtStep, how: How, error: BaseException | None) -> bool:
-    """See that it is one exception, plain, and of the kind that it has to be; tell whether breaking off made it."""
-    by_itself = script.ends_with or type(None)
-    if breaking.acted_at is None:
-        assert type(error) is by_itself, error
-        return False
-    if how == "interrupted":
-        if script.has_nursery and isinstance(error, BaseExceptionGroup):  # Trio's own, around a nursery of the body's
-            while isinstance(error, BaseExceptionGroup):
-                (error,) = error.exceptions
-        assert type(error) is KeyboardInterrupt, error
-        return True
-    expected = {"cancelled": trio.Cancelled, "raises": Boom}[how]
-    assert type(error) in (expected, by_itself), error  # the body may have been over, with only the goodbye to come
-    return type(error) is expected
 
 
 def rehearse(script: Script, step: int | None, how: How, peer: Peer = "well") -> AtStep:

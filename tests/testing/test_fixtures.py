@@ -135,14 +135,15 @@ def run_pytest(folder: Path, tests: str, *arguments: str, conftest: str = CONFTE
     """Run a stranger's tests, and give pytest's words and the outcome of each test."""
     (folder / "conftest.py").write_text(conftest, encoding="utf-8")
     (folder / "pytest.ini").write_text(f"[pytest]\n{ini}\n", encoding="utf-8")
-    (folder / "test_strange.py").write_text(tests, encoding="utf-8")
+    (folder / "tests").mkdir()
+    (folder / "tests" / "test_strange.py").write_text(tests, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-v", "--tb=short", "-W", "error", "-p", "no:cacheprovider", *arguments],
         cwd=folder, env={**os.environ, "OPENAI_API_KEY": "sk-proj-" + "x" * 20}, capture_output=True, text=True,
         encoding="utf-8", timeout=LIMIT, check=False,
     )  # fmt: skip
     words = done.stdout + done.stderr
-    return words, dict(re.findall(r"^test_strange\.py::(?:\w+::)?(\w+) (\w+)", words, re.MULTILINE))
+    return words, dict(re.findall(r"^tests/test_strange\.py::(?:\w+::)?(\w+) (\w+)", words, re.MULTILINE))
 
 
 @pytest.mark.parametrize("ini", ["trio_mode = true", "markers = strange"], ids=["trio_mode", "marked"])
