@@ -202,9 +202,12 @@ async def test_what_was_being_heard_when_the_link_was_lost_ends_there(watched):
                 restored=7,
                 left_out=(LeftOut("item_1", "mcp"),),
                 asked_again=("", ""),
-                dropped_audio_ms=1000,
             ),
-            "back after 9.0 s: 7 items restored, 1 left out, the answers are asked for again, 1.0 s of your speech lost",
+            "back after 9.0 s: 7 items restored, 1 left out, the answers are asked for again",
+        ),
+        (
+            Reconnected(reason="lost", attempts=3, gap_ms=9000, restored=7, dropped_audio_ms=1000),
+            "back after 9.0 s: 7 items restored, 1.0 s of your speech lost",
         ),
     ],
 )
