@@ -230,10 +230,15 @@ class Successor:
         """Write steps as the wire has them; what was created on it is `at_end` of its conversation, or no more."""
         changes: list[tuple[str, Change]] = []
         last = self._has[-1][0] if self._has else None
+        gone: set[str] = set()  # the program deleted them meanwhile
         for step in todo:
             if isinstance(step, Delete):
-                if (new := self.ids.forget(step.old_id)) is not None:
+                if (new := self.ids.forget(step.old_id)) is None:
+                    gone.add(step.old_id)
+                else:
                     changes.append((step.old_id, events.ConversationItemDelete(item_id=new)))
+                continue
+            if step.old_id in gone:
                 continue
             new = new_id("item")
             create = events.ConversationItemCreate(item=msgspec.structs.replace(step.item, id=new))
@@ -242,7 +247,7 @@ class Successor:
             changes.append((step.old_id, cast("Change", self.ids.outgoing(create))))
             self.ids.restored(step.old_id, new)
             last = step.old_id if step.after == last else last
-        self._has = seeds
+        self._has = [seed for seed in seeds if seed[0] not in gone]
         return changes
 
     async def send(self, event: events.ClientEvent) -> str:
