@@ -307,7 +307,7 @@ class Recovery:
                     await self._swap(standby)
                     return
                 case _:
-                    await trio.sleep(_LOOK_AGAIN)
+                    await trio.sleep_until(min(now + _LOOK_AGAIN, rotation.deadline(now)))
 
     async def _stand_by(self) -> None:
         """Have a link beside the one that carries the session; if it cannot be had, that one is used to its end."""
