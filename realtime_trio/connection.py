@@ -45,6 +45,7 @@ _log = logging.getLogger("realtime_trio.connection")
 # How long what arrived before the link died may still take to come out of a stream that does not say that it is over.
 _LAST_WORDS: Final = 1.0
 _NORMAL: Final = 1000
+_MOST_WORDS: Final = 16_384  # characters that a server may say of an error: they are looked through for credentials
 _ODD: Final = {MalformedEvent: ", which does not fit", UnknownEvent: ", which is not known"}
 
 _Problem = TypeVar("_Problem", ErrorDetails, ResponseError, TranscriptionError)
@@ -221,7 +222,8 @@ class Connection:
 
     def _redacted(self, problem: _Problem) -> _Problem:
         said = {name: getattr(problem, name, None) for name in ("message", "code", "type", "param")}
-        return replace(problem, **{name: self.redact(text) for name, text in said.items() if isinstance(text, str)})
+        words = {name: text[:_MOST_WORDS] for name, text in said.items() if isinstance(text, str)}
+        return replace(problem, **{name: self.redact(text) for name, text in words.items()})
 
     def redact(self, text: str) -> str:
         """Take the credentials of this connection, and all that looks like one, out of a server's words."""

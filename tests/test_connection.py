@@ -636,6 +636,17 @@ async def test_no_words_of_the_servers_quote_the_key_whatever_it_looks_like(peer
         assert key not in repr(vars(connection))
 
 
+async def test_what_a_server_says_of_an_error_has_an_end(peer, autojump_clock):
+    """It is looked through for the key, and with a mask in every place that takes long."""
+    key = "9f8e7d6c5b4a39281706"
+    async with open_connection(connect=peer.connect, api_key=key) as connection:
+        await peer.send("error", error={"type": key, "param": key, "code": key, "message": f"{key} " + "*a" * 20_000})
+        error = (await connection.receive()).error
+
+    assert (error.type, error.param, error.code) == ("[redacted]",) * 3
+    assert error.message == "[redacted] " + "*a" * ((16_384 - len(key) - 1) // 2) + "*"
+
+
 async def test_a_link_of_somebody_elses_making_may_end_with_the_key(autojump_clock):
     key = "9f8e7d6c5b4a39281706"
 

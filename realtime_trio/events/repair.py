@@ -17,6 +17,7 @@ _LONE_ESCAPE_LENGTH = len(r"\ud800")
 
 _LEXEME = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[][{}:,]|[^][{}:,"\s]+|\s+|"', re.DOTALL)
 _OPENING = {"}": "{", "]": "["}
+_MOST_OUTLINED = 2**18  # characters; they are gone through one by one, and nothing that is meant well is so long
 
 
 def repair_surrogates(text: str) -> str:
@@ -38,15 +39,18 @@ def outline(text: str) -> dict[str, str] | None:
 
     Returns:
         The members that are strings, the last of each name; None if the brackets do not match or it is not an object.
+        Of a text that is longer than 256 Ki characters, those that stand in so much of it.
     """
     members: dict[str, str] = {}
     open_brackets: list[str] = []
     before: list[str] = ["", ""]  # the two lexemes before this one
-    ended = False
-    for match in _LEXEME.finditer(text):
+    ended, is_cut = False, len(text) > _MOST_OUTLINED
+    for match in _LEXEME.finditer(text, 0, _MOST_OUTLINED):
         lexeme = match[0]
         if lexeme.isspace():
             continue
+        if is_cut and lexeme == '"':  # of a string that goes on beyond
+            break
         if ended or lexeme == '"' or (not open_brackets and lexeme != "{"):
             return None
         if lexeme in "{[":
@@ -58,7 +62,7 @@ def outline(text: str) -> dict[str, str] | None:
         elif len(open_brackets) == 1 and before[1] == ":" and lexeme[0] == before[0][:1] == '"':
             members[_unquote(before[0])] = _unquote(lexeme)
         before = [before[1], lexeme]
-    return members if ended else None
+    return members if ended or is_cut else None
 
 
 def _unquote(lexeme: str) -> str:

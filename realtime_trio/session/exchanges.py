@@ -95,6 +95,7 @@ class Request:
         exchanges: What it belongs to; none for what nobody waits for.
         tools: Runs the calls of the response, where it was asked for with tools of its own.
         is_awaited: Whether a call waits for its response.
+        is_programs: Whether the program wanted it, be it awaited or not; else it came of what the server said.
         continues: Whether it goes on with a turn that was answered already: a reply to tool calls, a line in between.
         wanted: Asked until its response is created; when it says no, the request is dropped. None: it is wanted.
         interruption: What the user's speech does while it is to be heard; None for what it does in the session.
@@ -107,6 +108,7 @@ class Request:
     exchanges: list[Exchange] = attrs.field(factory=list)
     tools: ToolRunner | None = None
     is_awaited: bool = False
+    is_programs: bool = attrs.field(default=False, kw_only=True)
     continues: bool = attrs.field(default=False, kw_only=True)
     wanted: Callable[[], bool] | None = attrs.field(default=None, kw_only=True)
     interruption: InterruptionPolicy | None = attrs.field(default=None, kw_only=True)

@@ -18,10 +18,13 @@ from .responses import Response
 from .sound import Sound
 from .tape import Tape
 
-__all__ = ["MOST_PIECES", "Intake"]
+__all__ = ["MOST_PARTS", "MOST_PIECES", "Intake"]
 
 MOST_PIECES = 65_536
 """Deltas that one response may have: ten minutes of sound in blocks of 10 ms."""
+
+MOST_PARTS = 256
+"""Content parts that one response may have; it has a few. What is looked through for each word has to be short."""
 
 
 @attrs.define(eq=False)
@@ -46,6 +49,8 @@ class Intake:
 
     def take(self, response: Response, event: events.ServerEvent) -> None:
         """Take an event about a live response; most are no business of this."""
+        if not response.interrupted:
+            self._bound(response, event)
         held = self.guarding.take(response, event)
         match event:
             case events.ResponseOutputTextDelta(delta=delta):
@@ -61,6 +66,26 @@ class Intake:
                 return
         if not held and (self.sound.device is None or isinstance(event, events.ResponseOutputTextDelta)):
             self.heard(response.id)  # delivered is as good as heard where nothing is played
+
+    def _bound(self, response: Response, event: events.ServerEvent) -> None:
+        """Cut off a response that has more parts, or more words at the end of them, than a response can have."""
+        match event:
+            case events.ResponseOutputTextDone(text=words) | events.ResponseOutputAudioTranscriptDone(transcript=words):
+                response.final_characters += len(words)
+            case (
+                events.ResponseOutputTextDelta()
+                | events.ResponseOutputAudioTranscriptDelta()
+                | events.ResponseOutputAudioDelta()
+            ):
+                pass
+            case _:
+                return
+        if len(response.parts) <= MOST_PARTS:
+            response.parts.add((event.item_id, event.content_index))
+        if len(response.parts) > MOST_PARTS:
+            self.end(response, "parts_limit")
+        elif response.final_characters > MAX_CHARACTERS:
+            self.end(response, "text_limit")
 
     def _take_words(self, response: Response, tape: Tape[str], delta: str, *, held: bool) -> None:
         if delta and not held:  # what the guard lets pass, it puts there itself

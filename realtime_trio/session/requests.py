@@ -75,8 +75,10 @@ class Requests:
 
     @property
     def owed(self) -> int:
-        """How many are not over that no call of the program's waits for."""
-        return sum(not (request.exchanges or request.is_awaited) for request in self._requests.values())
+        """How many are not over that the server brought about; a program may want as many as it likes."""
+        return sum(
+            not (request.exchanges or request.is_awaited or request.is_programs) for request in self._requests.values()
+        )
 
     @property
     def number(self) -> int:

@@ -92,6 +92,8 @@ class Response:
         audio_bytes: How much audio was received of it.
         characters: How many characters of words were received of it.
         pieces: In how many deltas all that came.
+        parts: The content parts that words or sound came for: item and index.
+        final_characters: How many characters the ends of its parts repeated.
         is_ours: Whether this session asked for it; otherwise turn detection did, or somebody else.
         first_sound_at: When the first sound of it left the speaker; Trio time, None without a device.
         stages: What `latency` is split by.
@@ -113,6 +115,8 @@ class Response:
     audio_bytes: int = 0
     characters: int = 0
     pieces: int = 0
+    parts: set[tuple[str, int]] = attrs.field(factory=set, repr=False)
+    final_characters: int = 0
     is_ours: bool = False
     policy: "InterruptionPolicy | None" = None
     held: bool = False

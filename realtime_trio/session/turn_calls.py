@@ -150,7 +150,7 @@ class TurnCalls(AcknowledgedCalls):
         await self._make_room(when)
         item = await self.create_item(wire.user_message(text))
         if when != "now_silently":
-            self._engine.turns.owe(Request(), [str(item.id)])
+            self._engine.turns.owe(Request(is_programs=True), [str(item.id)])
         return item
 
     async def respond(self, *, interruption: InterruptionPolicy | None = None, **overrides: Any) -> Response:

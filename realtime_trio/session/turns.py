@@ -225,7 +225,7 @@ class Turns:
 
     @property
     def owed(self) -> int:
-        """How many replies are not over that no call of the program's waits for."""
+        """How many replies are not over that the server brought about, and not the program."""
         return self._requests.owed
 
     @property

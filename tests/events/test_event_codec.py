@@ -332,3 +332,9 @@ def test_lone_surrogates(text, repaired):
 def test_outline(text, members):
     """What is nested is passed over; brackets must match."""
     assert outline(text) == members
+
+
+@pytest.mark.parametrize("rest", ["[" * 2**20, '"' + "a" * 2**20, "[" * 2**18 + "nonsense}"])
+def test_a_long_outline_is_not_read_to_its_end(rest):
+    """It is gone through one by one: a message of 60 MiB would keep a session busy for half a minute."""
+    assert outline('{"type":"a","b":"c","d":' + rest) == {"type": "a", "b": "c"}

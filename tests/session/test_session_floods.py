@@ -4,14 +4,16 @@ import base64
 import json
 import logging
 import tracemalloc
+from contextlib import asynccontextmanager
 
+import attrs
 import pytest
 import trio
 
-from realtime_trio import RemoteProtocolError, open_session, tool
+from realtime_trio import ConnectionClosed, RemoteProtocolError, open_session, tool
 from realtime_trio.core.item import MAX_CHARACTERS
 from realtime_trio.session import intake, limits
-from realtime_trio.testing import FakeDevice
+from realtime_trio.testing import FakeDevice, open_scripted_peer
 
 from .flood import Flood, largest
 
@@ -97,13 +99,13 @@ async def note() -> None:
     await trio.sleep_forever()
 
 
-async def pour(events, *, device: bool = False, many: int = MANY, look=largest, at_once: int = 50):
+async def pour(events, *, device: bool = False, many: int = MANY, look=largest, at_once: int = 50, **options):
     """Pour the events into a session; it has to take them all and to answer yet. Give what `look` says of it then."""
     link = Flood((event for i in range(many) for event in events(i)), at_once=at_once)
     audio = FakeDevice(output_latency_ms=30) if device else None
     policy = "confirm" if device else "immediate"
     async with open_session(
-        connect=link.connect, audio=audio, tools=[note], interruption=policy, drain=False
+        connect=link.connect, audio=audio, tools=[note], interruption=policy, drain=False, **options
     ) as session:
         link.begin()
         await link.over.wait()
@@ -236,6 +238,119 @@ async def test_pieces_without_end_are_cut_off(autojump_clock, monkeypatch, kind)
     number, where = await pour(endless, device=True, many=4000)
 
     assert number <= 1024, where
+
+
+async def lets_pass(text):
+    return None
+
+
+async def does_not_answer(text):
+    await trio.sleep_forever()
+
+
+# What a guard holds, or has let pass, of one response.
+GUARDED = {
+    "words": lambda i: [part("response.output_text.delta", i, delta="word ")],
+    "no words": lambda i: [part("response.output_text.delta", i, delta="")],
+    "ends": lambda i: [part("response.output_text.done", i, text="some words")],
+    "sound": lambda i: [part("response.output_audio.delta", i, delta=SOUND)],
+    "sound and words": lambda i: [
+        part("response.output_audio.delta", i, delta=SOUND),
+        part("response.output_audio_transcript.delta", i, delta="word "),
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("guard", [lets_pass, does_not_answer])
+@pytest.mark.parametrize("events", GUARDED.values(), ids=GUARDED)
+@pytest.mark.parametrize("device", [False, True], ids=["without device", "with device"])
+async def test_parts_without_end_are_cut_off(autojump_clock, guard, events, device):
+    """A guard looks through all parts of a response for each word."""
+
+    def endless(i):
+        return ([created(0)] if i == 0 else []) + events(i)
+
+    def look(session):
+        (live,) = session._engine.turns.live.values()
+        held = session._engine.turns.guarding._held
+        return live.interrupted, len(live.parts), sum(len(one.parts) for one in held.values())
+
+    done = await pour(endless, device=device, guard=guard, guard_timeout=1000, many=1000, look=look)
+
+    assert done == (True, intake.MOST_PARTS + 1, 0)
+
+
+@pytest.mark.parametrize("guard", [lets_pass, does_not_answer])
+@pytest.mark.parametrize("parts", [1, 100])
+async def test_ends_without_end_are_cut_off(autojump_clock, guard, parts):
+    """What a part comes to is told at its end, once more: that has the same limit as its pieces."""
+
+    def endless(i):
+        end = part("response.output_text.done", i % parts, text=f"{i:06}" + "w" * 10_000)
+        return ([created(0)] if i == 0 else []) + [end]
+
+    def look(session):
+        (live,) = session._engine.turns.live.values()
+        return live.interrupted, live.final_characters, len(session._engine.turns.guarding._held)
+
+    interrupted, characters, held = await pour(endless, guard=guard, guard_timeout=1000, many=100, look=look)
+
+    assert (interrupted, held) == (True, 0)
+    assert MAX_CHARACTERS < characters <= MAX_CHARACTERS + 10_006
+
+
+@pytest.mark.parametrize("kind", ["text.delta", "text.done", "audio_transcript.delta"])
+async def test_one_huge_message_is_taken_and_its_response_cut_off(autojump_clock, kind):
+    """As long as the link takes it."""
+    words = {"text.delta": "delta", "text.done": "text", "audio_transcript.delta": "delta"}[kind]
+
+    def once(i):
+        return [created(0), part(f"response.output_{kind}", 0, **{words: "w" * 4 * 2**20})]
+
+    def look(session):
+        (live,) = session._engine.turns.live.values()
+        return live.interrupted, session.statistics().link.malformed_events
+
+    assert await pour(once, many=1, look=look) == (True, 0)
+
+
+async def test_a_message_that_is_too_long_for_the_link_ends_the_session(autojump_clock):
+    """With the code that says so; 64 Mi characters by default, and less for whoever wants less."""
+
+    @asynccontextmanager
+    async def connect(target):
+        assert target.max_message_size == 64 * 2**20
+        async with peer.connect(attrs.evolve(target, max_message_size=100_000)) as link:
+            yield link
+
+    async with open_scripted_peer(greet=True) as peer:
+        with pytest.raises(ConnectionClosed) as caught:
+            async with open_session(connect=connect, url=peer.url) as session:
+                await peer.send("response.telepathy", thought="w" * 90_000)
+                await trio.sleep(1)
+                assert session.statistics().link.unknown_events == 1
+                await peer.send("response.telepathy", thought="w" * 100_000)
+                await trio.sleep_forever()
+
+    assert caught.value.code == 1009
+
+
+async def test_a_program_may_say_as_much_as_it_likes(autojump_clock):
+    """Answers that nobody waits for are owed all the same, and that they do not come is not the server's fault."""
+    async with open_scripted_peer(greet=True) as peer, open_session(connect=peer.connect, url=peer.url) as session:
+
+        def acknowledged(event):
+            about = {"item": event["item"], "previous_item_id": None}
+            return [{"type": f"conversation.item.{what}", **about} for what in ("added", "done")]
+
+        peer.answer("conversation.item.create", acknowledged)
+        peer.ignored.add("response.create")
+        for number in range(limits.MOST_OWED + 50):
+            await session.send_text(f"{number}")
+        await trio.sleep(1)
+
+        assert session.statistics().queues.replies > limits.MOST_OWED
 
 
 async def test_arguments_without_end_are_cut_off(autojump_clock):
