@@ -68,7 +68,6 @@ class Watch:
             elapsed_s=elapsed,
             phase=phase_of(
                 lost=follower.lost,
-                disconnected=follower.disconnected,
                 paused=sound.paused,
                 user_speaks=user_speaks,
                 assistant_speaks=assistant_speaks,

@@ -25,6 +25,7 @@ __all__ = ["SessionLog"]
 _log = logging.getLogger("realtime_trio.session")
 
 _Line = tuple[int, str]
+_LONGEST: Final = 200  # characters of a problem: it names the place, and the server makes its names
 
 
 @attrs.define(eq=False)
@@ -57,7 +58,7 @@ class SessionLog:
         """Be told what a session's subscribers are told, when it happens."""
         if isinstance(value, msgspec.Struct):  # an event; the connection has logged its type
             if isinstance(value, events.MalformedEvent):
-                words = f"a {name_of(value.type)} event does not fit its type ({redact(value.problem)})"
+                words = f"a {name_of(value.type)} event does not fit its type ({redact(value.problem[:_LONGEST])})"
                 self._note_misfit(value, words)
             elif isinstance(value, events.UnknownEvent):
                 self._note_misfit(value, "an event came of a type that this version does not know")

@@ -13,7 +13,7 @@ from realtime_trio.core.playout import SAMPLES_PER_MS
 from realtime_trio.core.recent import Recent
 from realtime_trio.core.usage import SessionUsage
 
-from .notices import Interrupted, ToolCancelled, ToolFailed, ToolFinished, ToolStarted
+from .notices import Interrupted, LinkLost, Reconnected, ToolCancelled, ToolFailed, ToolFinished, ToolStarted
 
 if TYPE_CHECKING:
     from .engine import Engine
@@ -41,7 +41,10 @@ class LinkStatistics:
     """The link to the server. Counts of events are those of the whole session.
 
     Attributes:
+        open: Whether there is one; False while a lost one is being replaced.
         age: Seconds since this link was opened.
+        lost: How often a link was lost.
+        reconnects: How often another followed: after a loss, or before it became too old.
         round_trip: Seconds to the server and back, the shortest of the last pings; None until the first pong came, and
             on a link that does not measure it.
         sent: Events that the writer took.
@@ -53,7 +56,10 @@ class LinkStatistics:
         not_events: Messages that are no events; they were reported as `NotAnEvent`.
     """
 
+    open: bool
     age: float
+    lost: int
+    reconnects: int
     round_trip: float | None
     sent: int
     received: int
@@ -213,6 +219,8 @@ class Tally:
 
 _COUNTED: Final[dict[type[Any], str]] = {
     Interrupted: "interruptions",
+    LinkLost: "lost",
+    Reconnected: "reconnects",
     ToolStarted: "started",
     ToolFinished: "finished",
     ToolFailed: "tools failed",
@@ -229,7 +237,10 @@ def statistics_of(engine: "Engine") -> SessionStatistics:
     waiting, running = (sum(states[state] for state in group) for group in (_WAITING, _RUNNING))
     return SessionStatistics(
         link=LinkStatistics(
+            open=engine.line.is_open,
             age=link.age,
+            lost=tally["lost"],
+            reconnects=tally["reconnects"],
             round_trip=link.round_trip,
             sent=link.sent,
             received=link.received,

@@ -43,6 +43,9 @@ class Instruments:
         self.active = meter.create_up_down_counter(
             "realtime_trio.session.active", unit="{session}", description="Sessions that are open"
         )
+        self.reconnects = meter.create_counter(
+            "realtime_trio.reconnects", unit="{reconnect}", description="Links that were replaced"
+        )
         self.interruptions = meter.create_counter(
             "realtime_trio.interruptions", unit="{interruption}", description="Answers that were interrupted"
         )

@@ -2,8 +2,8 @@
 
 Theory of operation. The observer is told what the session's subscribers are told, at once and in the task in which it
 happens, and never raises. It begins spans there and then, so that what a tool does can be the tool call's child; ended
-they are in a thread (`outbox.py`), where an exporter may take its time. Everything is known by ids; a value of a user's
-or a model's is never looked at, only counted. Who belongs to which turn is in `turns.py`.
+they are in a thread (`outbox.py`). Everything is known by ids; no value of a user's or a model's is ever looked at. Who
+belongs to which turn is in `turns.py`.
 """
 
 from collections.abc import AsyncGenerator, Callable, Generator
@@ -20,9 +20,11 @@ from realtime_trio.core.usage import count
 from realtime_trio.log_words import name_of
 from realtime_trio.session import (
     Interrupted,
+    LinkLost,
     McpCallFailed,
     McpCallFinished,
     McpCallStarted,
+    Reconnected,
     Response,
     ToolCancelled,
     ToolDetached,
@@ -33,6 +35,7 @@ from realtime_trio.session import (
 from realtime_trio.transport import Connect, MessageStream, Target
 
 from .instruments import Instruments
+from .links import Links
 from .outbox import Counts, Outbox
 from .spans import Attributes, Spans
 from .turns import Turn, Turns
@@ -56,6 +59,7 @@ class Observer:
         self._known: dict[str, Any] = {}  # of the session, for its span's end and for measurements
         self._began = False
         self._turns = Turns()
+        self._links = Links(self._spans)
         self._generations: dict[str, Generation] = {}
         self._calls: dict[str, Call] = {}
         self._handlers = self._make_handlers()
@@ -127,6 +131,7 @@ class Observer:
             self._end_call(call_id, now, "session_ended")
         for turn in self._turns.open:
             self._end_turn(turn, now, "session_ended" if turn.responses else "")
+        self._links.end(now)
         self._spans.outbox.leave(lambda: self._instruments.active.add(-1, PROVIDER))
         self._spans.measure(self._instruments.session, now - began_at, {**self._model, "realtime_trio.end": outcome})
         self._spans.end(self._session, now, {**self._known, "realtime_trio.end": outcome}, problem)
@@ -165,6 +170,8 @@ class Observer:
             **dict.fromkeys(FIRST_OF_RESPONSE, self._note_first),
             events.ResponseDone: lambda event, now: self._done(event.response, now),
             Interrupted: self._interrupted,
+            LinkLost: self._lost,
+            Reconnected: self._reconnected,
             ToolStarted: self._begin_call,
             ToolFinished: finished,
             ToolFailed: failed,
@@ -267,8 +274,8 @@ class Observer:
             seconds = first - generation.asked_at
             told = {**told, "gen_ai.response.time_to_first_chunk": seconds}
             self._spans.measure(self._instruments.first_chunk, seconds, self._chat)
-        failed = {"error.type": problem} if problem else {}
-        self._spans.measure(self._instruments.response, now - generation.asked_at, {**self._chat, **failed})
+        about = {**self._chat, "error.type": problem}
+        self._spans.measure(self._instruments.response, now - generation.asked_at, about)
         self._spans.end(generation.span, now, told, problem)
 
     async def _hear(self, response: Response, turn: Turn) -> None:
@@ -287,6 +294,19 @@ class Observer:
             turn.responses.discard(response.id)
             turn.quiet_since = now
             self._retire(now)
+
+    # Links
+
+    def _lost(self, notice: LinkLost, now: float) -> None:
+        for response_id in list(self._generations):
+            self._end_generation(response_id, now, {}, "link_lost")
+        self._links.lost(notice, self._turns.open, self._session, now)
+
+    def _reconnected(self, notice: Reconnected, now: float) -> None:
+        for response_id in (*notice.asked_again, *notice.cut_off):  # of a link that was too old
+            self._end_generation(response_id, now, {}, "link_lost")
+        self._links.replaced(notice, self._session, now, self._model)
+        self._retire(now)
 
     # Turns
 
@@ -360,9 +380,9 @@ class Observer:
                 "gen_ai.operation.name": "execute_tool",
                 "gen_ai.tool.name": call.name,
                 "gen_ai.tool.type": call.kind,
+                "error.type": problem,
             }
-            failed = {"error.type": problem} if problem else {}
-            self._spans.measure(self._instruments.tool, now - call.began_at, {**PROVIDER, **told, **failed})
+            self._spans.measure(self._instruments.tool, now - call.began_at, {**PROVIDER, **told})
             self._spans.end(call.span, now, {}, problem)
         self._leave_turn(call_id, now, owes=owes)
 

@@ -16,10 +16,12 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
-from realtime_trio import ConfigurationError, open_session, tool
+from realtime_trio import ConfigurationError, ConnectError, ConnectionClosed, ReconnectPolicy, open_session, tool
 from realtime_trio.server import open_server
 from realtime_trio.telemetry import Telemetry, outbox
 from realtime_trio.testing import open_scripted_peer
+
+from .cuttable import Cuttable
 
 
 class Spans(SpanExporter):
@@ -342,7 +344,9 @@ async def test_how_sessions_end(autojump_clock, observed, ending):
             peer.refuse(401)
         with trio.CancelScope() as scope:
             try:
-                async with open_session(connect=peer.connect, url=peer.url, telemetry=observed.telemetry):
+                async with open_session(
+                    connect=peer.connect, url=peer.url, telemetry=observed.telemetry, reconnect=None
+                ):
                     value = {"id": "r1", "status": "in_progress", "output": [], "conversation_id": "conv_1"}
                     await peer.send("response.created", response=value)
                     await trio.sleep(3)
@@ -387,6 +391,86 @@ async def test_whose_child_is_whose(autojump_clock, observed):
     }
 
 
+async def test_a_link_that_is_lost(autojump_clock, observed):
+    """What was being answered is asked for again, as part of the same turn."""
+    async with open_server(listen=False) as server:
+        links = Cuttable(server.connect)
+        async with (
+            open_session(
+                connect=links.connect, url=server.url, modality="text", telemetry=observed.telemetry
+            ) as session,
+            session.responses() as responses,
+            trio.open_nursery() as nursery,
+        ):
+            nursery.start_soon(session.ask, "What is two plus three?")
+            await anext(responses)
+            links.refusals = [ConnectError("not yet")]
+            links.cut()
+            await trio.sleep(5)
+            now = session.statistics()
+
+    assert (now.link.open, now.link.lost, now.link.reconnects) == (True, 1, 1)
+    assert now.link.age < 5
+    tree = observed.spans.tree()
+    assert sorted(tree["realtime_trio.session"]) == ["realtime_trio.reconnect", "realtime_trio.turn"]
+    assert sorted(tree["realtime_trio.turn"]) == ["chat", "chat", "realtime_trio.interruption"]
+    first, second = (one for one in observed.spans.all if one.name.startswith("chat"))  # as they ended
+    assert first.attributes["error.type"] == "link_lost"
+    assert second.attributes["gen_ai.response.finish_reasons"] == ("completed",)
+    turn, again = observed.spans.one("realtime_trio.turn"), observed.spans.one("realtime_trio.reconnect")
+    assert turn.attributes["realtime_trio.turn.responses"] == 2
+    assert turn.end_time >= second.end_time
+    assert turn.status.is_ok
+    told = {name.rpartition(".")[2]: value for name, value in again.attributes.items()}
+    assert (told["reason"], told["attempts"], told["asked_again"], told["cut_off"]) == ("lost", 2, 1, 0)
+    assert told["gap_ms"] == round(seconds(again) * 1000) > 0
+    ((about, point),) = observed.points("realtime_trio.reconnects")
+    assert (about["realtime_trio.reconnect.reason"], point.value) == ("lost", 1)
+
+
+async def test_a_link_that_becomes_too_old(autojump_clock, observed):
+    async with (
+        open_server(listen=False) as server,
+        open_session(
+            connect=server.connect,
+            url=server.url,
+            modality="text",
+            telemetry=observed.telemetry,
+            reconnect=ReconnectPolicy(max_age=20),
+        ) as session,
+    ):
+        await session.ask("What is two plus three?")
+        await trio.sleep(50)
+        now = session.statistics()
+
+    assert (now.link.lost, now.link.reconnects) == (0, 2)
+    assert now.link.age < 20
+    spans = observed.spans.named("realtime_trio.reconnect")
+    assert [one.attributes["realtime_trio.reconnect.reason"] for one in spans] == ["age", "age"]
+    assert [seconds(one) for one in spans] == [0, 0]
+    ((about, point),) = observed.points("realtime_trio.reconnects")
+    assert (about["realtime_trio.reconnect.reason"], point.value) == ("age", 2)
+
+
+async def test_a_link_that_is_lost_for_good(autojump_clock, observed):
+    with pytest.raises(ConnectionClosed):
+        async with open_server(listen=False) as server:
+            links = Cuttable(server.connect)
+            async with open_session(
+                connect=links.connect, url=server.url, modality="text", telemetry=observed.telemetry
+            ) as session:
+                links.refusals = [ConnectError("never")] * 100
+                links.cut()
+                await trio.sleep(1)
+                assert not session.statistics().link.open
+                await trio.sleep_forever()
+
+    again, whole = observed.spans.one("realtime_trio.reconnect"), observed.spans.one("realtime_trio.session")
+    assert again.attributes["error.type"] == "session_ended"
+    assert whole.attributes["error.type"] == "ConnectionClosed"
+    assert observed.points("realtime_trio.reconnects") == []
+
+
 # It never hurts
 
 
@@ -417,7 +501,7 @@ async def _some_turns(talk, number):
     for index in range(number):
         await talk.created(None, f"r{index}")
         await talk.text(f"r{index}", "Yes.")
-    await trio.sleep(1)
+        await trio.sleep(1)  # else the next may still belong to this turn
 
 
 async def test_an_exporter_that_hangs_keeps_nobody_waiting(autojump_clock, open_talk, monkeypatch, caplog):
