@@ -10,7 +10,17 @@ from realtime_trio import ConfigurationError, ConnectionClosed, DeviceUnavailabl
 from realtime_trio.events import ServerVad
 from realtime_trio.server import Misbehaviour
 from realtime_trio.server.espeak import why_no_espeak
-from realtime_trio.testing import FakeDevice, Line, Silence, Talk, Turn, open_scripted_peer, open_talker
+from realtime_trio.testing import (
+    Cut,
+    FakeDevice,
+    Line,
+    Silence,
+    Talk,
+    Turn,
+    open_faulty_proxy,
+    open_scripted_peer,
+    open_talker,
+)
 
 BLOCK = 0.02
 
@@ -243,6 +253,28 @@ async def test_a_lost_link_is_told_by_the_session(autojump_clock):
         with pytest.raises(ConnectionClosed, match="enough"):
             async with open_session(connect=peer.connect, url=peer.url, audio=talker.device) as session:
                 await talker.talk(session, ["hello"])
+
+
+@pytest.mark.parametrize("seconds", [1.0, 2.5], ids=["in the question", "in the answer"])
+async def test_a_talk_goes_on_over_a_link_that_was_lost(autojump_clock, seconds):
+    async def cut(proxy):
+        await trio.sleep(seconds)
+        proxy.strike(Cut())
+
+    async with (
+        open_talker() as talker,
+        open_server(listen=False, recogniser=talker.recogniser) as server,
+        open_faulty_proxy(server) as proxy,
+        open_session(connect=proxy.connect, url=proxy.url, audio=talker.device, turn_detection="server_vad") as session,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(cut, proxy)
+        talk = await talker.talk(session, ["what is two plus two", "what is three plus three"])
+
+    assert len(proxy.connections) == 2
+    assert talk.said == ("what is two plus two", "what is three plus three")
+    assert len(talk.heard) == 2
+    assert talk.heard[1] == "3 plus 3 is 6."
 
 
 async def test_a_device_that_breaks_is_told_by_the_session(autojump_clock):
