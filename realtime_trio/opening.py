@@ -237,7 +237,13 @@ async def open_session(
     settings = under_policy(settings, interruption, default="server_vad")
     if audio is not None:
         check_device_formats(settings)
-    async with _tapped(record, telemetry, connect, audio) as tap:
+    unseen = {
+        "interruption": interruption,
+        "echo": echo if isinstance(echo, str) else type(echo).__name__,
+        "guard": guard is not None,
+        "reconnect": None if reconnect is None else attrs.asdict(reconnect),
+    }
+    async with _tapped(record, telemetry, connect, audio, unseen) as tap:
         open_link = partial(
             open_connection,
             url=url,
@@ -305,6 +311,7 @@ class _Tap:
             publish=engine.subscribers.publish,
         )
         engine.subscribers.witness(self.recorder.witness)
+        engine.push_to_talk.on_key = self.recorder.key
 
 
 @asynccontextmanager
@@ -314,8 +321,9 @@ async def _tapped(
     telemetry: "Telemetry | None",
     connect: Connect,
     audio: AudioDevice | None,
+    unseen: Mapping[str, object],
 ) -> AsyncGenerator[_Tap]:
-    """Open the recording and the telemetry, if there are to be any."""
+    """Open the recording, with the options that the wire does not show, and the telemetry, if there are to be any."""
     async with AsyncExitStack() as stack:
         observer, recorder = None, None
         if telemetry is not None:
@@ -326,7 +334,7 @@ async def _tapped(
         if record is not None:
             from .recording import open_recording
 
-            recorder = await stack.enter_async_context(open_recording(record))
+            recorder = await stack.enter_async_context(open_recording(record, unseen))
             connect, audio = recorder.connect(connect), None if audio is None else recorder.device(audio)
         yield _Tap(connect, audio, recorder, observer)
 

@@ -23,9 +23,11 @@ from realtime_trio.session import (
     Interrupted,
     Interruption,
     Lagged,
+    LinkLost,
     NotAnEvent,
     Notice,
     Paused,
+    Reconnected,
     ReplyLost,
     Response,
     ResponseNotCompleted,
@@ -38,13 +40,18 @@ from realtime_trio.session import (
 )
 
 from .lines import Line, Showing
+from .link_words import LOST, back_words
 from .record import Record, Turn
 
 __all__ = ["Follower"]
 
 _PATIENCE = 3.0  # seconds that an answer's line waits for the transcript of its question
 _REPLY_LIMIT = 5.0  # seconds after a turn or a tool call from which on no answer is expected any more
-_REASONS = {"speech_started": "the user spoke", "pressed": "the user took the floor"}
+_REASONS = {
+    "speech_started": "the user spoke",
+    "pressed": "the user took the floor",
+    "link_lost": "the connection was lost",
+}
 _GLANCE = 0.05  # seconds between two looks at whether it is quiet
 _LONGEST_QUOTE = 8  # words
 _SIZE = 4096  # events held for the follower, which never waits: more than come in a minute
@@ -67,6 +74,7 @@ class Follower:
         cut_at: When speech was last cut; Trio time, -inf before.
         lost: Whether the sound hardware is gone.
         notice: The last that was said of the hardware, while it is gone.
+        disconnected: Whether there is no connection now.
 
     Args:
         session: What is followed.
@@ -90,6 +98,7 @@ class Follower:
         self.cut_at = -math.inf
         self.lost = False
         self.notice = ""
+        self.disconnected = False
         self._session = session
         self._lines = lines
         self._shows_cuts = shows_cuts
@@ -155,6 +164,8 @@ class Follower:
             await trio.sleep(_GLANCE)
 
     def _busy(self, now: float) -> bool:
+        if self.disconnected:
+            return True
         return self.user_speaks or self.assistant_speaks or self.expected or now < self._reply_due
 
     # What there is to see
@@ -224,8 +235,8 @@ class Follower:
                 self._handle_tools(event)
             case ToolProgress(name=name, text=text):
                 self._lines.say("tool", f"{name}: {text}")
-            case DeviceChanged(available=available, words=words):
-                self._device(words, available=available)
+            case DeviceChanged() | LinkLost() | Reconnected():
+                self._handle_surroundings(event)
             case BudgetWarning(kind=kind, spent=spent, limit=limit) | BudgetSpent(kind=kind, spent=spent, limit=limit):
                 self._lines.say("budget", f"{spent:.4g} of {limit:g} {kind} are spent")
             case EchoNotCancelled(words=words):
@@ -288,11 +299,24 @@ class Follower:
             case _:
                 pass
 
-    def _device(self, words: str, *, available: bool) -> None:
-        self.lost = not available
-        self.notice = "" if available else words
-        self.record.losses += not available
-        self._lines.say("device", words)
+    def _handle_surroundings(self, event: DeviceChanged | LinkLost | Reconnected) -> None:
+        match event:
+            case DeviceChanged(available=available, words=words):
+                self.lost = not available
+                self.notice = "" if available else words
+                self.record.losses += not available
+                self._lines.say("device", words)
+            case LinkLost():
+                self.disconnected, self.user_speaks = True, False  # the end of what is said now is told by nobody
+                for answer in self._answers.values():
+                    self._lines.finish(answer.line)  # no more words of it will come
+                self._lines.say("link", LOST)
+            case Reconnected(reason=reason, gap_ms=gap_ms, asked_again=asked_again):
+                self.disconnected = False
+                self.record.gaps_ms += [gap_ms] if reason == "lost" else []
+                if asked_again:
+                    self._reply_due = trio.current_time() + _REPLY_LIMIT
+                self._lines.say("link", back_words(event))
 
     def _handle_words(self, event: events.ServerEvent | Notice) -> None:
         match event:
@@ -337,7 +361,7 @@ class Follower:
                 answer.line.cut = True
                 answer.line.heard = sum(len(part.heard_text) for part in parts)
                 self._lines.finish(answer.line)
-        if not interruption.parts:
+        if not interruption.parts or (interruption.reason == "link_lost" and not interruption.cut_ms):
             return  # nothing of it had sounded yet
         self.cut_at = trio.current_time()
         self.record.interruptions.append(interruption)

@@ -29,6 +29,7 @@ _COLOURS = {
     "tool": "33",  # yellow
     "interrupted": "35",  # magenta
     "device": "33",  # yellow
+    "link": "33",
     "echo": "33",
     "error": "31",  # red
 }

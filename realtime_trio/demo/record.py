@@ -54,6 +54,7 @@ class Record:
         told_ms: Where the server says that an item was cut, by item id.
         usage: What the session used.
         losses: How often the sound hardware went away.
+        gaps_ms: How long there was no connection, each time that it was lost and came back.
         problems: What went wrong, in words.
     """
 
@@ -64,4 +65,5 @@ class Record:
     told_ms: dict[str, int] = attrs.field(factory=dict)
     usage: SessionUsage = attrs.field(factory=SessionUsage)
     losses: int = 0
+    gaps_ms: list[int] = attrs.field(factory=list)
     problems: list[str] = attrs.field(factory=list)

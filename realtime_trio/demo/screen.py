@@ -35,6 +35,7 @@ _PHASES: dict[Phase, tuple[str, str]] = {
     "ready": ("ready: space to talk", "bold cyan"),
     "muted": ("muted", "bold red"),
     "device lost": ("device lost", "bold white on red"),
+    "disconnected": ("no connection: trying again", "bold white on red"),
 }
 _MICROPHONE: dict[Microphone, str] = {
     "open": "",
@@ -51,6 +52,7 @@ _STYLES = {
     "interrupted": "magenta",
     "error": "bold red",
     "device": "yellow",
+    "link": "yellow",
     "echo": "yellow",
 }
 _KEYS = (("m", "mute"), ("i", "interrupt"), ("q", "quit"))

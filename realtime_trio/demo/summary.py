@@ -116,6 +116,8 @@ def _summary(
         yield _row(name, text)
     if record.losses:
         yield _row("device", f"went away {_times(record.losses)}")
+    if record.gaps_ms:
+        yield _row("connection", f"lost {_times(len(record.gaps_ms))}, {sum(record.gaps_ms) / 1000:.1f} s without one")
     yield from _rows("problems", record.problems) if record.problems else ()
     yield _row("recording", f"{recording}, {seconds:.1f} s (left: user, right: assistant)")
 

@@ -20,7 +20,7 @@ CUT = "//"
 """Stands where speech was cut; what follows was not heard."""
 
 Phase: TypeAlias = Literal[
-    "listening", "thinking", "speaking", "paused", "interrupted", "ready", "muted", "device lost"
+    "listening", "thinking", "speaking", "paused", "interrupted", "ready", "muted", "device lost", "disconnected"
 ]
 """What the talk is doing, in one word. `"paused"`: the assistant waits to know whether the user means to interrupt;
 `"ready"`: it listens when a key is pressed."""
@@ -95,6 +95,7 @@ class ViewState:
 def phase_of(
     *,
     lost: bool,
+    disconnected: bool,
     paused: bool,
     user_speaks: bool,
     assistant_speaks: bool,
@@ -107,6 +108,7 @@ def phase_of(
 
     Args:
         lost: Whether the device is gone.
+        disconnected: Whether there is no connection.
         paused: Whether the sound waits for the verdict on an interruption.
         user_speaks: Whether the user is speaking.
         assistant_speaks: Whether the assistant is to be heard.
@@ -117,6 +119,7 @@ def phase_of(
     """
     rules: tuple[tuple[bool, Phase], ...] = (
         (lost, "device lost"),
+        (disconnected, "disconnected"),
         (paused, "paused"),
         (assistant_speaks, "speaking"),
         (since_cut < _SHOWN_AFTER_CUT, "interrupted"),

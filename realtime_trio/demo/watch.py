@@ -68,6 +68,7 @@ class Watch:
             elapsed_s=elapsed,
             phase=phase_of(
                 lost=follower.lost,
+                disconnected=follower.disconnected,
                 paused=sound.paused,
                 user_speaks=user_speaks,
                 assistant_speaks=assistant_speaks,

@@ -5,6 +5,7 @@ are described in docs/recording.md.
 """
 
 from .layout import FORMAT, Recording
+from .links import LinkFollower
 from .reading import AudioReference, Entry, RecordedSession, find_recordings, read_recording
 from .recorder import Recorder, open_recording
 
@@ -12,6 +13,7 @@ __all__ = [
     "FORMAT",
     "AudioReference",
     "Entry",
+    "LinkFollower",
     "RecordedSession",
     "Recorder",
     "Recording",

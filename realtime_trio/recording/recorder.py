@@ -8,7 +8,7 @@ import logging
 import os
 import platform
 import traceback
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -21,7 +21,7 @@ from realtime_trio._version import __version__
 from realtime_trio.config import shown_url
 from realtime_trio.core.playout import PlayoutLedger
 from realtime_trio.device import AudioDevice, AudioStream
-from realtime_trio.errors import AudioError, ConfigurationError, ConnectionClosed, RealtimeError
+from realtime_trio.errors import AudioError, ConfigurationError, ConnectError, ConnectionClosed, RealtimeError
 from realtime_trio.session import RecordingStopped, Response
 from realtime_trio.transport import Connect, MessageStream, Target
 
@@ -80,13 +80,20 @@ class Recorder:
             self._links += 1
             link = self._links
             self.note("connecting", link=link, url=shown_url(target.url))
-            async with connect(target) as stream:
-                self.note("connected", link=link)
-                recorded = _RecordedLink(stream, self, link)
-                try:
-                    yield recorded
-                finally:
-                    recorded.say_closed(None, "closed here")
+            opened = False
+            try:
+                async with connect(target) as stream:
+                    opened = True
+                    self.note("connected", link=link)
+                    recorded = _RecordedLink(stream, self, link)
+                    try:
+                        yield recorded
+                    finally:
+                        recorded.say_closed(None, "closed here")
+            except ConnectError as error:
+                if not opened:
+                    self.note("disconnected", link=link, code=None, reason=_words(error))
+                raise
 
         # what it stands for decides which settings are needed: see `open_connection`
         connect_recorded.__wrapped__ = connect  # type: ignore[attr-defined]
@@ -160,6 +167,10 @@ class Recorder:
                 del self._unheard[next(iter(self._unheard))]
         elif attrs.has(type(value)) and not isinstance(value, RecordingStopped):
             self.note("notice", name=type(value).__name__, notice=value)
+
+    def key(self, pressed: bool) -> None:  # noqa: FBT001  it is the key's state
+        """Record that the key of push-to-talk goes down or up."""
+        self.note("key", pressed=pressed)
 
     # Its end
 
@@ -253,11 +264,14 @@ class _RecordedLink:
 
 @asynccontextmanager
 @trio.lowlevel.enable_ki_protection
-async def open_recording(record: str | os.PathLike[str] | Recording) -> AsyncGenerator[Recorder]:
+async def open_recording(
+    record: str | os.PathLike[str] | Recording, options: Mapping[str, object] | None = None
+) -> AsyncGenerator[Recorder]:
     """Make the folder and record into it until the block is left.
 
     Args:
         record: Where, and what is left out.
+        options: What the session was opened with and neither the wire nor the device shows.
 
     Yields:
         What wraps the link and the device of one session.
@@ -287,7 +301,7 @@ async def open_recording(record: str | os.PathLike[str] | Recording) -> AsyncGen
         except trio.RunFinishedError:
             _log.warning("%s is not written any further: %s", recording.path, _words(problem))
 
-    writer = _begin(recording, redaction, stopped)
+    writer = _begin(recording, redaction, stopped, options or {})
     recorder = Recorder(writer, redaction)
     _log.info("recording into %s", recording.path)
     try:
@@ -312,7 +326,12 @@ async def open_recording(record: str | os.PathLike[str] | Recording) -> AsyncGen
             _log.warning("%s: the disk takes too long, the end of the recording may be missing", recording.path)
 
 
-def _begin(recording: Recording, redaction: Redaction, stopped: Callable[[Exception], object]) -> Writer:
+def _begin(
+    recording: Recording,
+    redaction: Redaction,
+    stopped: Callable[[Exception], object],
+    options: Mapping[str, object],
+) -> Writer:
     """Make the folder and begin to write.
 
     Raises:
@@ -329,7 +348,7 @@ def _begin(recording: Recording, redaction: Redaction, stopped: Callable[[Except
             )
         writer = Writer(path, redaction, stopped)
         try:
-            writer.start(_header(recording))
+            writer.start(_header(recording, options))
         except BaseException:
             writer.abandon()
             raise
@@ -338,7 +357,7 @@ def _begin(recording: Recording, redaction: Redaction, stopped: Callable[[Except
     return writer
 
 
-def _header(recording: Recording) -> Note:
+def _header(recording: Recording, options: Mapping[str, object]) -> Note:
     fields = {
         "format": FORMAT,
         "began": datetime.now(UTC).isoformat(timespec="milliseconds"),
@@ -346,6 +365,7 @@ def _header(recording: Recording) -> Note:
         "python": platform.python_version(),
         "platform": platform.system(),
         "redacted": recording.redact is not False,
+        "options": dict(options),
     }
     return Note(0.0, "recording", fields)
 

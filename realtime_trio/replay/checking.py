@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import attrs
 
-from realtime_trio.recording import AudioReference, Entry, RecordedSession
+from realtime_trio.recording import AudioReference, Entry, LinkFollower, RecordedSession
 
 from .story import RATE, Story
 from .telling import tell
@@ -57,7 +57,9 @@ class _Checker:
         self._found: list[Finding] = []
         self._next: dict[str, int] = {"sent.raw": 0, "received.raw": 0}
         self._before = 0.0
+        self._links = LinkFollower()
         self.outputs: dict[str, int] = {}
+        self._first_sent_on: dict[str, object] = {}  # outputs, by their item: one may be sent again on a new link
         self.completed: set[str] = set()
         self.interrupted: set[str] = set()
 
@@ -70,12 +72,16 @@ class _Checker:
         self._before = max(self._before, entry.at)
         if entry.kind in {"sent", "received"}:
             self._audio(entry.at, entry.event)
+        if not self._links.follow(entry):
+            return  # a new link is told of outputs that there are
         match entry.event:
             case {
                 "type": "conversation.item.create",
-                "item": {"type": "function_call_output", "call_id": str(call_id)},
+                "item": {"type": "function_call_output", "call_id": str(call_id)} as item,
             }:
-                self.outputs[call_id] = self.outputs.get(call_id, 0) + 1
+                link = entry.data.get("link")
+                if self._first_sent_on.setdefault(str(item.get("id") or number), link) == link:
+                    self.outputs[call_id] = self.outputs.get(call_id, 0) + 1
             case {"type": "response.done", "response": {"status": "completed", "output": list(output)}}:
                 self.completed.update(
                     str(item.get("call_id"))

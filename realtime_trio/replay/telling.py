@@ -1,9 +1,10 @@
 """Puts together what happened in a recorded session, line by line."""
 
+import bisect
 from collections.abc import Iterator
 from typing import Any, Final
 
-from realtime_trio.recording import AudioReference, Entry, RecordedSession
+from realtime_trio.recording import AudioReference, Entry, LinkFollower, RecordedSession
 
 from .story import G711_BYTES_PER_MS, PCM_BYTES_PER_MS, RATE, Part, Played, Story, ToolRun, Trouble, Turn
 
@@ -17,6 +18,10 @@ _NOT_TROUBLE: Final = frozenset(
         "item_truncate_invalid_item_id",
         "item_delete_invalid_item_id",
     }
+)
+
+_NO_TROUBLE: Final = frozenset(  # of a lost link the line about the link itself says it
+    {"Paused", "Resumed", "HandedOver", "McpListed", "McpCallStarted", "McpCallFinished", "LinkLost"}
 )
 
 
@@ -38,6 +43,32 @@ def tell(session: RecordedSession) -> Story:
     return teller.finish()
 
 
+class _Input:
+    """The user's sound on one link."""
+
+    def __init__(self) -> None:
+        self._begins: list[int] = []  # where each append begins, in bytes
+        self._times: list[float] = []
+        self._length = 0
+        self.begun = ""  # the turn that began last
+        self._kept = 0  # bytes at its beginning that were said before there was this link
+
+    def append(self, at: float, length: int, *, lives: bool) -> None:
+        self._begins.append(self._length)
+        self._times.append(at)
+        self._length += length
+        if not lives:
+            self._kept = self._length
+
+    def time_of(self, position: int, at: float, bytes_per_ms: int) -> float:
+        """When a byte of it was sent; not later than `at`, which also is the answer for what is not known."""
+        if position < self._kept:  # it came in one go, and what was said behind it followed
+            following = self._times[min(bisect.bisect_left(self._begins, self._kept), len(self._times) - 1)]
+            return min(following - (self._kept - position) / bytes_per_ms / 1000, at)
+        index = bisect.bisect_right(self._begins, position)
+        return min(self._times[index - 1], at) if index else at
+
+
 class _Teller:
     """Reads line after line."""
 
@@ -47,18 +78,20 @@ class _Teller:
         self._answers: dict[str, Turn] = {}
         self._parts: dict[tuple[str, str, int], Part] = {}
         self._tools: dict[str, ToolRun] = {}
-        self._sent_bytes: list[tuple[int, float]] = []  # where each append begins in the input, and its time
-        self._sent = 0
+        self._links = LinkFollower()
+        self._inputs: dict[int, _Input] = {}  # by the link: each counts the user's sound anew
         self._turn_over_at: float | None = None
 
     def take(self, entry: Entry) -> None:  # noqa: C901 one case for each kind of line
         story, data = self.story, entry.data
         story.length = max(story.length, entry.at)
+        lives = self._links.follow(entry)
+        link = _number(data.get("link"))
         match entry.kind:
             case "sent":
-                self._sent_event(entry.at, entry.event)
+                self._sent_event(entry.at, entry.event, self._inputs.setdefault(link, _Input()), lives=lives)
             case "received":
-                self._received(entry.at, entry.event)
+                self._received(entry.at, entry.event, self._inputs.setdefault(link, _Input()))
             case "played" | "cut":
                 self._ledger(entry)
             case "clock":
@@ -91,13 +124,15 @@ class _Teller:
 
     # What was sent
 
-    def _sent_event(self, at: float, event: dict[str, Any]) -> None:
+    def _sent_event(self, at: float, event: dict[str, Any], sound: "_Input", *, lives: bool) -> None:
         match event:
             case {"type": "input_audio_buffer.append", "audio": audio}:
                 if (reference := AudioReference.of(audio)) is not None:
-                    self._sent_bytes.append((self._sent, at))
-                    self._sent += reference.length
-                    self.story.sent.append((at, reference))
+                    sound.append(at, reference.length, lives=lives)
+                    if lives:
+                        self.story.sent.append((at, reference))
+            case _ if not lives:
+                pass  # a new link is told what there is
             case {"type": "conversation.item.create", "item": {"type": "message", "role": "user"} as item}:
                 text = " ".join(_texts(item))
                 spoken = any(piece.get("type") == "input_audio" for piece in _content(item))
@@ -116,24 +151,17 @@ class _Teller:
         turn.text = text or turn.text
         return turn
 
-    def _time_of_input(self, ms: int, at: float) -> float:
-        """When a millisecond of the input was sent."""
-        wanted = ms * self.story.input_bytes_per_ms
-        low, high = 0, len(self._sent_bytes)
-        while low < high:  # the last append that begins at or before it
-            middle = (low + high) // 2
-            low, high = (middle + 1, high) if self._sent_bytes[middle][0] <= wanted else (low, middle)
-        return min(self._sent_bytes[low - 1][1], at) if low else at
-
     # What was received
 
-    def _received(self, at: float, event: dict[str, Any]) -> None:
+    def _received(self, at: float, event: dict[str, Any], sound: "_Input") -> None:
         match event:
             case {"type": "session.created" | "session.updated", "session": dict(config)}:
                 self._configure(config)
             case {"type": "input_audio_buffer.speech_started", "item_id": str(item_id)}:
-                begins = self._time_of_input(_number(event.get("audio_start_ms")), at)
+                rate = self.story.input_bytes_per_ms
+                begins = sound.time_of(_number(event.get("audio_start_ms")) * rate, at, rate)
                 self._add_user(begins, item_id, spoken=True)
+                sound.begun = item_id
             case {"type": "input_audio_buffer.speech_stopped", "item_id": str(item_id)}:
                 self._add_user(at, item_id, spoken=True).until = at
                 self._turn_over_at = at
@@ -269,9 +297,21 @@ class _Teller:
         if name == "Interrupted":
             self._interrupted(notice.get("interruption"))
             return
-        wrong = name not in {"Paused", "Resumed", "HandedOver", "McpListed", "McpCallStarted", "McpCallFinished"}
+        if name == "Reconnected":
+            self.story.troubles.append(Trouble(at, name, *_reconnected(notice)))
+            self._forget_begun()
+            return
+        wrong = name not in _NO_TROUBLE
         words = notice.get("words") or _error(notice.get("problem") or notice.get("exception")) or _brief(notice)
         self.story.troubles.append(Trouble(at, name, str(words), wrong))
+
+    def _forget_begun(self) -> None:
+        """Leave out the turns that another link saw begin and not end: this one is given their sound."""
+        for link, sound in self._inputs.items():
+            turn = self._users.get(sound.begun)
+            if turn is not None and turn.until is None and link != self._links.carrying:
+                self.story.turns.remove(turn)
+                del self._users[sound.begun]
 
     def _interrupted(self, interruption: Any) -> None:
         interruption = interruption if isinstance(interruption, dict) else {}
@@ -322,6 +362,21 @@ def _error(value: Any) -> str:
             return value
         case _:
             return ""
+
+
+def _reconnected(notice: dict[str, Any]) -> tuple[str, bool]:
+    """Say what came along to a new link, and whether something did not."""
+    gap, attempts, dropped = (_number(notice.get(key)) for key in ("gap_ms", "attempts", "dropped_audio_ms"))
+    aged = notice.get("reason") == "age"
+    words = ["a new link in the place of one that was old" if aged else f"a new link after {gap / 1000:.1f} s"]
+    words += [f"at attempt {attempts}"] if attempts > 1 else []
+    words += [f"{_number(notice.get('restored'))} items came along"]
+    left = notice.get("left_out") or []
+    words += [f"{len(left)} did not"] if left else []
+    for key, what in (("asked_again", "asked for again"), ("cut_off", "cut off")):
+        words += [f"{what}: {', '.join(map(str, names))}"] if (names := notice.get(key)) else []
+    words += [f"{dropped / 1000:.1f} s of the user's sound were lost"] if dropped else []
+    return ", ".join(words), bool(left or dropped)
 
 
 def _brief(notice: dict[str, Any]) -> str:

@@ -418,6 +418,8 @@ class Engine:
             await self.sound.hush()
         if self.lifetime.reason is None:
             self._end(None)
+        if self.lifetime.ended_well:
+            await self.recovery.say_goodbye()
 
 
 def _is_expected(problem: events.ErrorDetails) -> bool:

@@ -29,10 +29,12 @@ class Lifetime:
     Attributes:
         reason: Why the session ended, None as long as it lives or when the user ended it.
         over: Whether no more calls make sense: it ended, or it is saying goodbye.
+        ended_well: Whether it is saying goodbye because the block was left without an exception.
     """
 
     reason: BaseException | None = attrs.field(default=None, init=False)
     over: bool = attrs.field(default=False, init=False)
+    ended_well: bool = attrs.field(default=False, init=False)
     _body: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _services: trio.CancelScope = attrs.field(factory=lambda: trio.CancelScope(shield=True), init=False)
     _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
@@ -130,6 +132,7 @@ class Lifetime:
                         await drain()
                 except BaseException as error:  # noqa: BLE001, ASYNC103 re-raised below, once the services are gone
                     failure = error
+                self.ended_well = failure is None and not self.over
                 self.over = True
                 try:
                     with trio.CancelScope(shield=True):

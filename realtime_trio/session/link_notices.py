@@ -31,8 +31,8 @@ class Reconnected:
         gap_ms: Milliseconds without a connection; 0 when it was replaced because of its age.
         restored: How many items of the conversation it was told.
         left_out: What of the conversation it could not be told; it stays in `Session.conversation`.
-        asked_again: The responses that were being generated, or were still to be created for what the user had said,
-            and of which nobody heard anything: they are asked for once more. Where there was no response yet, "".
+        asked_again: The responses that were being generated, and of which nobody heard anything: they are asked for
+            once more.
         cut_off: The responses that were being generated and of which something was heard: they end where the old
             connection did.
         dropped_audio_ms: Milliseconds of the user's sound that are lost, because more came than is kept.

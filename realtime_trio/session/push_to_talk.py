@@ -61,6 +61,7 @@ class PushToTalk:
         calls: Who matches a commit and its answer.
         send: Hands a client event to the writer and returns its event id.
         start_soon: Starts a task of the session.
+        on_key: Told when the key goes down (True) and up; it must not raise.
     """
 
     capture: Capture
@@ -68,6 +69,7 @@ class PushToTalk:
     calls: Calls
     send: Callable[[events.ClientEvent], str]
     start_soon: Callable[..., None]
+    on_key: Callable[[bool], object] = attrs.field(default=lambda _: None, kw_only=True)
     _turn: KeyedTurn | None = attrs.field(default=None, init=False)  # whose sound is being captured
     _open: list[KeyedTurn] = attrs.field(factory=list, init=False)  # released, and no item yet
 
@@ -78,6 +80,7 @@ class PushToTalk:
             if turn.released_at == math.inf:
                 return
             self._commit(turn)  # its tail is not waited for any longer
+        self.on_key(True)  # noqa: FBT003  it is the key's state
         self._turn = KeyedTurn(now)
         self.turns.take_floor(now)
         self.turns.interrupt("pressed")
@@ -89,6 +92,7 @@ class PushToTalk:
         turn, now = self._turn, trio.current_time()
         if turn is None or turn.released_at < math.inf:
             return None
+        self.on_key(False)  # noqa: FBT003  it is the key's state
         turn.released_at = now
         if (now - turn.pressed_at) * 1000 < _LEAST_MS:
             self.abandon()

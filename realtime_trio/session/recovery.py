@@ -115,6 +115,12 @@ class Recovery:
         self._rotation = Rotation(self.policy.max_age, created_at, expires_at, server_time)
         self._since = created_at
 
+    async def say_goodbye(self) -> None:
+        """Let what still waits on a link that followed another leave, as it does on the first; bounded as that is."""
+        if self._carrier is not None:
+            self._carrier.release()
+            await self._carrier.closed.wait()
+
     # A link that is lost
 
     async def recover(self, end: ConnectionClosed) -> None:
@@ -301,7 +307,7 @@ class Recovery:
                     await self._swap(standby)
                     return
                 case _:
-                    await trio.sleep(_LOOK_AGAIN)
+                    await trio.sleep_until(min(now + _LOOK_AGAIN, rotation.deadline(now)))
 
     async def _stand_by(self) -> None:
         """Have a link beside the one that carries the session; if it cannot be had, that one is used to its end."""

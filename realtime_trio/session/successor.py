@@ -45,8 +45,10 @@ class Successor:
 
     Attributes:
         ids: What it calls the session's items.
+        left_out: What of the conversation the server refused.
         created_at: When its session was created, in Trio's time.
         session: Its configuration, as the server tells it.
+        closed: Set when it is over, and nothing of it is left.
     """
 
     def __init__(self, open_link: OpenLink, timeout: float) -> None:
@@ -68,6 +70,7 @@ class Successor:
         self.left_out: list[LeftOut] = []
         self.created_at = 0.0
         self.session = events.RealtimeSession()
+        self.closed = trio.Event()
 
     # The task that it lives in
 
@@ -87,6 +90,8 @@ class Successor:
                     await self._released.wait()
         except Exception as error:  # noqa: BLE001 whoever prepares it gets it, as it is
             self._fail(error)
+        finally:
+            self.closed.set()
 
     async def _listen(self, connection: Connection) -> None:
         while True:
@@ -157,9 +162,9 @@ class Successor:
             await self._connection.wait()
             await self._greeted()
             await self.configure(settings)
-        except Exception:
-            if self._problem is not None:
-                raise self._problem from None  # the very same: its cause says more
+        except Exception as error:
+            if self._problem is not None and self._problem is not error:
+                raise self._problem  # noqa: B904 the very same, with its own cause: that says more
             raise
 
     async def _greeted(self) -> None:
@@ -225,10 +230,15 @@ class Successor:
         """Write steps as the wire has them; what was created on it is `at_end` of its conversation, or no more."""
         changes: list[tuple[str, Change]] = []
         last = self._has[-1][0] if self._has else None
+        gone: set[str] = set()  # the program deleted them meanwhile
         for step in todo:
             if isinstance(step, Delete):
-                if (new := self.ids.forget(step.old_id)) is not None:
+                if (new := self.ids.forget(step.old_id)) is None:
+                    gone.add(step.old_id)
+                else:
                     changes.append((step.old_id, events.ConversationItemDelete(item_id=new)))
+                continue
+            if step.old_id in gone:
                 continue
             new = new_id("item")
             create = events.ConversationItemCreate(item=msgspec.structs.replace(step.item, id=new))
@@ -237,7 +247,7 @@ class Successor:
             changes.append((step.old_id, cast("Change", self.ids.outgoing(create))))
             self.ids.restored(step.old_id, new)
             last = step.old_id if step.after == last else last
-        self._has = seeds
+        self._has = [seed for seed in seeds if seed[0] not in gone]
         return changes
 
     async def send(self, event: events.ClientEvent) -> str:

@@ -3,28 +3,27 @@
 How recordings are made and what they hold is in `realtime_trio.recording`.
 """
 
-import json
+import math
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Final
 
 import attrs
 import trio
 
-from realtime_trio import Session, Tool, open_session
+from realtime_trio import GuardedText, ReconnectPolicy, Session, Tool, open_session
 from realtime_trio.audio import ClockedDevice
 from realtime_trio.errors import ConfigurationError
 from realtime_trio.nursery import open_services
-from realtime_trio.recording import AudioReference, Entry, RecordedSession, read_recording
+from realtime_trio.recording import AudioReference, Entry, LinkFollower, RecordedSession, read_recording
 
 from .expectations import PATIENCE, Event
-from .peer import ScriptedPeer, open_scripted_peer
+from .peer import ScriptedPeer
+from .recorded_server import open_recorded_server
 
 __all__ = ["Replayed", "session_from_recording"]
 
-_IDS: Final = frozenset({"event_id", "id", "item_id", "previous_item_id", "call_id", "response_id"})
-_OURS: Final = "realtime_trio"  # the key of metadata by which a session knows its requests
 _REDACTED: Final = "[redacted]"  # stands for many things
 
 _Step = tuple[float, Callable[[Session], Awaitable[object]]]
@@ -38,14 +37,19 @@ class Replayed:
         session: The session that meets it.
         recording: What is played.
         device: Says what the user said then; None for a recording without a device.
-        peer: Says what the server said then; None against another server.
+        peers: Say what the server said then, one for each link that was opened; none against another server.
     """
 
     session: Session
     recording: RecordedSession
     device: ClockedDevice | None
-    peer: ScriptedPeer | None
-    _over: list[trio.Event] = attrs.field(factory=list)
+    peers: Sequence[ScriptedPeer]
+    _over: list[Callable[[], Awaitable[object]]] = attrs.field(factory=list)
+
+    @property
+    def peer(self) -> ScriptedPeer | None:
+        """The first of the peers; None against another server."""
+        return self.peers[0] if self.peers else None
 
     async def finished(self) -> None:
         """Wait until both sides have said all that they said then, and all of it was heard.
@@ -53,8 +57,8 @@ class Replayed:
         Cancellation:
             Safe.
         """
-        for side in self._over:
-            await side.wait()
+        for over in self._over:
+            await over()
         await self.session.drained()
 
 
@@ -85,8 +89,8 @@ async def session_from_recording(
         The session, and what plays with it.
 
     Raises:
-        ConfigurationError: There is no recording, or its turns were those of a push-to-talk key, which it does not
-            hold.
+        ConfigurationError: There is no recording, or its turns were those of a push-to-talk key, which an older
+            version did not record.
         AssertionError: The session does not send what it had sent then.
 
     Cancellation:
@@ -100,25 +104,25 @@ async def session_from_recording(
     steps = _user_steps(recording, entries)
     device = _device(recording, entries)
     began = next((entry.at for entry in entries if entry.kind == "received"), 0.0)
-    options = {"config": _config(entries), "tools": _stand_ins(entries), **options}
+    options = {"config": _config(entries), "tools": _stand_ins(entries), **_unseen(recording), **options}
     if device is not None:
         options.setdefault("audio", device)
     async with AsyncExitStack() as stack:
-        over: list[trio.Event] = []
-        peer = None
+        over: list[Callable[[], Awaitable[object]]] = []
+        peers: Sequence[ScriptedPeer] = ()
         if "connect" not in options and "url" not in options:
-            script = _ServerSide(recording, entries, began, patience)
-            over.append(script.over)
-            peer = await stack.enter_async_context(open_scripted_peer(script.play, patience=patience))
-            peer.ignored.add("input_audio_buffer.append")
-            options |= {"connect": peer.connect, "url": peer.url}
+            side = open_recorded_server(recording, entries, began=began, patience=patience)
+            server = await stack.enter_async_context(side)
+            over.append(server.finished)
+            peers = server.peers
+            options |= {"connect": server.connect, "url": server.url}
         opened = trio.current_time()
         session = await stack.enter_async_context(open_session(**options))
         services = await stack.enter_async_context(open_services("the recorded user"))
         said = trio.Event()
-        over.append(said)
+        over.append(said.wait)
         services.start_soon(_say_all, session, steps, opened - began, said)
-        yield Replayed(session, recording, device, peer, over)
+        yield Replayed(session, recording, device, peers, over)
 
 
 async def _say_all(session: Session, steps: list[_Step], base: float, said: trio.Event) -> None:
@@ -130,74 +134,9 @@ async def _say_all(session: Session, steps: list[_Step], base: float, said: trio
     said.set()
 
 
-class _ServerSide:
-    """What the server said then, as a script."""
-
-    def __init__(self, recording: RecordedSession, entries: list[Entry], began: float, patience: float) -> None:
-        self.over = trio.Event()
-        self._recording = recording
-        self._entries = [
-            entry
-            for entry in entries
-            if entry.kind == "received"
-            or (entry.kind == "sent" and entry.type != "input_audio_buffer.append")
-            or (entry.kind == "disconnected" and entry.data.get("reason") != "closed here")
-        ]
-        self._began = began
-        self._patience = patience
-        self._now: dict[str, str] = {}  # ids of the recording, and what stands for them now
-
-    async def play(self, peer: ScriptedPeer) -> None:
-        base = trio.current_time() - self._began
-        for entry in self._entries:
-            if entry.kind == "sent":
-                within = max(0.0, base + entry.at - trio.current_time()) + self._patience
-                self._learn(entry.event, await peer.expect(entry.type, within=within))
-                continue
-            await trio.sleep_until(base + entry.at)
-            await self._say(peer, entry)
-        self.over.set()
-
-    async def _say(self, peer: ScriptedPeer, entry: Entry) -> None:
-        if entry.kind == "disconnected":
-            code = entry.data.get("code")
-            if code is None or code in range(1004, 1008):  # those never travel: the link just ended
-                await peer.drop()
-            else:
-                await peer.close(code, str(entry.data.get("reason") or ""))
-        elif entry.event:
-            await peer.send(self._translated(json.loads(self._recording.message(entry))))
-        else:
-            await peer.send_text(self._recording.message(entry))
-
-    def _learn(self, then: Any, now: Any, key: str = "") -> None:
-        """Note which ids stand for which."""
-        if isinstance(then, dict) and isinstance(now, dict):
-            for name in then.keys() & now.keys():
-                self._learn(then[name], now[name], _OURS if key == "metadata" else name)
-        elif isinstance(then, list) and isinstance(now, list):
-            for one, other in zip(then, now, strict=False):
-                self._learn(one, other, key)
-        elif isinstance(then, str) and isinstance(now, str) and key in _IDS | {_OURS} and then != _REDACTED:
-            self._now[then] = now
-
-    def _translated(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._now.get(value, value)
-        if isinstance(value, dict):
-            return {name: self._translated(item) for name, item in value.items()}
-        if isinstance(value, list):
-            return [self._translated(item) for item in value]
-        return value
-
-
-def _sent(entries: Iterable[Entry]) -> Iterable[Entry]:
-    return (entry for entry in entries if entry.kind == "sent")
-
-
 def _config(entries: list[Entry]) -> Event:
     """The configuration that the session began with, without the tools that a program runs."""
-    for entry in _sent(entries):
+    for entry in _of("sent", entries):
         match entry.event:
             case {"type": "session.update", "session": dict(session)}:
                 tools = [tool for tool in session.get("tools") or [] if tool.get("type") != "function"]
@@ -205,6 +144,28 @@ def _config(entries: list[Entry]) -> Event:
             case _:
                 pass
     return {}
+
+
+def _unseen(recording: RecordedSession) -> dict[str, Any]:
+    """What the session was opened with and the wire does not show, as far as it was noted."""
+    noted = recording.header.get("options")
+    noted = noted if isinstance(noted, dict) else {}
+    found: dict[str, Any] = {"reconnect": None}  # an older version did not
+    if isinstance(policy := noted.get("reconnect"), dict):
+        values: dict[str, Any] = {name: math.inf if value is None else value for name, value in policy.items()}
+        found["reconnect"] = ReconnectPolicy(**values)
+    if noted.get("interruption") in {"immediate", "confirm", "never"}:
+        found["interruption"] = noted["interruption"]
+    if noted.get("echo") in {"auto", "half_duplex", "off"}:
+        found["echo"] = noted["echo"]
+    if noted.get("guard"):
+        found["guard"] = _let_pass
+    return found
+
+
+async def _let_pass(_text: GuardedText) -> None:
+    """Stand in for a guard: what is said is held until this was asked, as then."""
+    await trio.lowlevel.checkpoint()
 
 
 def _device(recording: RecordedSession, entries: list[Entry]) -> ClockedDevice | None:
@@ -225,45 +186,95 @@ def _latency_ms(entries: list[Entry]) -> float:
 
 
 def _user_steps(recording: RecordedSession, entries: list[Entry]) -> list[_Step]:
-    """What the user's program did, as far as the wire shows it."""
-    has_device = any(entry.kind == "device" for entry in entries)
-    steps: list[_Step] = []
-    cause: tuple[float, str] | None = None  # the typed turn that the next response.create answers
-    follows_tool = False
-    for entry in _sent(entries):
+    """What the user's program did, as far as the wire and the notes on the key show it."""
+    user = _User(recording, entries)
+    for entry in _once(entries):
+        user.take(entry)
+    return user.finish()
+
+
+class _User:
+    """Makes steps of what was sent."""
+
+    def __init__(self, recording: RecordedSession, entries: list[Entry]) -> None:
+        keys = list(_of("key", entries))
+        self._recording = recording
+        self._by_key = bool(keys)
+        self._has_device = any(entry.kind == "device" for entry in entries)
+        self._steps: list[_Step] = [(key.at, _press if key.data.get("pressed") else _release) for key in keys]
+        self._typed: tuple[float, str] | None = None  # the turn that the next response.create answers
+        self._is_caused = False  # that one follows from something else that is played again
+
+    def take(self, entry: Entry) -> None:
         match entry.event:
             case {"type": "input_audio_buffer.append" | "input_audio_buffer.commit"}:
-                steps += _sound_steps(recording, entry, has_device=has_device)
+                self._sound(entry)
             case {"type": "conversation.item.create", "item": {"type": "message", "role": "user"} as item}:
-                if cause is not None:
-                    steps.append((cause[0], _send_text(cause[1], answered=False)))
+                self._put_typed(answered=False)
                 texts = (piece.get("text") for piece in item.get("content") or [])
-                cause = entry.at, " ".join(filter(None, texts))
+                self._typed = entry.at, " ".join(filter(None, texts))
             case {"type": "conversation.item.create", "item": {"type": "function_call_output"}}:
-                follows_tool = True
+                self._is_caused = True
             case {"type": "response.create"} as event:
-                if cause is not None:
-                    steps.append((cause[0], _send_text(cause[1], answered=True)))
-                elif not follows_tool:
-                    steps.append((entry.at, _respond(event.get("response") or {})))
-                cause, follows_tool = None, False
+                if self._typed is None and not self._is_caused:
+                    self._steps.append((entry.at, _respond(event.get("response") or {})))
+                self._put_typed(answered=True)
+                self._is_caused = False
             case _:
                 pass
-    if cause is not None:
-        steps.append((cause[0], _send_text(cause[1], answered=False)))
-    return sorted(steps, key=lambda step: step[0])
+
+    def finish(self) -> list[_Step]:
+        self._put_typed(answered=False)
+        return sorted(self._steps, key=lambda step: step[0])
+
+    def _put_typed(self, *, answered: bool) -> None:
+        if self._typed is not None:
+            self._steps.append((self._typed[0], _send_text(self._typed[1], answered=answered)))
+        self._typed = None
+
+    def _sound(self, entry: Entry) -> None:
+        """What a program without a device sent of its own; with one, the device does it, and the key commits."""
+        reference = AudioReference.of(entry.event.get("audio"))
+        if self._has_device:
+            if entry.type.endswith("commit") and not self._by_key:
+                raise ConfigurationError(
+                    f"{self._recording.path} is a push-to-talk session of an older version, which did not record the "
+                    "key: it cannot be played again"
+                )
+            self._is_caused = self._is_caused or entry.type.endswith("commit")  # the release asks for the answer
+        elif reference is not None:
+            self._steps.append((entry.at, _append(self._recording.audio(reference))))
+        elif entry.type.endswith("commit"):
+            self._steps.append((entry.at, _commit))
 
 
-def _sound_steps(recording: RecordedSession, entry: Entry, *, has_device: bool) -> list[_Step]:
-    """What a program without a device sent of its own; with one, the device does it."""
-    if entry.type == "input_audio_buffer.commit":
-        if has_device:
-            raise ConfigurationError(
-                f"{recording.path} is a push-to-talk session, which cannot be played again: the key is not recorded"
-            )
-        return [(entry.at, _commit)]
-    reference = AudioReference.of(entry.event.get("audio"))
-    return [] if has_device or reference is None else [(entry.at, _append(recording.audio(reference)))]
+def _once(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """What was sent in the session's life, and not what a new link was told: items and requests once each."""
+    links = LinkFollower()
+    known: set[str] = set()
+    for entry in entries:
+        if links.follow(entry) and entry.kind == "sent":
+            match entry.event:
+                case {"item": {"id": str(name)}} | {"response": {"metadata": {"realtime_trio": str(name)}}}:
+                    if name != _REDACTED and name in known:
+                        continue
+                    known.add(name)
+                case _:
+                    pass
+            yield entry
+
+
+def _of(kind: str, entries: Iterable[Entry]) -> Iterable[Entry]:
+    return (entry for entry in entries if entry.kind == kind)
+
+
+async def _press(session: Session) -> None:
+    session.press()
+    await trio.lowlevel.checkpoint()
+
+
+async def _release(session: Session) -> None:
+    await session.release()
 
 
 def _append(pcm: bytes) -> Callable[[Session], Awaitable[object]]:

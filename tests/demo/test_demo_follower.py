@@ -9,11 +9,12 @@ import trio
 from realtime_trio import events
 from realtime_trio.core.conversation import Conversation
 from realtime_trio.core.interruption import Interrupted as CutPart
+from realtime_trio.core.seeds import LeftOut
 from realtime_trio.demo.follower import Follower
 from realtime_trio.demo.lines import Lines
 from realtime_trio.demo.record import Record, Turn
 from realtime_trio.demo.summary import summary
-from realtime_trio.errors import NotAcknowledged, RemoteProtocolError, ResponseFailed, ServerError
+from realtime_trio.errors import ConnectionClosed, NotAcknowledged, RemoteProtocolError, ResponseFailed, ServerError
 from realtime_trio.session import (
     AudioDropped,
     BudgetSpent,
@@ -21,7 +22,9 @@ from realtime_trio.session import (
     Interrupted,
     Interruption,
     Lagged,
+    LinkLost,
     NotAnEvent,
+    Reconnected,
     ReplyLost,
     Response,
     ResponseNotCompleted,
@@ -136,6 +139,104 @@ async def test_words_that_were_never_sound_are_no_interruption(watched):
 
     assert watched.said == []
     assert watched.record.interruptions == []
+
+
+LOST_LINK = LinkLost(ConnectionClosed(1006, ""))
+
+
+async def test_what_nobody_heard_when_the_link_was_lost_is_asked_for_again(watched):
+    """Its words end where they are, and nothing waits behind them."""
+    watched.tell(
+        words("One, "),
+        interrupted(cut_ms=0, received_ms=300, reason="link_lost", generated="One, "),
+        LOST_LINK,
+        Reconnected(reason="lost", attempts=2, gap_ms=1240, restored=14, asked_again=("resp_1",)),
+        words("One, two.", response="resp_2"),
+    )
+
+    assert watched.said == [
+        "assistant One,",
+        "link connection lost, trying again...",
+        "link back after 1.2 s: 14 items restored, the answer is asked for again",
+        "assistant One, two.",
+    ]
+    assert watched.record.interruptions == []
+    assert watched.record.problems == []
+
+
+async def test_what_was_being_heard_when_the_link_was_lost_ends_there(watched):
+    watched.tell(
+        events.InputAudioBufferSpeechStarted(event_id="", item_id="item_2", audio_start_ms=0),
+        words("One, two, "),
+        LOST_LINK,
+    )
+    assert "connection lost" in watched.text, "at once, though nobody has said where the answer ends"
+    assert watched.follower.disconnected
+    assert not watched.follower.user_speaks
+    watched.tell(
+        Reconnected(reason="lost", attempts=1, gap_ms=90, restored=1, cut_off=("resp_1",)),
+        interrupted(cut_ms=600, received_ms=600, reason="link_lost", generated="One, two,", heard="One, two,"),
+    )
+
+    assert not watched.follower.disconnected
+    assert watched.said == [
+        "assistant One, two,",
+        "link connection lost, trying again...",
+        "link back after 0.1 s: 1 item restored, what was being said ends there",
+        'interrupted the connection was lost; heard 0.60 s of 0.60 s generated, about "One, two,"; cut off: 0 words',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("back", "line"),
+    [
+        (
+            Reconnected(reason="age", attempts=1, gap_ms=0, restored=200),
+            "connection renewed: 200 items restored",
+        ),
+        (
+            Reconnected(
+                reason="lost",
+                attempts=3,
+                gap_ms=9000,
+                restored=7,
+                left_out=(LeftOut("item_1", "mcp"),),
+                asked_again=("", ""),
+            ),
+            "back after 9.0 s: 7 items restored, 1 left out, the answers are asked for again",
+        ),
+        (
+            Reconnected(reason="lost", attempts=3, gap_ms=9000, restored=7, dropped_audio_ms=1000),
+            "back after 9.0 s: 7 items restored, 1.0 s of your speech lost",
+        ),
+    ],
+)
+async def test_the_way_back_is_one_line(watched, back, line):
+    watched.tell(back)
+
+    assert watched.said == [f"link {line}"]
+    assert watched.record.gaps_ms == ([9000] if back.reason == "lost" else [])
+
+
+async def test_nobody_is_quiet_without_a_connection(autojump_clock):
+    """The simulated user waits, and then for the answer that is asked for again."""
+    watched = Watched()
+    watched.tell(LOST_LINK)
+    with trio.move_on_after(60) as waited:
+        await watched.follower.quiet(0.5)
+    watched.tell(Reconnected(reason="lost", attempts=5, gap_ms=60_000, restored=1, asked_again=("",)))
+    began = trio.current_time()
+    await watched.follower.quiet(0.5)
+
+    assert waited.cancelled_caught
+    assert trio.current_time() - began >= 5
+
+
+def test_the_summary_counts_the_gaps():
+    record = Record(gaps_ms=[1240, 300])
+
+    assert "  connection     lost 2 times, 1.5 s without one" in summary(record, recording="talk.wav", seconds=1)
+    assert not [row for row in summary(Record(), recording="talk.wav", seconds=1) if "connection" in row]
 
 
 async def test_a_tool_has_one_line_however_it_ends(watched):

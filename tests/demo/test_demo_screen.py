@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from realtime_trio.demo.link_words import LOST as LOST_WORDS
 from realtime_trio.demo.screen import ScreenView
 from realtime_trio.demo.view_state import Entry, ViewState
 from realtime_trio.device import EchoState
@@ -146,6 +147,15 @@ try saying: what time is it, what is the weather in Paris, count to twenty
 a terminal knows no key-up: press space to talk, again when you are done
 space talk / done   m mute   i interrupt   q quit
 """
+
+
+def test_without_a_connection_the_screen_says_so():
+    state = attrs.evolve(SPEAKING, phase="disconnected", entries=(Entry(83.0, "link", LOST_WORDS),))
+
+    screen = drawn(state, 80, 12).splitlines()
+
+    assert screen[0].startswith(" no connection: trying again ")
+    assert " 83.0 s  link        connection lost, trying again..." in screen
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The talk with microphone and speaker, in memory: what is seen of it, what the keys do, and what is recorded."""
 
+import re
 import wave
 from contextlib import asynccontextmanager, contextmanager
 from itertools import groupby
@@ -22,6 +23,7 @@ from realtime_trio.device import AudioBlock, DeviceChange, EchoState
 from realtime_trio.errors import ConfigurationError
 from realtime_trio.opening import open_session
 from realtime_trio.server import Speech, SpokenWord, Transcript, open_server
+from realtime_trio.testing import Cut, open_faulty_proxy
 
 WORD = 7_200  # samples: 300 ms
 RATE = 24_000
@@ -117,15 +119,18 @@ def seats(monkeypatch, tmp_path):
 
     @asynccontextmanager
     async def open_seat(*, says=("count to twenty",), keyboard=True, full_screen=True, **options):
-        shown = []
+        shown, proxies = [], {}
         press, keys = trio.open_memory_channel(10)
 
         @asynccontextmanager
         async def server(*, recogniser):
             assert recogniser is None
-            async with open_server(listen=False, recogniser=Hears(*says), voice=ToneVoice()) as opened:
+            async with (
+                open_server(listen=False, recogniser=Hears(*says), voice=ToneVoice()) as opened,
+                open_faulty_proxy(opened) as proxies["newest"],
+            ):
                 monkeypatch.setattr(stage_module, "open_session", lambda *, url, **rest: open_session(
-                    connect=opened.connect, **rest
+                    connect=proxies["newest"].connect, **rest
                 ))  # fmt: skip
                 yield opened
 
@@ -160,6 +165,7 @@ def seats(monkeypatch, tmp_path):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(seat.talk.run)
                 await seat.until(lambda: stage.began)
+                seat.network = proxies["newest"]
                 yield seat
                 press.close()  # as when the window is closed: then, too, it ends
 
@@ -346,6 +352,36 @@ async def test_a_lost_device_is_seen_with_its_cure_and_is_no_failure(seats, auto
     assert seat.record.losses == 1
     assert seat.record.problems == []
     assert [entry.who for entry in seat.views[-1].entries] == ["device", "device"]
+
+
+async def test_a_lost_connection_is_seen_until_there_is_another(seats, autojump_clock):
+    async with seats() as seat:
+        await seat.say()
+        await seat.until_seen(phase="speaking")
+        seat.network.plan({2: Cut(), 3: Cut()})  # two attempts are in vain
+        seat.network.strike(Cut())
+        await seat.until_seen(phase="disconnected")
+        await seat.until_seen(phase="listening")
+        seat.press("quit")
+
+    lost, back = [entry.words for entry in seat.views[-1].entries if entry.who == "link"]
+    assert lost == "connection lost, trying again..."
+    assert re.fullmatch(r"back after \d\.\d s: 2 items restored, what was being said ends there", back)
+    assert len(seat.record.gaps_ms) == 1
+    assert seat.record.problems == []
+
+
+async def test_without_a_screen_a_lost_connection_is_two_lines(seats, autojump_clock):
+    async with seats(full_screen=False) as seat:
+        await seat.say()
+        await seat.until(lambda: "assistant" in seat.text)
+        seat.network.strike(Cut())
+        await seat.until(lambda: "back after" in seat.text)
+        seat.press("quit")
+
+    lost, back = re.findall(r"^ *\d+\.\d s  link +(.*)$", seat.text, re.MULTILINE)
+    assert lost == "connection lost, trying again..."
+    assert re.fullmatch(r"back after \d\.\d s: 2 items restored, what was being said ends there", back)
 
 
 async def test_without_a_screen_it_is_lines(seats, autojump_clock):

@@ -12,6 +12,7 @@ from realtime_trio.device import EchoState
 
 NOTHING = {
     "lost": False,
+    "disconnected": False,
     "paused": False,
     "user_speaks": False,
     "assistant_speaks": False,
@@ -40,6 +41,8 @@ NOTHING = {
         ({"since_cut": 0.5, "assistant_speaks": True}, "speaking"),
         ({"paused": True, "user_speaks": True}, "paused"),
         ({"lost": True, "assistant_speaks": True, "paused": True}, "device lost"),
+        ({"disconnected": True, "assistant_speaks": True, "muted": True}, "disconnected"),
+        ({"disconnected": True, "lost": True}, "device lost"),
     ],
 )
 def test_one_word_says_what_is_going_on(what, phase):

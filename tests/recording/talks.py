@@ -5,7 +5,7 @@ import math
 
 import trio
 
-from realtime_trio import open_server, open_session, tool
+from realtime_trio import Reconnected, ReconnectPolicy, open_server, open_session, tool
 from realtime_trio.audio import ClockedDevice
 from realtime_trio.server import Transcript
 
@@ -64,3 +64,36 @@ async def talk(folder) -> None:
         await trio.sleep(2)
         device.speak(voice(1000))
         await (await responses.receive()).heard()
+
+
+async def talk_over_links(folder) -> None:
+    """Have a talk of three links: one is lost while somebody speaks, one replaced because of its age."""
+    device = ClockedDevice(output_latency_ms=30)
+    async with (
+        open_server(listen=False, recogniser=Hearing("count to twenty", "what is twelve times three")) as server,
+        open_session(
+            connect=server.connect,
+            url=server.url,
+            audio=device,
+            record=folder,
+            turn_detection="server_vad",
+            transcription="gpt-4o-mini-transcribe",
+            tools=[get_weather],
+            reconnect=ReconnectPolicy(max_age=100),
+        ) as session,
+        session.responses() as responses,
+        session.events(Reconnected) as reconnected,
+    ):
+        await session.ask("What is the weather in Paris?")
+        await responses.receive()
+        device.speak(voice(1000))
+        await responses.receive()
+        await trio.sleep(0.5)
+        server.drop_sessions()
+        assert (await reconnected.receive()).reason == "lost"
+        await session.drained()
+        assert (await reconnected.receive()).reason == "age"
+        device.speak(voice(1000))
+        await trio.sleep(3)
+        await session.drained()
+        await session.ask("What is the weather in Lima?")

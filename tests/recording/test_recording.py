@@ -206,7 +206,7 @@ async def test_tool_calls_are_recorded(open_recorded, lines, autojump_clock):
 
 async def test_the_end_says_why(open_recorded, lines, autojump_clock):
     with pytest.raises(ConnectionClosed):
-        async with open_recorded() as (_, answers):
+        async with open_recorded(reconnect=None) as (_, answers):
             await answers.peer.close(1011, "went wrong")
             await trio.sleep(5)
 

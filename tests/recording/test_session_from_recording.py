@@ -9,7 +9,7 @@ from realtime_trio.recording import read_recording
 from realtime_trio.replay import check, tell
 from realtime_trio.testing import session_from_recording
 
-from .talks import talk, voice
+from .talks import Hearing, talk, voice
 
 
 async def test_a_talk_happens_again(folder, tmp_path, autojump_clock):
@@ -91,7 +91,7 @@ async def test_a_session_that_does_something_else_fails_the_test(folder, autojum
 
 async def test_a_link_that_was_lost_is_lost_again(open_recorded, folder, autojump_clock):
     with pytest.raises(ConnectionClosed):
-        async with open_recorded() as (_, answers):
+        async with open_recorded(reconnect=None) as (_, answers):
             await trio.sleep(3)
             await answers.peer.close(1011, "went wrong")
             await trio.sleep(5)
@@ -133,19 +133,75 @@ def test_what_is_no_recording_is_said(tmp_path):
         trio.run(play)
 
 
-async def test_a_push_to_talk_session_is_refused_in_words(folder, autojump_clock):
+async def talk_by_key(folder) -> None:
     device = ClockedDevice()
     async with (
-        open_server(listen=False) as server,
+        open_server(listen=False, recogniser=Hearing("what is twelve times three")) as server,
         open_session(
-            connect=server.connect, url=server.url, record=folder, audio=device, turn_detection=None
+            connect=server.connect,
+            url=server.url,
+            record=folder,
+            audio=device,
+            turn_detection=None,
+            transcription="gpt-4o-mini-transcribe",
+            interruption="never",
         ) as session,
+        session.responses() as responses,
     ):
+        await trio.sleep(2)
         device.speak(voice(1000))
         session.press()
         await trio.sleep(0.8)
         await session.release()
+        await (await responses.receive()).heard()
+        session.press()
+        await trio.sleep(0.05)  # a tap
+        await session.release()
+
+
+async def test_turns_by_key_are_taken_again(folder, tmp_path, autojump_clock):
+    await talk_by_key(folder)
+
+    async with session_from_recording(folder, record=tmp_path / "again") as replayed:
+        await replayed.finished()
+        heard = [item.heard_text for item in replayed.session.conversation if item.role == "assistant"]
+
+    then, now = (list(read_recording(path).entries()) for path in (folder, tmp_path / "again"))
+    keys = [[entry.data["pressed"] for entry in entries if entry.kind == "key"] for entries in (then, now)]
+    assert keys == [[True, False, True, False]] * 2
+    assert heard == ["12 times 3 is 36."]
+    sounds = [sum(part.samples for part in tell(read_recording(path)).parts) for path in (folder, tmp_path / "again")]
+    assert sounds[0] == sounds[1] > 24_000
+
+
+async def test_a_recording_without_the_key_is_refused_in_words(folder, autojump_clock):
+    await talk_by_key(folder)
+    lines = (folder / "events.jsonl").read_text().splitlines(keepends=True)
+    (folder / "events.jsonl").write_text("".join(line for line in lines if '"kind":"key"' not in line))
 
     with pytest.raises(ConfigurationError, match="push-to-talk"):
         async with session_from_recording(folder):
             pass
+
+
+async def test_what_the_wire_does_not_show_is_as_it_was_unless_it_is_given(folder, tmp_path, autojump_clock):
+    async def guard(text):
+        await trio.sleep(0.1)
+
+    async with (
+        open_server(listen=False) as server,
+        open_session(
+            connect=server.connect, url=server.url, record=folder, interruption="confirm", echo="off", guard=guard
+        ) as session,
+    ):
+        await session.ask("Say hello.")
+    noted = read_recording(folder).header["options"]
+
+    async with session_from_recording(folder, record=tmp_path / "again") as replayed:
+        await replayed.finished()
+    async with session_from_recording(folder, record=tmp_path / "other", guard=None, echo="auto") as replayed:
+        await replayed.finished()
+
+    assert noted.items() >= {"interruption": "confirm", "echo": "off", "guard": True}.items()
+    assert read_recording(tmp_path / "again").header["options"] == noted
+    assert read_recording(tmp_path / "other").header["options"] == noted | {"guard": False, "echo": "auto"}

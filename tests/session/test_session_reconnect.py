@@ -8,6 +8,7 @@ import trio
 
 from realtime_trio import LinkLost, Reconnected, ReconnectPolicy, open_server, open_session, tool
 from realtime_trio.errors import ConnectError, ConnectionClosed, Refused
+from realtime_trio.testing import open_scripted_peer
 
 from .cuttable import Cuttable
 
@@ -176,3 +177,14 @@ async def test_each_link_is_replaced_before_it_is_too_old(open_talk, autojump_cl
         assert all(480 < age < 600 for age in ages)
         reply = await session.ask("What is 4 plus 5?")
         assert "9" in reply.text or "nine" in reply.text
+
+
+async def test_at_the_end_what_waits_is_sent_on_the_new_link_too(autojump_clock):
+    async with open_scripted_peer(greet=True) as peer:
+        async with open_session(connect=peer.connect, url=peer.url) as session, session.events() as notices:
+            await peer.drop()
+            await reconnected(notices)
+            for _ in range(50):
+                await session.append_audio(bytes(960))
+        assert (await peer.expect_end()).code == 1000
+        assert sum(event["type"] == "input_audio_buffer.append" for event in peer.received) == 50

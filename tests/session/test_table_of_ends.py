@@ -1,13 +1,10 @@
 """Every row of the tables in docs/endings.md: what comes out, what is left, and how long it takes."""
 
-import math
 import signal
 import ssl
 import time
-from collections.abc import Callable
 from contextlib import asynccontextmanager, nullcontext
 from email.utils import formatdate
-from pathlib import Path
 
 import pytest
 import trio
@@ -34,71 +31,12 @@ from realtime_trio import (
 )
 from realtime_trio.testing import FakeDevice, open_scripted_peer
 
-PAGE = Path(__file__).parents[2] / "docs" / "endings.md"
-COVERED: set[str] = set()
-GUARD = 10  # seconds, where the clock is the real one
-
-
-def row(*ends: str) -> Callable:
-    """Say which rows of the page a test stands for, by their first column."""
-    COVERED.update(ends)
-    return lambda function: function
-
-
-def rows_of_the_page() -> list[str]:
-    lines = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("| ")]
-    cells = [line.split(" | ")[0].removeprefix("| ").strip() for line in lines]
-    return [cell for cell in cells if cell != "what happens"]
+from . import test_table_of_recoveries  # noqa: F401 its rows count
+from .ends import COVERED, GUARD, Boom, Stage, row, rows_of_the_page
 
 
 def test_each_row_has_a_test_and_each_test_a_row():
     assert sorted(rows_of_the_page()) == sorted(COVERED)
-
-
-class Boom(Exception):
-    """The user's own."""
-
-
-def our_tasks(task: trio.lowlevel.Task) -> set[str]:
-    """Name the tasks below one, those of the other side left out: they may be stalled for ever."""
-    below = {child.name for nursery in task.child_nurseries for child in nursery.child_tasks}
-    return {name for name in below if not name.startswith(("realtime_trio.testing.", "realtime_trio.server."))}
-
-
-class Stage:
-    """A session that ends in some way, and the time that it took from the fault to the end of the block."""
-
-    def __init__(self) -> None:
-        self.device = FakeDevice()
-        self.broke_at = math.nan
-        self.took = math.nan
-
-    def breaks(self) -> None:
-        self.broke_at = trio.current_time()
-
-    @asynccontextmanager
-    async def session(self, peer, *, voice=True, **options):
-        """Open one with a device that keeps time; at its end nothing may be left of it."""
-        before = our_tasks(trio.lowlevel.current_task())
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self.device.run)
-            try:
-                audio = self.device if voice else None
-                async with open_session(
-                    connect=peer.connect, url=peer.url, audio=audio, **{"reconnect": None, **options}
-                ) as session:
-                    yield session
-            except Exception as error:  # noqa: BLE001 it goes past the nursery, which would group it
-                failure = error
-            else:
-                failure = None
-            self.took = trio.current_time() - self.broke_at
-            nursery.cancel_scope.cancel()
-        await wait_all_tasks_blocked()
-        assert our_tasks(trio.lowlevel.current_task()) == before
-        assert not self.device.is_open
-        if failure is not None:
-            raise failure
 
 
 @pytest.fixture
@@ -112,9 +50,12 @@ def stage():
 CLOSES = [
     (1000, ConnectionClosed, "the server ended the session"),
     (1001, ConnectionClosed, "open a new one"),
+    (1002, ConnectionClosed, "not the protocol"),
     (1008, ConnectionClosed, "does not allow this"),
     (1009, ConnectionClosed, "max_message_size"),
     (1011, ConnectionClosed, "not this program"),
+    (1012, ConnectionClosed, "the server restarts"),
+    (1013, ConnectionClosed, "too much to do"),
     (4000, ConnectionClosed, "what to change"),
 ]
 
