@@ -1,13 +1,12 @@
-"""The inside of a session: its parts, and the reader that drives them.
+"""The inside of a session: its parts, wired together.
 
-Theory of operation. One reader task receives; for each event it calls, as functions and in this order, the mirror, the
+Theory of operation. One reader task (`reader.py`) receives; for each event it calls, as functions, the mirror, the
 calls that wait for an answer, the turns (who owns a response, who may speak, what is interrupted) and the subscribers.
-It never waits for any of them. Everything that is sent goes through the connection's writer task. When and how it all
-ends is in `lifetime.py`; what a program can call is in `session.py`.
+It never waits for any of them. Everything that is sent goes through the writer task of the connection that carries the
+session (`line.py`). When and how it all ends is in `lifetime.py`; what a program can call is in `session.py`.
 """
 
 import logging
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,22 +15,19 @@ import trio
 
 from realtime_trio import events
 from realtime_trio.connection import Connection
-from realtime_trio.core.arbiter import ALREADY_ACTIVE
 from realtime_trio.core.barge_in import InterruptionPolicy
 from realtime_trio.core.budget import Budget
 from realtime_trio.core.conversation import Conversation
-from realtime_trio.core.failures import refusal
-from realtime_trio.core.interruption import is_benign
 from realtime_trio.core.kept_audio import KeptAudio
 from realtime_trio.core.prices import Prices
 from realtime_trio.core.reconnect import ReconnectPolicy
 from realtime_trio.device import AudioDevice, DeviceChange
-from realtime_trio.errors import ConnectionClosed, NotAcknowledged, RemoteProtocolError
+from realtime_trio.errors import ConnectionClosed
 
 from .accounts import Accounts
 from .approvals import ApprovalHook, Approvals
 from .beside import Beside
-from .calls import Calls, Kind, server_error
+from .calls import Calls, Kind
 from .capture import Capture
 from .closing import Closing
 from .exchanges import Exchange, Request
@@ -43,8 +39,9 @@ from .limits import excess
 from .line import Line
 from .log import SessionLog
 from .mcp import HostedMcp
-from .notices import DeviceChanged, NotAnEvent, Notice, ReplyLost
+from .notices import DeviceChanged, Notice, ReplyLost
 from .push_to_talk import PushToTalk
+from .reader import Reader
 from .recovery import Recovery
 from .responses import Response
 from .seeding import seed
@@ -114,9 +111,6 @@ class Engine:
         for witness in (self.log.witness, self.tally.witness):
             self.subscribers.witness(witness)
         self.calls = Calls(ack_timeout)
-        self.not_understood = Counter[str]()
-        self._created = trio.Event()
-        self._created_at = 0.0
         self._ended = False
         self._crash = self.lifetime.end if tool_errors == "raise" else None
         self.uplink = UplinkLane(
@@ -157,6 +151,21 @@ class Engine:
         )
         self.recovery = self._make_recovery(reconnect, open_link)
         self.accounts = Accounts(self.turns, self.sound, self.subscribers.publish, self.closing, prices, budget)
+        self.reader = Reader(
+            self.line,
+            self.recovery,
+            self.lifetime,
+            self.conversation,
+            self.calls,
+            self.kept,
+            self.turns,
+            self.subscribers,
+            self.closing,
+            self.accounts,
+            self.mcp,
+            configured=self._configured,
+            excess=lambda: excess(self.turns, self.tool_calls, self.conversation),
+        )
         self.lifetime.on_end(self._end)
 
     # The parts that need many others. What is made later is looked up when it is needed.
@@ -273,10 +282,10 @@ class Engine:
         """
         finish = self._finish if drain and self.sound.device is not None else trio.lowlevel.checkpoint
         async with self.lifetime.running(drain=finish, goodbye=self._goodbye):
-            self.lifetime.start_soon(self._read)
+            self.lifetime.start_soon(self.reader.run, name="reader")
             await self._configure(settings)
             await seed(history, self.line.send, self.calls)
-            self.recovery.begin(self.config, self._created_at)
+            self.recovery.begin(self.config, self.reader.created_at)
             self.accounts.begin()
             self.lifetime.start_soon(self.accounts.run)
             self.lifetime.start_soon(self.turns.timer.run)
@@ -304,56 +313,8 @@ class Engine:
             self.check_open()
 
     async def _configure(self, settings: events.RealtimeSession) -> None:
-        with trio.move_on_after(self.calls.timeout):
-            await self._created.wait()
-        if not self._created.is_set():
-            raise NotAcknowledged(f"the server sent no session.created within {self.calls.timeout:g} s")
+        await self.reader.created(self.calls.timeout)
         await self.call("update", events.SessionUpdate(session=settings))
-
-    async def _read(self) -> None:
-        while True:
-            try:
-                event = await self.line.receive()
-            except RemoteProtocolError as problem:
-                self.not_understood["not an event"] += 1
-                self.subscribers.publish(NotAnEvent(problem))
-            except ConnectionClosed as end:
-                await self.recovery.recover(end)
-            else:
-                self._take(event)
-
-    def _take(self, event: events.ServerEvent) -> None:
-        now = trio.current_time()
-        self.conversation.apply(event)
-        match event:
-            case events.SessionCreated(session=session) | events.SessionUpdated(session=session):
-                if isinstance(session, events.RealtimeSession):
-                    self._configured(session)
-                if not self._created.is_set():
-                    self._created_at = now
-                self._created.set()
-            case events.UnknownEvent():
-                self.not_understood["unknown"] += 1
-            case events.MalformedEvent():
-                self.not_understood["malformed"] += 1
-            case events.Error() if not self._created.is_set():
-                # before the session exists every error is final; what the server says beats the close that follows
-                self.lifetime.end(server_error(event.error))
-        answered = self.calls.handle(event)
-        if isinstance(event, events.Error) and not (
-            answered or self.turns.answers(event.error) or _is_expected(event.error)
-        ):
-            _log.warning("the server reports: %s", server_error(event.error))
-            self.accounts.lost(refusal(event.error))
-        self.kept.handle(event)
-        self.turns.handle(event, now)
-        self.subscribers.publish(event)
-        self.closing.handle(event)
-        self.accounts.handle(event, now)
-        self.mcp.handle(event)
-        self.turns.act(now)
-        if (problem := excess(self.turns, self.tool_calls, self.conversation)) is not None:
-            self.lifetime.end(problem)
 
     def _configured(self, session: events.RealtimeSession) -> None:
         self.config = session
@@ -420,8 +381,3 @@ class Engine:
             self._end(None)
         if self.lifetime.ended_well:
             await self.recovery.say_goodbye()
-
-
-def _is_expected(problem: events.ErrorDetails) -> bool:
-    """Tell whether an error is part of ordinary races: too late to matter, or asked again by the arbiter."""
-    return problem.code == ALREADY_ACTIVE or is_benign(problem)

@@ -273,7 +273,12 @@ class Recovery:
 
     def _shorten(self, truncate: events.ConversationItemTruncate) -> Sequence[events.ClientEvent]:
         """Make what tells a link that a spoken item ends earlier, of which it has the words: it gets fewer of them."""
-        return [] if self._carrier is None else self._carrier.replace(truncate.item_id, self._wanted())
+        if self._carrier is None:
+            return []
+        want = self._wanted()
+        changes = self._carrier.replace(truncate.item_id, want)
+        self.line.ids.left_out(want.absent)  # of what nobody heard there are no words
+        return changes
 
     # A link that becomes too old
 

@@ -230,7 +230,7 @@ _COUNTED: Final[dict[type[Any], str]] = {
 
 def statistics_of(engine: "Engine") -> SessionStatistics:
     """Look at all parts of a session. It costs some microseconds, and more only with many calls and subscribers."""
-    link, odd, sound = engine.line.statistics(), engine.not_understood, engine.sound
+    link, odd, sound = engine.line.statistics(), engine.reader.not_understood, engine.sound
     tally, usage = engine.tally, engine.accounts.usage
     subscribers = engine.subscribers.statistics()
     states = Counter(call.life.state for call in engine.tool_calls.outputs.live.values())
