@@ -37,6 +37,7 @@ from .asked import ALREADY_ACTIVE, Asked, retract, settle_by_rival
 from .calls import ready_calls
 from .failures import Limits
 from .floor import Floor
+from .life_signs import LifeSigns
 from .replies import Answer, Replies, Request
 from .slot import Slot
 
@@ -52,7 +53,6 @@ __all__ = [
     "Settled",
 ]
 
-_ANSWER_SECONDS = 10.0
 _REJECTED_SECONDS = 120.0  # rejected for so long by a response that shows no other sign of life
 
 
@@ -66,16 +66,18 @@ class Arbiter:
 
     Attributes:
         floor: Whose turn it is, and what the effective turn detection does by itself.
+        life: When anything last came of each response.
     """
 
-    def __init__(self, answer_seconds: float = _ANSWER_SECONDS) -> None:
+    def __init__(self, answer_seconds: float = 10.0) -> None:
         self.floor = Floor()
         self._answer_seconds = answer_seconds
         self._count = 0  # numbers events and requests in the order in which they came
         self._replies = Replies()
         self._asked: Asked | None = None
         self._guess: tuple[Asked, Answer] | None = None  # the last that was settled by order alone
-        self._slot = Slot()
+        self.life = LifeSigns()
+        self._slot = Slot(self.life)
         self._limits = Limits()
         self._announced = Announced()
         self._echoes = False  # the server was seen to echo metadata
@@ -215,6 +217,7 @@ class Arbiter:
         is_unanswered = self.floor.is_promised(now) or (announced.is_open and announced.is_likely(now))
         self._is_linked = False
         self.floor.lose_link()
+        self.life.lose_link()
         self._slot.empty()
         self._guess = None
         asked, self._asked = self._asked, None
@@ -247,6 +250,7 @@ class Arbiter:
             now: When it came.
         """
         self._count += 1
+        self.life.handle(event, now)
         self.floor.handle(event, now)
         self._limits.handle(event, now)
         match event:
@@ -262,8 +266,6 @@ class Arbiter:
             case ConversationItemAdded() | ConversationItemCreated() | ConversationItemDone():
                 if isinstance(added := getattr(event.item, "id", None), str):
                     self.item_acknowledged(added)
-            case _:
-                self._slot.alive(getattr(event, "response_id", None), now)
 
     def poll(self, now: float) -> list[Action]:
         """Take everything that is to be done at this time.
@@ -272,7 +274,7 @@ class Arbiter:
             now: The time.
 
         Returns:
-            The actions, in the order in which they are to be done; each is given once.
+            The actions, in the order in which they are to be done, each once.
         """
         if not self._is_linked:
             return self._replies.take_actions()
@@ -311,7 +313,7 @@ class Arbiter:
             return  # it settles nothing and occupies nothing
         self._announced.is_open = False
         answer = self._replies.answer(response_id, own=own or tag is not None)
-        self._slot.take(response_id, now)
+        self._slot.take(response_id)
         if asked is not None and own:
             self._asked = None
             self._guess = (asked, answer) if by_order else None

@@ -2,11 +2,12 @@
 
 import math
 
+from .life_signs import LifeSigns
+
 __all__ = ["Slot"]
 
 _FIRST_BACKOFF = 0.25
 _LAST_BACKOFF = 4.0
-_QUIET_SECONDS = 30.0
 
 
 class Slot:
@@ -17,35 +18,32 @@ class Slot:
     * A server that loses a `response.done` must not silence us for ever: a response of which nothing came for 30 s does
       not hold the slot any more. If it lives after all, asking is rejected, which does no harm.
 
+    Args:
+        life: When anything last came of each response.
+
     Attributes:
         response_id: The response that is in it; None for none that is known.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, life: LifeSigns) -> None:
         self.response_id: str | None = None
-        self._alive_at = -math.inf  # when anything came of it
+        self._life = life
         self._retry_at = -math.inf
 
     @property
     def free_at(self) -> float:
         """From when on it may be asked for, as far as is known."""
-        quiet_at = -math.inf if self.response_id is None else self._alive_at + _QUIET_SECONDS
+        quiet_at = -math.inf if self.response_id is None else self._life.quiet_at(self.response_id)
         return max(self._retry_at, quiet_at)
 
     def pass_time(self, now: float) -> None:
         """Let go of a response of which nothing came for long."""
-        if now >= self._alive_at + _QUIET_SECONDS:
+        if self.response_id is not None and now >= self._life.quiet_at(self.response_id):
             self.response_id = None
 
-    def take(self, response_id: str, now: float) -> None:
+    def take(self, response_id: str) -> None:
         """A response was created in it."""
         self.response_id = response_id
-        self._alive_at = now
-
-    def alive(self, response_id: str | None, now: float) -> None:
-        """Something came of a response."""
-        if response_id is not None and response_id == self.response_id:
-            self._alive_at = now
 
     def leave(self, response_id: str | None) -> None:
         """A response of the conversation is done; none that we know, perhaps the one that we were rejected for."""
@@ -63,7 +61,7 @@ class Slot:
         if self.response_id is None:
             self._retry_at = now + min(_LAST_BACKOFF, _FIRST_BACKOFF * 2.0**times)
         else:
-            self._alive_at = now  # asking again waits for its end, and it lives
+            self._life.sign(self.response_id, now)  # asking again waits for its end, and it lives
 
     def empty(self) -> None:
         """Start over: the link is lost."""

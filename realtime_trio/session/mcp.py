@@ -69,6 +69,7 @@ class HostedMcp:
 
     def __attrs_post_init__(self) -> None:
         self._replies = McpReplies(self._calls)
+        self.turns.tell_lost = self.handle
 
     @property
     def servers(self) -> Mapping[str, McpServer]:
@@ -149,7 +150,9 @@ class HostedMcp:
 
     def _note_end(self, ended: McpCallFinished | McpCallFailed, output: str) -> None:
         """Put a call among those of the exchange that it belongs to: at once, or when its response is done."""
-        call = self._calls.calls[ended.call_id]
+        call = self._calls.calls.get(ended.call_id)
+        if call is None:
+            return  # one that was not made: it waited for approval
         value = ToolCall(call.id, ended.name, call.arguments, output)
         if call.response_id in self._belongs:
             self._put_in(value, self._belongs[call.response_id])

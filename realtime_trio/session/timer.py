@@ -12,7 +12,7 @@ import trio
 __all__ = ["Timer"]
 
 _BLOCK_SECONDS = 0.02  # nothing tells when a sound has left the speaker, so look again after a block
-_LOOK_AGAIN_SECONDS = 1.0  # for a response that has gone silent the arbiter has no deadline unless somebody waits
+_LOOK_AGAIN_SECONDS = 1.0  # whatever may have been missed: nobody who waits is to wait for ever
 
 
 @attrs.define(eq=False)

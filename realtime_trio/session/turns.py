@@ -17,8 +17,11 @@ from realtime_trio import events
 from realtime_trio.core.arbiter import Arbiter
 from realtime_trio.core.barge_in import InterruptionPolicy
 from realtime_trio.core.conversation import Conversation
+from realtime_trio.core.failures import failure
 from realtime_trio.core.interruption import Delete
+from realtime_trio.core.life_signs import LOST, lost_response
 
+from .account_notices import ResponseNotCompleted
 from .barge_in import BargeIns
 from .beside import Beside
 from .calls import Calls
@@ -60,6 +63,7 @@ class Turns:
         guarding: Holds what the guard did not let pass yet.
         interruption: What speech does that begins while something is being said.
         round_trip: Tells how many seconds the link takes to the server and back, where that is known.
+        tell_lost: Told of the end of a response that the server has lost, as of an event.
         live: The responses that are neither heard nor settled, by id.
         policies: What it does at this moment.
         barge_ins: Carries that out.
@@ -78,6 +82,7 @@ class Turns:
     guarding: Guarding
     interruption: InterruptionPolicy = "immediate"
     round_trip: Callable[[], float | None] = lambda: None
+    tell_lost: Callable[[events.ResponseDone], object] = attrs.field(default=lambda _: None, init=False)
     live: dict[str, Response] = attrs.field(factory=dict, init=False)
     policies: Policies = attrs.field(init=False)
     barge_ins: BargeIns = attrs.field(init=False)
@@ -243,7 +248,7 @@ class Turns:
         return floor if floor > now or self.sound.is_silent(now) else math.inf
 
     def _deadline(self) -> float:
-        return min(self._arbiter.deadline, self.beside.deadline, self.barge_ins.deadline)
+        return min(self._arbiter.deadline, self._arbiter.life.deadline, self.beside.deadline, self.barge_ins.deadline)
 
     def _expire(self, now: float) -> None:
         self.beside.expire(now)
@@ -253,6 +258,8 @@ class Turns:
 
     def act(self, now: float) -> None:
         """Do what is to be done at this time."""
+        for response_id in self._arbiter.life.take_lost(now):
+            self._lose(response_id, now)
         self._requests.act(now)
         self._lives.retire()
         self._requests.retire()
@@ -261,6 +268,19 @@ class Turns:
 
     def _stop_unwanted(self, response_id: str, now: float) -> None:
         self._stopping.abandon(response_id, now)
+
+    def _lose(self, response_id: str, now: float) -> None:
+        """End a response that the server has lost, as one that failed."""
+        response = self.live.get(response_id)
+        if response is None:
+            return
+        event = lost_response(response.final, "cancelled" if response.interrupted else "failed")
+        if not response.interrupted:
+            self.send(events.ResponseCancel(response_id=response_id))  # should it live after all
+            self.publish(ResponseNotCompleted(response_id, "failed", LOST, failure(event.response)))
+        self.conversation.apply(event)
+        self.handle(event, now)
+        self.tell_lost(event)
 
     # What the server says
 
@@ -308,9 +328,6 @@ class Turns:
         the user's that turn detection was to answer. Everything can be called as before; what is owed is asked for
         after `regain_link`, and nothing times out before.
 
-        Args:
-            now: When.
-
         Returns:
             What became of the responses that were being generated.
         """
@@ -327,11 +344,7 @@ class Turns:
         return lost
 
     def regain_link(self, now: float) -> None:
-        """Note that there is a new link, with the conversation and the configuration of the old one.
-
-        Args:
-            now: When.
-        """
+        """Note that there is a new link, with the conversation and the configuration of the old one."""
         self._edits.regain_link()
         self.policies.regain_link()
         self._arbiter.regain_link(now)

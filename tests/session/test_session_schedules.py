@@ -379,10 +379,10 @@ class Play:
         return len(responses) > nothing or nothing > 1
 
     def came_to_nothing(self, response: ModelResponse) -> bool:
+        if any(response.asked_at <= stop <= response.done_at for stop in self.stops):
+            return False  # whatever the server says became of it
         if response.status == "failed":
             return True
-        if any(response.asked_at <= stop <= response.done_at for stop in self.stops):
-            return False
         live = self.live.get(response.id)
         if self.world.device:
             return live is not None and live.interrupted and live.first_sound_at is None
