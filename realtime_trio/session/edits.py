@@ -56,7 +56,7 @@ class Edits:
             response_id: The response.
             kind: Only items of this type.
         """
-        for item in self.conversation.items:
+        for item in (*self.conversation.items, *self.conversation.unplaced):
             if item.response_id == response_id and kind in (None, item.type):
                 self._show(Delete(item.id))
 

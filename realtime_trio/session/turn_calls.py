@@ -226,7 +226,8 @@ class TurnCalls(AcknowledgedCalls):
     def interrupt(self) -> PendingInterruption:
         """Stop whatever the model is saying, now: the sound, its generation, and what the server believes was heard.
 
-        Works also when generation is over and sound is still queued. Nothing happens when nothing is being said.
+        Works also when generation is over and sound is still queued. Nothing happens when nothing is being said: a
+        reply that is owed and was not asked for still comes.
 
         Returns:
             What can be awaited for the record of what was heard. Awaiting is not needed for the effect; but where the

@@ -547,7 +547,10 @@ async def test_latency_counts_the_time_without_a_link(autojump_clock, open_voice
         assert replies_to(talk).latency_ms > 5000
 
 
-async def test_a_call_that_was_cut_off_with_its_response_is_not_run(autojump_clock, open_talk, as_function_call):
+@pytest.mark.parametrize("placed", [True, False])
+async def test_a_call_that_was_cut_off_with_its_response_is_not_run(
+    autojump_clock, open_talk, as_function_call, placed
+):
     """Nor is it restored: nobody would ever answer it."""
     ran = []
 
@@ -560,12 +563,14 @@ async def test_a_call_that_was_cut_off_with_its_response_is_not_run(autojump_clo
     async with open_talk(tools=[look_up]) as talk, asking(talk) as replies:
         await talk.created(await talk.peer.expect("response.create"), "resp_1")
         call = as_function_call("call_1", "look_up", '{"word": "a"}')
-        await talk.peer.send("conversation.item.added", item=call, previous_item_id=None)
+        if placed:
+            await talk.peer.send("conversation.item.added", item=call, previous_item_id=None)
         await talk.peer.send("response.output_item.done", response_id="resp_1", output_index=0, item=call)
         await trio.testing.wait_all_tasks_blocked()
 
         assert lose(talk).asked_again == ("resp_1",)
         assert [item.type for item in talk.session.conversation] == ["message"]
+        assert not talk.session.conversation.unplaced
 
         regain(talk)
         await talk.created(await talk.peer.expect("response.create"), "resp_2")
