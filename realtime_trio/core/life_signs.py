@@ -26,6 +26,7 @@ QUIET_SECONDS = 30.0
 """A response of which nothing comes for so long is taken for lost."""
 
 _CALL_SECONDS = 600.0  # while the server waits for an MCP server's tool
+_LATE_SECONDS = 1.0
 _MOST = 1024
 
 
@@ -80,7 +81,12 @@ class LifeSigns:
             self._last[response_id] = now
 
     def take_lost(self, now: float) -> list[str]:
-        """Give the responses that are taken for lost at this time, each once."""
+        """Give the responses that are taken for lost at this time, each once.
+
+        Where that is noticed late, it is we who stood still: then what they have said meanwhile is yet to be read.
+        """
+        if self.deadline + _LATE_SECONDS < now:
+            self._last = dict.fromkeys(self._last, now)
         lost = []
         while self._last and self.deadline <= now:
             lost.append(next(iter(self._last)))

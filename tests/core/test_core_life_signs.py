@@ -41,15 +41,25 @@ def test_a_response_of_which_nothing_comes_for_30_s_is_lost_once():
     assert life.take_lost(30.0) == ["r2"]
     assert life.take_lost(30.0) == []
     assert (life.deadline, life.quiet_at("r1"), life.quiet_at("r2")) == (50.0, 50.0, -math.inf)
-    assert life.take_lost(60.0) == ["r1"]
+    assert life.take_lost(51.0) == ["r1"]
     assert life.deadline == math.inf
+
+
+def test_after_we_stood_still_they_have_their_time_anew():
+    """A laptop slept: what they have said is yet to be read."""
+    life = living("r1", "r2")
+
+    assert life.take_lost(31.1) == []
+    assert life.take_lost(61.0) == []
+    assert life.take_lost(61.1) == ["r1", "r2"]
 
 
 def test_what_is_done_is_not_lost():
     life = living("r1")
     life.handle(done("r1"), 1.0)
 
-    assert life.take_lost(100.0) == []
+    assert life.deadline == math.inf
+    assert life.take_lost(30.0) == []
 
 
 def test_nothing_is_lost_twice_with_the_link():
@@ -93,7 +103,7 @@ def test_a_hosted_call_that_never_ends_is_no_excuse_for_later_responses():
 def test_there_is_an_end_to_what_is_remembered():
     life = living(*(f"r{n}" for n in range(2000)))
 
-    assert len(life.take_lost(math.inf)) == 1024
+    assert len(life.take_lost(30.0)) == 1024
 
 
 def test_a_lost_response_ends_as_one_that_failed():
