@@ -103,3 +103,18 @@ async def test_a_process_that_stood_still_does_not_blame_the_link(mock_clock, wa
         await trio.testing.wait_all_tasks_blocked()
         assert over
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("watch", ["sending", "listening"])
+async def test_the_time_is_over_when_it_is_over(autojump_clock, watch):
+    """Also where a sum and a difference are not rounded alike: it went on for ever, without letting a moment pass."""
+    await trio.sleep(59.84944470487219)
+    begun = trio.current_time()
+    assert begun + 5 - begun < 5
+    link = Link(Gated(), send_timeout=5)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(link.send_all if watch == "sending" else link.receive_some, *([b"a"] * (watch == "sending")))
+        await trio.testing.wait_all_tasks_blocked()
+        await (link.watch_sending() if watch == "sending" else link.silent_for(5))
+        assert trio.current_time() == begun + 5
+        nursery.cancel_scope.cancel()

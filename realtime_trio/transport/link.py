@@ -143,7 +143,7 @@ class Link(trio.abc.Stream):
         while True:
             now = trio.current_time()
             begin = now if self._sending_since is None else max(start, self._sending_since)
-            if now - begin >= self._send_timeout:
+            if now >= begin + self._send_timeout:  # as it is reckoned below: a difference may be rounded to less
                 break
             if await _stood_still_until(begin + self._send_timeout):
                 start = trio.current_time()
@@ -162,7 +162,7 @@ class Link(trio.abc.Stream):
         while True:
             now = trio.current_time()
             begin = now if self._listening_since is None else max(start, self._listening_since)
-            if now - begin >= seconds:
+            if now >= begin + seconds:
                 return
             if await _stood_still_until(begin + seconds):
                 start = trio.current_time()
