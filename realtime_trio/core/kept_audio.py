@@ -188,6 +188,11 @@ class KeptAudio:
         """The new link is there indeed."""
         self._begins, self._lost_at, self._resent = False, None, self._end
 
+    def fail_link(self) -> None:
+        """The link that was begun last came to nothing: all that was sent on it is owed to the next."""
+        if self._lost_at is None:
+            self._resent = self._lost_at = self._end
+
     def take_dropped(self) -> int:
         """Say how many samples at 24 kHz that were owed to the server were lost to the bound, since last asked."""
         dropped, self._dropped = self._dropped, 0

@@ -176,6 +176,7 @@ class Recovery:
             await self._bring_up_to_date(successor)
             await self._take_over(successor, reason, attempts)
         except BaseException:
+            self.kept.fail_link()
             successor.release()
             raise
 
@@ -368,6 +369,7 @@ class Recovery:
         except trio.Cancelled:
             raise
         except Exception as error:  # noqa: BLE001 the reader finds it, as it finds every lost link
+            self.kept.fail_link()
             standby.release()
             end = error if isinstance(error, ConnectionClosed) else ConnectionClosed(None, f"{error}")
             self.line.fail(end)

@@ -319,6 +319,21 @@ def test_a_commit_that_is_refused_on_the_next_link_ends_nothing():
     assert [block.ends_turn for block in kept.uncommitted()] == [False]
 
 
+def test_a_link_that_comes_to_nothing_costs_no_sound():
+    """What it was sent is sent again, also where the server would have had the time to hear that nobody speaks."""
+    kept = KeptAudio(60)
+    kept.handle(configured(turn_detection=wire.ServerVad()))
+    fed(*range(1, 101), kept=kept)
+    kept.lose_link()
+    owed = told(kept)
+    kept.begin_link()
+    fed(*range(200, 300), kept=kept, at=2.0)
+    kept.fail_link()
+    assert told(kept) == owed + sound(*range(200, 300))
+    fed(1000, kept=kept, at=4.0)
+    assert told(kept) == owed + sound(*range(200, 300), 1000)
+
+
 def test_silence_before_a_turn_is_not_kept():
     """It makes room for what may be needed."""
     kept = fed(*range(100))
