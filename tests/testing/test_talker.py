@@ -210,6 +210,19 @@ async def test_the_next_line_waits_for_a_slow_tool(autojump_clock):
     assert talk.heard[1] == "You are welcome."
 
 
+async def test_it_presses_the_key(autojump_clock):
+    """Which interrupts at once, before a word of it could be heard."""
+    async with rehearsal(turn_detection=None) as (talker, session, _):
+        script = ["count to twenty", Line("what is two plus two", over=2)]
+        talk = await talker.talk(session, script, push_to_talk=True)
+
+    _, counting, barge_in, answer = talk.turns
+    assert counting.cut
+    assert counting.ended == pytest.approx(barge_in.began, abs=2 * BLOCK)
+    assert answer.text == "2 plus 2 is 4."
+    assert answer.began - barge_in.ended < 0.3, "nothing has to be detected"
+
+
 async def test_what_it_says_by_hand_is_understood_too(autojump_clock):
     async with rehearsal() as (talker, session, _), session.responses() as responses:
         await (await talker.say("what is two plus two")).captured()
@@ -312,6 +325,17 @@ async def test_a_server_that_is_late_is_waited_for(autojump_clock):
 async def test_under_the_real_clock_it_has_the_best_voice():
     async with open_talker() as talker:
         assert ("espeak" in talker.description) == (why_no_espeak() is None)
+
+
+@pytest.mark.slow
+async def test_under_the_real_clock_it_talks_over_a_socket():
+    with trio.fail_after(60):
+        async with (
+            open_talker() as talker,
+            open_server(recogniser=talker.recogniser) as server,
+            open_session(url=server.url, audio=talker.device, turn_detection="server_vad") as session,
+        ):
+            assert (await talker.talk(session, "what is two plus two")).heard == ("2 plus 2 is 4.",)
 
 
 async def test_under_a_mock_clock_no_process_is_started(autojump_clock):
