@@ -5,13 +5,26 @@ import contextlib
 import json
 from collections import Counter
 from functools import partial
+from unittest import mock
 
+import msgspec
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock
 
-from realtime_trio import GuardedText, LocalProtocolError, RealtimeError, ToolContext, events, open_session, tool
+from realtime_trio import (
+    GuardedText,
+    LocalProtocolError,
+    RealtimeError,
+    ReconnectPolicy,
+    ToolContext,
+    events,
+    open_session,
+    tool,
+)
+from realtime_trio.core.item_ids import ItemIds
+from realtime_trio.errors import ConnectionClosed
 from realtime_trio.session import Guard
 from realtime_trio.testing import FakeDevice, open_scripted_peer
 
@@ -139,11 +152,6 @@ async def play(steps: list, interruption: str, guard: Guard | None) -> list[dict
             ) as session,
             trio.open_nursery() as users,
         ):
-
-            async def quietly(call):
-                with contextlib.suppress(RealtimeError):  # refused, failed, unanswered: this server is like that
-                    await call()
-
             in_the_background = {
                 "ask": partial(session.ask, "Well?"),
                 "respond": session.respond,
@@ -194,3 +202,164 @@ def test_any_order_of_events_leaves_the_session_alive(steps, interruption, guard
         (event["item_id"], event["content_index"]) for event in received if event["type"].endswith("truncate")
     )
     assert max(truncated.values(), default=0) <= 2
+
+
+# The same, with links that are lost and items that have other names on the next.
+
+RESTORED = st.sampled_from(["restored_0", "restored_1", "restored_2"])  # the items that were created last on this link
+ANY = ITEMS | RESTORED
+WRITTEN = MESSAGE.map(lambda item: item | {"role": "user", "content": [{"type": "input_text", "text": "x"}]})
+ABOUT_ITEMS = st.one_of(
+    an_event("conversation.item.added", item=WRITTEN | MESSAGE | CALLS, previous_item_id=ANY | st.none()),
+    an_event("conversation.item.deleted", item_id=ANY),
+    an_event("conversation.item.truncated", item_id=ANY, content_index=0, audio_end_ms=5),
+    an_event("conversation.item.input_audio_transcription.completed", item_id=ANY, content_index=0, transcript="x"),
+    an_event("input_audio_buffer.committed", item_id=ITEMS, previous_item_id=ANY | st.none()),
+    an_event("error", error=st.fixed_dictionaries({"type": st.just("x"), "message": RESTORED.map("no {}".format)})),
+)
+KINDS_OF_STEPS = {
+    "server": ABOUT_ITEMS,
+    "speech": SPEECH,
+    "program": st.tuples(st.sampled_from(["delete", "retrieve", "truncate", "create", "insert"]), ANY),
+    "other": st.sampled_from(["cut", "wait", "ask", "interrupt", "speak", "refuse"]),
+    "cut": st.sampled_from(["cut", "wait"]),
+}
+KINDS = st.sampled_from([*KINDS_OF_STEPS, "server", "program"])
+LINK_STEPS = st.lists(KINDS.flatmap(lambda kind: KINDS_OF_STEPS[kind]), min_size=10, max_size=40).map(
+    lambda steps: [("create", "item_1"), ("create", "item_2"), ("create", "item_3"), "wait", "cut", "wait", *steps]
+)
+
+
+class Server:
+    """A peer that has the items that it was asked for on this link, and says anything else besides."""
+
+    def __init__(self, peer) -> None:
+        self.peer = peer
+        self._created: list[str] = []
+        self._links = 0
+        self.refused = 0
+        peer.ignored.add("input_audio_buffer.append")
+        peer.answer("conversation.item.create", self.create)
+        peer.answer("conversation.item.delete", partial(self.say, "conversation.item.deleted"))
+        peer.answer("conversation.item.truncate", partial(self.say, "conversation.item.truncated"))
+        peer.answer("conversation.item.retrieve", self.retrieve)
+
+    @property
+    def created(self) -> list[str]:
+        if self._links != len(self.peer.handshakes):
+            self._links, self._created = len(self.peer.handshakes), []
+        return self._created
+
+    def create(self, event):
+        item_id = event["item"]["id"]
+        if self.refused:
+            self.refused -= 1
+            problem = {"type": "invalid_request_error", "message": f"{item_id} is not to be", "code": "x"}
+            return [{"type": "error", "error": problem | {"event_id": event["event_id"]}}]
+        self.created.append(item_id)
+        told = {"item": event["item"], "previous_item_id": event.get("previous_item_id")}
+        return [{"type": f"conversation.item.{what}", **told} for what in ("added", "done")]
+
+    def say(self, type, event):
+        names = ("item_id", "content_index", "audio_end_ms")
+        return [{"type": type} | {name: event[name] for name in names if name in event}]
+
+    def retrieve(self, event):
+        item = {"type": "message", "id": event["item_id"], "role": "assistant"}
+        return [{"type": "conversation.item.retrieved", "item": item | {"content": [{"type": "output_text"}]}}]
+
+    async def send(self, event):
+        await self.peer.connected()
+        text = msgspec.json.encode(event).decode()
+        for n, item_id in enumerate(reversed(self.created[-3:])):
+            text = text.replace(f"restored_{n}", item_id)
+        with contextlib.suppress(ConnectionClosed, trio.ClosedResourceError):  # cut a moment ago
+            await self.peer.send(json.loads(text))
+
+
+async def play_over_links(steps: list) -> tuple[list[str], list[str]]:
+    """Let a server with bad links, and a program, do these steps; check that the session still answers afterwards.
+
+    Returns:
+        What the program was told, and the names of items in the conversation at the end.
+    """
+    device = FakeDevice(output_latency_ms=30)
+    policy = ReconnectPolicy(attempts=1000, first_wait=0.01, longest_wait=0.1)
+    async with open_scripted_peer(greet=True) as peer, trio.open_nursery() as background:
+        background.start_soon(device.run)
+        server = Server(peer)
+        async with (
+            open_session(
+                connect=peer.connect, url=peer.url, audio=device, ack_timeout=1, drain=False, reconnect=policy
+            ) as session,
+            session.events() as notices,
+            trio.open_nursery() as users,
+        ):
+            told: list[str] = []
+            users.start_soon(listen, notices, told)
+            calls = {
+                "delete": session.delete_item,
+                "retrieve": session.retrieve_item,
+                "truncate": partial(session.truncate_item, audio_end_ms=10),
+                "create": lambda item_id: session.create_item(events.user_message("new", id=item_id)),
+                "insert": lambda item_id: session.create_item(events.user_message("new"), previous_item_id=item_id),
+            }
+            for step in steps:
+                match step:
+                    case dict():
+                        await server.send(step)
+                    case (name, item_id):
+                        users.start_soon(quietly, partial(calls[name], item_id))
+                    case "ask":
+                        users.start_soon(quietly, partial(session.ask, "Well?"))
+                    case "interrupt":
+                        session.interrupt()
+                    case _:
+                        await happen(step, server, device)
+            await trio.sleep(5)
+            await session.delete_item("item_of_the_end")
+            users.cancel_scope.cancel()
+            names = [item.id for item in session.conversation]
+        background.cancel_scope.cancel()
+    return told, names
+
+
+async def listen(notices, told):
+    async for notice in notices:
+        told.append(repr(notice))
+
+
+async def quietly(call):
+    with contextlib.suppress(RealtimeError):  # refused, unanswered: this server is like that
+        await call()
+
+
+async def happen(step, server, device):
+    match step:
+        case "refuse":
+            server.refused += 1
+        case "cut":
+            await server.peer.drop()
+        case "wait":
+            await trio.sleep(0.3)
+        case "speak":
+            device.speak(b"\1\20" * 4800)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
+@given(LINK_STEPS)
+def test_no_name_of_another_link_gets_out(steps):
+    """Links are lost at any time, and what is said on them names anything: the session lives, with the names it had."""
+    given: list[str] = []
+    note = ItemIds.restored
+
+    def restored(self, old_id, new_id):
+        given.append(new_id)
+        note(self, old_id, new_id)
+
+    with mock.patch.object(ItemIds, "restored", restored):
+        told, names = trio.run(play_over_links, steps, clock=MockClock(autojump_threshold=0))
+
+    assert not set(names) & set(given)
+    leaked = [words for words in told for name in given if name in words]
+    assert not leaked, leaked
