@@ -219,7 +219,6 @@ class Arbiter:
         self.floor.lose_link()
         self.life.lose_link()
         self._slot.empty()
-        self._guess = None
         asked, self._asked = self._asked, None
         if asked is not None:
             rival = asked.rival

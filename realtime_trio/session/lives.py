@@ -163,7 +163,9 @@ class Lives:
             self.guarding.drop(response_id)
         self.interruptions.lose_link(lost, cut_off)
         for response in ended:
-            self._finish(response, msgspec.structs.replace(response.final, status="cancelled"))
+            final = msgspec.structs.replace(response.final, status="cancelled")
+            self.edits.conversation.apply(events.ResponseDone(event_id="", response=final))
+            self._finish(response, final)
         for response_id in lost:
             self.edits.remove(response_id)
         for response_id in cut_off:

@@ -740,7 +740,7 @@ def lost(arbiter, now, answered=()):
 
     actions = arbiter.poll(now + 300.0)
 
-    assert arbiter.deadline == math.inf
+    assert arbiter.deadline == arbiter.life.deadline == math.inf
 
     return is_unanswered, actions
 

@@ -73,6 +73,7 @@ async def test_a_reply_that_was_being_written_is_asked_for_again(autojump_clock,
 
             assert (lost.asked_again, lost.cut_off) == (("resp_1",), ())
             assert (await first.done()).status == "cancelled"
+            assert talk.session.conversation.response_status("resp_1") == "cancelled"
             assert first.interruption.reason == "link_lost"
             assert [item.id for item in talk.session.conversation if item.role == "assistant"] == []
             assert (await interruptions.receive()).interruption is first.interruption
