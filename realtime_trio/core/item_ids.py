@@ -195,11 +195,9 @@ class ItemIds:
         previous = event.previous_item_id  # type: ignore[attr-defined]
         if previous is UNSET:
             return event
-        if previous == "root":
-            previous = None
-        before = self._old.get(previous, previous)
+        before = None if previous is None or previous == "root" else self._old.get(previous, previous)
         before = self._tails.get(before, before)
-        return event if before == previous else msgspec.structs.replace(event, previous_item_id=before)
+        return event if before in (previous, None) else msgspec.structs.replace(event, previous_item_id=before)
 
     def _with_item(self, event: _Event) -> _Event:
         item: Item = event.item  # type: ignore[attr-defined]
