@@ -17,6 +17,7 @@ from typing import Any, Literal
 import trio
 
 from realtime_trio import open_session
+from realtime_trio.server import Server
 from realtime_trio.testing import FakeDevice
 
 from .scripts import Script
@@ -113,6 +114,7 @@ async def play_and_break_off(
     device: FakeDevice | None,
     where: Mapping[str, Any],
     *,
+    server: Server,
     before: Callable[[], object] = lambda: None,
 ) -> AtStep:
     """Play a script in a session, break it off at a step, and see that one exception comes out, of the right kind.
@@ -123,6 +125,7 @@ async def play_and_break_off(
         how: What happens then.
         device: The session's, which is driven by others.
         where: Keywords of `open_session` that say where the server is.
+        server: For scripts that want it.
         before: Called at that step, before it is broken off.
 
     Returns:
@@ -139,7 +142,7 @@ async def play_and_break_off(
     with outer:
         trio.lowlevel.add_instrument(breaking)
         try:
-            await _play(script, where, device, inner, breaking)
+            await _play(script, {**where, "audio": device}, server if script.with_server else device, inner, breaking)
             await trio.lowlevel.checkpoint()  # where a Ctrl-C of the last step comes out
         except trio.Cancelled as error:
             came_out = error
@@ -161,14 +164,14 @@ async def play_and_break_off(
 
 
 async def _play(
-    script: Script, where: Mapping[str, Any], device: FakeDevice | None, inner: trio.CancelScope, breaking: AtStep
+    script: Script, options: Mapping[str, Any], beside: object, inner: trio.CancelScope, breaking: AtStep
 ) -> None:
     """Play a script in a session; what cancels `inner` becomes an exception of the body's."""
-    async with open_session(**where, audio=device, **script.options()) as session:
+    async with open_session(**options, **script.options()) as session:
         begun = breaking.steps
         try:
             with inner:
-                await script.play(session, device)
+                await script.play(session, beside)
         finally:
             breaking.body = range(begun, breaking.steps + 1)
         if inner.cancel_called:

@@ -14,6 +14,8 @@ from realtime_trio import (
     Budget,
     BudgetExceeded,
     Injected,
+    Reconnected,
+    ReconnectPolicy,
     Session,
     Snapshot,
     Stop,
@@ -21,10 +23,10 @@ from realtime_trio import (
     events,
     tool,
 )
-from realtime_trio.server import Transcript
+from realtime_trio.server import Server, Transcript
 from realtime_trio.testing import FakeDevice
 
-Play = Callable[[Session, FakeDevice], Awaitable[object]]
+Play = Callable[[Session, Any], Awaitable[object]]
 
 
 @attrs.frozen
@@ -32,12 +34,13 @@ class Script:
     """One session.
 
     Attributes:
-        play: The body.
+        play: The body; it gets the session, and its device, if it has one.
         voice: Whether the session has a device.
         options: Makes the keywords of `open_session`, anew each time.
         server: Makes those of `open_server`.
         ends_with: What an undisturbed run raises.
         has_nursery: Whether the body opens a nursery, which makes a group of what comes out of it.
+        with_server: Whether the body gets the server in place of the device.
     """
 
     play: Play
@@ -46,6 +49,7 @@ class Script:
     server: Callable[[], Mapping[str, Any]] = dict
     ends_with: type[Exception] | None = None
     has_nursery: bool = False
+    with_server: bool = False
 
 
 class Hearing:
@@ -309,6 +313,47 @@ async def own_sound(session: Session, _: object) -> None:
     await session.clear_audio()
 
 
+async def lose_the_link(session: Session, server: Server) -> None:
+    """Lose it, be refused once, and go on; lose it again in the middle of an answer."""
+    await session.ask("What is 6 times 7?")
+    server.refuse(1)
+    server.drop_sessions()
+    await session.ask("What is 6 times 8?")
+    responses = session.responses()
+    await session.send_text("Count to ten.")
+    await responses.receive()
+    server.drop_sessions()
+    await session.drained()
+
+
+async def lose_the_link_while_a_tool_runs(session: Session, server: Server) -> None:
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(session.ask, calling("look_up", "stoppable"))
+        await trio.sleep(0.2)
+        server.drop_sessions()
+
+
+async def lose_the_link_while_speaking(session: Session, server: Server) -> None:
+    """Nothing of the first answer is heard yet, some of the second."""
+    responses = session.responses()
+    for seconds in (0, 0.5):
+        await session.send_text("Count to five.")
+        await responses.receive()
+        await trio.sleep(seconds)
+        server.drop_sessions()
+        await session.drained()
+
+
+async def grow_old(session: Session, _: object) -> None:
+    """The link is replaced, in silence and when something was just said."""
+    notices = session.events(Reconnected)
+    await session.ask("What is 6 times 7?")
+    await notices.receive()
+    await trio.sleep(1.7)
+    await session.ask("What is 6 times 8?")
+    await notices.receive()
+
+
 HISTORY = Snapshot.from_data(
     {
         "version": 1,
@@ -358,5 +403,10 @@ SCRIPTS: Mapping[str, Script] = {
     "push-to-talk": Script(push_to_talk, voice=True, options=spoken(turn_detection=None), server=hearing),
     "tools by voice": Script(call_and_interrupt, has_nursery=True, voice=True, options=with_tools),
     "guard by voice": Script(count, voice=True, options=lambda: {"guard": judge}),
+    "lost": Script(lose_the_link, with_server=True),
+    "lost with tools": Script(lose_the_link_while_a_tool_runs, has_nursery=True, with_server=True, options=with_tools),
+    "old": Script(grow_old, options=lambda: {"reconnect": ReconnectPolicy(max_age=2)}),
+    "lost by voice": Script(lose_the_link_while_speaking, voice=True, with_server=True),
+    "old by voice": Script(grow_old, voice=True, options=lambda: {"reconnect": ReconnectPolicy(max_age=2)}),
     "budget by voice": Script(spend, voice=True, options=lambda: {"budget": Budget(turns=1)}, ends_with=BudgetExceeded),
 }

@@ -47,13 +47,16 @@ async def break_off(script: Script, step: int | None, how: How, peer: Peer) -> A
         before = all_tasks()
         links = BreakableLinks(server)
         where = {"connect": links.connect}
-        breaking = await play_and_break_off(script, step, how, device, where, before=lambda: links.become(peer))
+        breaking = await play_and_break_off(
+            script, step, how, device, where, server=server, before=lambda: links.become(peer)
+        )
         assert breaking.took <= WITHIN
         await wait_all_tasks_blocked()
         assert {task.name for task in all_tasks() - before} == set()
         assert device is None or not device.is_open
         assert HANDLES.held == 0
         links.become("well")
+        server.refuse(0)
         async with open_session(**where, audio=device, drain=False) as session:
             await session.send_text("Still there.", when="now_silently")
         nursery.cancel_scope.cancel()

@@ -51,7 +51,7 @@ def what_there_is() -> Counter[object]:
 
 async def break_off(script: Script, server, before: Counter[object], step: int | None, how: How) -> int:
     """Play a script, break it off at a step, see that nothing of it is left, and open a session; count the steps."""
-    breaking = await play_and_break_off(script, step, how, None, {"url": server.url})
+    breaking = await play_and_break_off(script, step, how, None, {"url": server.url}, server=server)
     assert breaking.took < GUARD / 3
     await until_no_more_than(before)
     await open_one(server)
