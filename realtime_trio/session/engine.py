@@ -100,7 +100,7 @@ class Engine:
         prices: Prices | None = None,
         budget: Budget | None = None,
     ) -> None:
-        self.line = Line(connection)
+        self.line, self._first = Line(connection), connection
         self.kept = KeptAudio(0.0 if reconnect is None else reconnect.keep_audio)
         self.line.taken = self.kept.sent
         self.conversation = Conversation(heard_is_known=device is not None)
@@ -381,3 +381,5 @@ class Engine:
             self._end(None)
         if self.lifetime.ended_well:
             await self.recovery.say_goodbye()
+        else:  # nothing is sent any more: it leaves beside other connections and the device, not after them
+            self.lifetime.start_soon(self._first.aclose)
