@@ -35,9 +35,7 @@ async def test_the_links_are_told_of(folder, autojump_clock):
     words = [(line.who, line.words, line.wrong) for line in lines]
     new = [(index, words) for index, (who, words, _) in enumerate(words) if who == "Reconnected"]
     # the first attempt waits up to 125 ms
-    assert [
-        line.split(",")[0].replace("0.1 s", "0.0 s") for _, line in new
-    ] == [
+    assert [line.split(",")[0].replace("0.1 s", "0.0 s") for _, line in new] == [
         "a new link after 0.0 s",
         "a new link in the place of one that was old",
     ]

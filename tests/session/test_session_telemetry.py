@@ -225,6 +225,26 @@ async def test_a_spoken_turn_and_its_interruption(autojump_clock, observed, open
     assert (about["realtime_trio.interruption.reason"], point.value) == ("speech_started", 1)
 
 
+async def test_a_turn_has_one_first_sound(autojump_clock, observed, open_voice, tone, as_function_call):
+    """That of "one moment", not that of the answer that follows a tool call."""
+    async with open_voice(telemetry=observed.telemetry, tools=[broken], drain=False) as talk:
+        talk.peer.ignored.add("response.create")
+        talk.peer.answer("conversation.item.create", _acknowledged)
+        await talk.peer.send("input_audio_buffer.committed", item_id="i_user", previous_item_id=None)
+        for index, calls in enumerate([(as_function_call("c1", "broken", "{}"),), ()]):
+            await talk.created(None, f"r{index}")
+            await talk.audio(f"r{index}", tone(500), f"i{index}")
+            await talk.audio_done(f"r{index}", f"i{index}")
+            await talk.done(f"r{index}", *calls)
+            await trio.sleep(1)
+
+    turn = observed.spans.one("realtime_trio.turn")
+    assert turn.attributes["realtime_trio.turn.responses"] == 2
+    assert 1.5 <= seconds(turn) < 1.6
+    ((_, point),) = observed.points("realtime_trio.time_to_first_sound")
+    assert (point.count, point.sum) == (1, turn.attributes["realtime_trio.latency.total_ms"] / 1000)
+
+
 async def test_what_is_a_turn(autojump_clock, observed, open_talk):
     """What the user adds before there is an answer belongs to it; noises and history are none; a greeting is one."""
     async with open_talk(telemetry=observed.telemetry) as talk:
