@@ -41,6 +41,21 @@ class Wanted:
     left_out: tuple[LeftOut, ...]
     absent: tuple[tuple[str, str | None], ...] = ()
 
+    def absent_without(self, refused: Container[str]) -> tuple[tuple[str, str | None], ...]:
+        """Give what is absent when the link does not take some of the items, by their old ids, either."""
+        behind: dict[str | None, list[str]] = {}
+        for name, after in self.absent:
+            behind.setdefault(after, []).append(name)
+        result: list[tuple[str, str | None]] = [(name, None) for name in behind.get(None, ())]
+        before: str | None = None
+        for name, _ in self.items:
+            if name not in refused:
+                before = name
+            elif " " not in name:  # else it is no item of the conversation, see `core.seeds.output_name`
+                result.append((name, before))
+            result += [(one, before) for one in behind.get(name, ())]
+        return tuple(result)
+
 
 @attrs.frozen
 class Delete:

@@ -22,7 +22,7 @@ import trio
 from realtime_trio import events
 from realtime_trio.core.conversation import Conversation
 from realtime_trio.core.kept_audio import KeptAudio
-from realtime_trio.core.reconnect import Backoff, Fatal, ReconnectPolicy, verdict
+from realtime_trio.core.reconnect import Backoff, Fatal, ReconnectPolicy, Retry, verdict
 from realtime_trio.core.restore import Wanted, wanted
 from realtime_trio.core.rotation import Rotation
 from realtime_trio.device import SAMPLE_RATE
@@ -154,7 +154,11 @@ class Recovery:
                 raise problem
             wait = self._backoff.next(judged.after)
             if wait is None:
-                end.add_note(f"the session tried to reconnect {attempts} times in vain; at last: {problem!r}")
+                end.add_note(
+                    f"the session tried to reconnect {attempts} times in vain; at last: {problem!r}"
+                    if attempts
+                    else f"the session had reconnected {self._backoff.attempts} times, and soon lost each link again"
+                )
                 raise end
             standby, self._standby = self._standby, None
             if standby is None or standby.problem is not None:
@@ -219,23 +223,25 @@ class Recovery:
         commits = [call for call in self.calls.in_flight if call.kind == "commit"]
         backlog = Backlog(self.kept, self.sound.capture.ledger, deque(commits))
         await backlog.send(successor.send)
-        successor.ids.left_out(self._wanted().absent)
-        await self._ask_again(successor, but=set(commits).difference(backlog.commits))
+        updates = await self._ask_again(successor, but=set(commits).difference(backlog.commits))
         told = await successor.hand_over()
         if successor.problem is not None:
             raise successor.problem
         # From here on nothing waits: what happens now, happens to the new link.
-        loss, self._loss = self._loss, None
+        loss, want = self._loss, self._wanted()
         assert loss is not None  # noqa: S101 who takes over has let go
-        want = self._wanted()
         for _, change in successor.changes(want):  # something was cut a moment ago
             connection.send_nowait(change)
         backlog.leave(connection.send_nowait)
         left, self._carrier = self._carrier, successor
         former = self.line.connection
         self.line.settings.begin_link(self.line.settings.effective())
+        for event_id, session in updates:
+            self.line.settings.sent(event_id, session)
         self.line.use(connection, successor.ids, told)
+        self._loss = None
         self.adopt(successor.session)
+        self._give_up_transcripts()
         self.calls.go_on()
         self._plan(successor.session, successor.created_at)
         now = trio.current_time()
@@ -251,16 +257,23 @@ class Recovery:
                 reason=reason,
                 attempts=attempts,
                 gap_ms=gap_ms,
-                restored=len(want.items) - len(successor.left_out),
-                left_out=(*want.left_out, *successor.left_out),
+                restored=successor.restored,
+                left_out=(*want.left_out, *successor.left_out(want)),
                 asked_again=loss.turns.asked_again,
                 cut_off=loss.turns.cut_off,
                 dropped_audio_ms=round(self.kept.take_dropped() * 1000 / SAMPLE_RATE),
             )
         )
 
-    async def _ask_again(self, successor: Successor, *, but: Container[Call]) -> None:
-        """Ask a link what was asked the one before and not answered, unless there is nothing to be asked any more."""
+    async def _ask_again(
+        self, successor: Successor, *, but: Container[Call]
+    ) -> list[tuple[str, events.RealtimeSession]]:
+        """Ask a link what was asked the one before and not answered, unless there is nothing to be asked any more.
+
+        Returns:
+            The updates among it, by their event ids.
+        """
+        updates = []
         for call in self.calls.in_flight:
             if call.event is None or call in but:
                 continue
@@ -271,15 +284,25 @@ class Recovery:
                 self.calls.settle(call, None)
             else:
                 await successor.send(msgspec.structs.replace(call.event, event_id=call.event_id))
+            event = call.event
+            if isinstance(event, events.SessionUpdate) and isinstance(event.session, events.RealtimeSession):
+                updates.append((call.event_id, event.session))
+        return updates
+
+    def _give_up_transcripts(self) -> None:
+        """Say that no transcript comes of what was said on the old link: no server writes down what it is given."""
+        problem = events.TranscriptionError(type="link_lost", message="the link was lost before the transcript came")
+        for item in self.conversation:
+            if item.transcription == "pending":
+                self.line.tell(
+                    events.ConversationItemInputAudioTranscriptionFailed(
+                        event_id="", item_id=item.id, content_index=0, error=problem
+                    )
+                )
 
     def _shorten(self, truncate: events.ConversationItemTruncate) -> Sequence[events.ClientEvent]:
         """Make what tells a link that a spoken item ends earlier, of which it has the words: it gets fewer of them."""
-        if self._carrier is None:
-            return []
-        want = self._wanted()
-        changes = self._carrier.replace(truncate.item_id, want)
-        self.line.ids.left_out(want.absent)  # of what nobody heard there are no words
-        return changes
+        return [] if self._carrier is None else self._carrier.replace(truncate.item_id, self._wanted())
 
     # A link that becomes too old
 
@@ -298,6 +321,8 @@ class Recovery:
         """Replace the link that carries the session now."""
         rotation = self._rotation
         assert rotation is not None  # noqa: S101 there is one from `begin` on
+        assert self.policy is not None  # noqa: S101 nothing begins without one
+        backoff = Backoff(self.policy, random.random)
         await trio.sleep_until(rotation.opens_at)
         while True:
             now = trio.current_time()
@@ -306,8 +331,7 @@ class Recovery:
             quiet, generating = self._is_quiet(now), self._is_generating()
             match rotation.step(now, quiet=quiet, generating=generating, ready=ready):
                 case "open":
-                    self._release_standby()
-                    await self._stand_by()
+                    await self._stand_by(backoff)
                 case "swap" if standby is not None and await self._is_up_to_date(standby):
                     self._standby = None
                     await self._swap(standby)
@@ -315,12 +339,20 @@ class Recovery:
                 case _:
                     await trio.sleep_until(min(now + _LOOK_AGAIN, rotation.deadline(now)))
 
-    async def _stand_by(self) -> None:
+    async def _stand_by(self, backoff: Backoff) -> None:
         """Have a link beside the one that carries the session; if it cannot be had, that one is used to its end."""
-        assert self.policy is not None  # noqa: S101 nothing begins without one
-        backoff = Backoff(self.policy, random.random)
-        after: float | None = None
-        while (wait := backoff.next(after)) is not None:
+        dead, self._standby = self._standby, None
+        problem: Exception | None = None
+        if dead is not None:
+            dead.release()
+            problem = dead.problem
+            backoff.lived(trio.current_time() - dead.created_at)
+        while True:
+            judged = Retry() if problem is None else verdict(problem)
+            wait = None if isinstance(judged, Fatal) else backoff.next(judged.after)
+            if wait is None:
+                await trio.sleep_forever()  # until the link's end, which `recover` sees to
+                return
             await trio.sleep(wait)
             successor = self._open()
             try:
@@ -328,17 +360,20 @@ class Recovery:
             except trio.Cancelled:
                 successor.release()
                 raise
-            except Exception as error:  # noqa: BLE001 what it means is judged here
+            except Exception as error:  # noqa: BLE001 what it means is judged above
                 successor.release()
                 _log.warning("no link to replace the old one yet: %s", problem_of(error))
-                judged = verdict(error)
-                if isinstance(judged, Fatal):
-                    break
-                after = judged.after
+                problem = error
             else:
-                self._standby = successor
+                await self._keep(successor)
                 return
-        await trio.sleep_forever()  # until the link's end, which `recover` sees to
+
+    async def _keep(self, standby: Successor) -> None:
+        """Have it stand by, unless the link was lost a moment ago: then nobody waits for it any more."""
+        if self._round.cancel_called:
+            standby.release()
+            await trio.lowlevel.checkpoint()
+        self._standby = standby
 
     async def _is_up_to_date(self, standby: Successor) -> bool:
         """See whether a link is the session's equal at this moment; else make it so, for the next."""
@@ -350,16 +385,11 @@ class Recovery:
             standby.release()
             raise
         except Exception as error:  # noqa: BLE001 then another one is opened
-            standby.release()
+            self._standby = standby  # it knows its problem
             _log.warning("the link that stood by is lost: %s", problem_of(error))
             return False
-        self._standby = standby
+        await self._keep(standby)
         return not changed
-
-    def _release_standby(self) -> None:
-        if self._standby is not None:
-            self._standby.release()
-            self._standby = None
 
     async def _swap(self, standby: Successor) -> None:
         self.kept.lose_link()
@@ -367,6 +397,7 @@ class Recovery:
         try:
             await self._take_over(standby, "age", 1)
         except trio.Cancelled:
+            standby.release()
             raise
         except Exception as error:  # noqa: BLE001 the reader finds it, as it finds every lost link
             self.kept.fail_link()

@@ -33,8 +33,6 @@ Change: TypeAlias = events.ConversationItemCreate | events.ConversationItemDelet
 
 _MOST_TOLD: Final = 65_536  # events; a server that says more to a session that has not begun is not a server
 
-_NOT_FOR_THE_SESSION = (events.SessionCreated, events.SessionUpdated)  # they are the link's own business
-
 
 class Successor:
     """One such connection.
@@ -45,7 +43,6 @@ class Successor:
 
     Attributes:
         ids: What it calls the session's items.
-        left_out: What of the conversation the server refused.
         created_at: When its session was created, in Trio's time.
         session: Its configuration, as the server tells it.
         closed: Set when it is over, and nothing of it is left.
@@ -58,7 +55,7 @@ class Successor:
         self._calls = Calls(timeout)
         self._timeout = timeout
         self._has: list[Seed] = []  # what was created on it, by the names that the items have in the session
-        self._refused: set[str] = set()
+        self._refused: dict[str, events.Item] = {}  # what the server did not take, as it was
         self._settings: events.RealtimeSession | None = None
         self._told: deque[events.ServerEvent] = deque()
         self._reading = trio.CancelScope()
@@ -67,7 +64,6 @@ class Successor:
         self._life = trio.CancelScope()
         self._problem: Exception | None = None
         self.ids = ItemIds()
-        self.left_out: list[LeftOut] = []
         self.created_at = 0.0
         self.session = events.RealtimeSession()
         self.closed = trio.Event()
@@ -114,7 +110,8 @@ class Successor:
             case events.Error() if not self._created.settled:
                 self._fail(server_error(event.error))
         answered = self._calls.handle(event)
-        if isinstance(event, _NOT_FOR_THE_SESSION) or (answered and isinstance(event, events.Error)):
+        is_ours = answered and isinstance(event, events.Error | events.SessionUpdated)
+        if is_ours or isinstance(event, events.SessionCreated):
             return
         self._told.append(event)
         if len(self._told) > _MOST_TOLD:
@@ -182,7 +179,7 @@ class Successor:
         return True
 
     async def bring(self, want: Wanted) -> bool:
-        """Make its conversation these items. What the server refuses is added to `left_out`.
+        """Make its conversation these items. What the server refuses is left out; `left_out` tells.
 
         Returns:
             Whether there was anything to do.
@@ -194,20 +191,28 @@ class Successor:
         changes = self.changes(want)
         if not changes:
             return False
-        refused: set[str] = set()
+        refused: set[int] = set()
 
         def note(number: int, error: ServerError | NotAcknowledged) -> None:
             if isinstance(error, NotAcknowledged):
                 raise error
-            refused.add(changes[number][0])
+            refused.add(number)
 
         await carry_out([change for _, change in changes], self.send, self._calls, refused=note)
-        for old_id in refused:
-            self.ids.forget(old_id)
-            self.left_out.append(LeftOut(old_id, "refused"))
-        self._refused |= refused
-        self._has = [seed for seed in self._has if seed[0] not in refused]
+        self._take_back([changes[number] for number in sorted(refused)])
         return True
+
+    def _take_back(self, refused: Sequence[tuple[str, Change]]) -> None:
+        """Note what the server did not do; who was refused only because another one was is tried again."""
+        creates = [(name, one) for name, one in refused if isinstance(one, events.ConversationItemCreate)]
+        missing = {getattr(create.item, "id", None) for _, create in creates}
+        items = dict(self._has)
+        for old_id, create in creates:
+            if create.previous_item_id not in missing:
+                self._refused[old_id] = items[old_id]
+            self.ids.forget(old_id)
+        gone = {old_id for old_id, _ in creates}
+        self._has = [seed for seed in self._has if seed[0] not in gone]
 
     def changes(self, want: Wanted) -> list[tuple[str, Change]]:
         """Make what is to be sent so that its conversation becomes these items; it counts as sent.
@@ -215,8 +220,24 @@ class Successor:
         Returns:
             The changes in order, each with the item that it is about; the items have their names on the link.
         """
-        seeds = [seed for seed in want.items if seed[0] not in self._refused]
-        return self._carry(steps(self._has, seeds), seeds)
+        seeds = [seed for seed in want.items if self._refused.get(seed[0]) != seed[1]]
+        changes = self._carry(steps(self._has, seeds), seeds)
+        self._note_absent(want)
+        return changes
+
+    def left_out(self, want: Wanted) -> tuple[LeftOut, ...]:
+        """Tell what of this the server refused."""
+        names = dict(self._has)
+        return tuple(LeftOut(name, "refused") for name, _ in want.items if name not in names and name in self._refused)
+
+    @property
+    def restored(self) -> int:
+        """How many items were created on it anew."""
+        return len(self._has)
+
+    def _note_absent(self, want: Wanted) -> None:
+        names = dict(self._has)
+        self.ids.left_out(want.absent_without({name for name in self._refused if name not in names}))
 
     def replace(self, old_id: str, want: Wanted) -> list[Change]:
         """Make what is to be sent so that one item becomes what it is in `want`; it counts as sent."""
@@ -224,7 +245,9 @@ class Successor:
         found = [seed for seed in want.items if seed[0] == old_id]
         self._has = [seed for seed in self._has if seed[0] in names or seed[0] == old_id]  # without what was deleted
         seeds = [one for seed in self._has for one in (found if seed[0] == old_id else [seed])]
-        return [change for _, change in self._carry(steps(self._has, seeds), seeds, at_end=False)]
+        changes = self._carry(steps(self._has, seeds), seeds, at_end=False)
+        self._note_absent(want)  # of what nobody heard there are no words
+        return [change for _, change in changes]
 
     def _carry(self, todo: Sequence[Step], seeds: list[Seed], *, at_end: bool = True) -> list[tuple[str, Change]]:
         """Write steps as the wire has them; what was created on it is `at_end` of its conversation, or no more."""

@@ -1,13 +1,15 @@
 """A session whose link is lost goes on with another."""
 
+import json
 from contextlib import asynccontextmanager
 from functools import partial
 
 import pytest
 import trio
 
-from realtime_trio import LinkLost, Reconnected, ReconnectPolicy, open_server, open_session, tool
+from realtime_trio import LeftOut, LinkLost, Reconnected, ReconnectPolicy, open_server, open_session, tool
 from realtime_trio.errors import ConnectError, ConnectionClosed, Refused
+from realtime_trio.session.backlog import Backlog
 from realtime_trio.testing import open_scripted_peer
 
 from .cuttable import Cuttable
@@ -16,8 +18,8 @@ from .cuttable import Cuttable
 @pytest.fixture
 def open_talk():
     @asynccontextmanager
-    async def open_talk(**options):
-        async with open_server(listen=False) as server:
+    async def open_talk(brain=None, **options):
+        async with open_server(listen=False, brain=brain) as server:
             links = Cuttable(server.connect)
             async with open_session(connect=links.connect, url=server.url, modality="text", **options) as session:
                 yield session, links
@@ -188,3 +190,135 @@ async def test_at_the_end_what_waits_is_sent_on_the_new_link_too(autojump_clock)
                 await session.append_audio(bytes(960))
         assert (await peer.expect_end()).code == 1000
         assert sum(event["type"] == "input_audio_buffer.append" for event in peer.received) == 50
+
+
+class Deaf:
+    """A link of which the session does not hear certain events."""
+
+    def __init__(self, stream, types) -> None:
+        self._stream, self._types = stream, types
+
+    async def send_message(self, message: str) -> None:
+        await self._stream.send_message(message)
+
+    async def receive_message(self) -> str:
+        while True:
+            message = await self._stream.receive_message()
+            if json.loads(message)["type"] not in self._types:
+                return message
+
+    async def aclose(self, code: int = 1000, reason: str = "") -> None:
+        await self._stream.aclose(code, reason)
+
+
+@pytest.fixture
+def open_deaf():
+    """Open a session whose first link does not hear the answers to what it asks, once it is open."""
+
+    @asynccontextmanager
+    async def open_deaf(**options):
+        types: set[str] = set()
+
+        async with open_server(listen=False) as server:
+
+            @asynccontextmanager
+            async def connect(target):
+                async with server.connect(target) as stream:
+                    yield stream if links.links else Deaf(stream, types)
+
+            links = Cuttable(connect)
+            async with open_session(connect=links.connect, url=server.url, modality="text", **options) as session:
+                types |= {"session.updated", "conversation.item.added", "conversation.item.done"}
+                yield session, links
+
+    return open_deaf
+
+
+@pytest.mark.parametrize("texts", [0, 1, 5])
+async def test_an_update_that_was_not_answered_is_in_effect_on_all_later_links(open_deaf, autojump_clock, texts):
+    async with open_deaf(instructions="Be brief.") as (session, links), session.events() as notices:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(session.update, instructions="Be kind."))
+            for number in range(texts):
+                nursery.start_soon(partial(session.send_text, f"text {number}", when="now_silently"))
+            await trio.sleep(1)
+            links.cut()
+            began = trio.current_time()
+        assert trio.current_time() - began < 5
+        assert session.config.instructions == "Be kind."
+        assert len(session.conversation) == texts
+        links.cut()
+        for _ in range(2):
+            await reconnected(notices)
+        assert session.config.instructions == "Be kind."
+
+
+async def test_an_item_that_the_server_does_not_take_back_is_left_out_and_keeps_its_place(autojump_clock):
+    async with open_scripted_peer(greet=True) as peer:
+        async with open_session(connect=peer.connect, url=peer.url) as session, session.events() as notices:
+            peer.answer("conversation.item.create", take_all_but())
+            items = [await session.send_text(text, when="now_silently") for text in ("one", "two", "three")]
+            peer.answer("conversation.item.create", take_all_but("two"))
+            await peer.drop()
+            report = await reconnected(notices)
+            assert report.restored == 2
+            assert report.left_out == (LeftOut(items[1].id, "refused"),)
+            await session.delete_item(items[1].id)
+            assert [item.text for item in session.conversation] == ["one", "three"]
+
+
+def take_all_but(*refused: str):
+    """Make a script for items: what says one of these is refused."""
+    last = None
+
+    def answer(event):
+        nonlocal last
+        item = event["item"]
+        if item["content"][0]["text"] in refused:
+            error = {"type": "invalid_request_error", "message": "no", "event_id": event["event_id"]}
+            return [{"type": "error", "error": error}]
+        previous, last = last, item["id"]
+        return [
+            {"type": f"conversation.item.{kind}", "item": item, "previous_item_id": previous}
+            for kind in ("added", "done")
+        ]
+
+    return answer
+
+
+async def test_a_standby_that_does_not_live_is_not_asked_for_again_and_again(open_talk, autojump_clock):
+    """For example because the server lets each user in once."""
+
+    async def endless(request):
+        while True:
+            yield "and "
+            await trio.sleep(1)
+
+    async with open_talk(brain=endless) as (session, links):
+        await trio.sleep(3300)
+        await session.send_text("Tell me a story.")
+        while trio.current_time() < 3590:
+            await trio.sleep(0.2)
+            for link in links.links[1:]:
+                link.cut()
+        assert not links.links[0].is_cut
+        assert 1 < len(links.attempts) <= 1 + ReconnectPolicy().attempts
+
+
+async def test_a_link_that_is_lost_at_the_very_moment_of_taking_over(open_talk, autojump_clock, monkeypatch):
+    """The writer of the new link finds it out first."""
+    async with open_talk() as (session, links), session.events() as notices:
+        await session.send_text("one", when="now_silently")
+        original, left = Backlog.leave, []
+
+        def leave(backlog, send_nowait):
+            if not left:
+                left.append(True)
+                raise ConnectionClosed(None, "lost again")
+            original(backlog, send_nowait)
+
+        monkeypatch.setattr(Backlog, "leave", leave)
+        links.cut()
+        report = await reconnected(notices)
+        assert report.attempts == 2
+        assert report.restored == 1
