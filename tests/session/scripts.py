@@ -16,6 +16,7 @@ from realtime_trio import (
     Injected,
     Reconnected,
     ReconnectPolicy,
+    ResponseFailed,
     Session,
     Snapshot,
     Stop,
@@ -23,7 +24,7 @@ from realtime_trio import (
     events,
     tool,
 )
-from realtime_trio.server import Server, Transcript
+from realtime_trio.server import Misbehaviour, Server, Transcript
 from realtime_trio.testing import FakeDevice
 
 Play = Callable[[Session, Any], Awaitable[object]]
@@ -403,6 +404,9 @@ SCRIPTS: Mapping[str, Script] = {
     "push-to-talk": Script(push_to_talk, voice=True, options=spoken(turn_detection=None), server=hearing),
     "tools by voice": Script(call_and_interrupt, has_nursery=True, voice=True, options=with_tools),
     "guard by voice": Script(count, voice=True, options=lambda: {"guard": judge}),
+    "never done": Script(
+        count, ends_with=ResponseFailed, server=lambda: {"misbehaviour": Misbehaviour(done_delay_s=1e6)}
+    ),
     "lost": Script(lose_the_link, with_server=True),
     "lost with tools": Script(lose_the_link_while_a_tool_runs, has_nursery=True, with_server=True, options=with_tools),
     "old": Script(grow_old, options=lambda: {"reconnect": ReconnectPolicy(max_age=2)}),

@@ -21,6 +21,8 @@ from realtime_trio import (
     Lagged,
     NotAcknowledged,
     Refused,
+    ResponseFailed,
+    ResponseNotCompleted,
     ServerError,
     SessionExpired,
     ToolFailed,
@@ -29,6 +31,7 @@ from realtime_trio import (
     open_session,
     tool,
 )
+from realtime_trio.server import Misbehaviour
 from realtime_trio.testing import FakeDevice, open_scripted_peer
 
 from . import test_table_of_recoveries  # noqa: F401 its rows count
@@ -331,6 +334,38 @@ async def test_a_tool_crashes_and_ends_it(autojump_clock, stage, as_function_cal
                 stage.breaks()
                 await trio.sleep_forever()
     assert stage.took <= 0.2
+
+
+NEVER_DONE = Misbehaviour(done_delay_s=1e6)
+
+
+@row("the server says nothing more of a response")
+async def test_a_response_never_ends(autojump_clock, stage):
+    """It is asked for once more; then who asked is told."""
+    async with (
+        open_server(listen=False, misbehaviour=NEVER_DONE) as server,
+        stage.session(server, voice=False) as session,
+    ):
+        responses = session.events(ResponseNotCompleted)
+        begun = trio.current_time()
+        with pytest.raises(ResponseFailed) as caught:
+            await session.ask("What is 6 times 7?")
+        assert caught.value.code == "response_lost"
+        assert [(await responses.receive()).reason for _ in range(2)] == ["response_lost"] * 2
+        assert trio.current_time() - begun == pytest.approx(60, abs=2)
+        await session.update(instructions="Be brief.")
+        assert session.config.instructions == "Be brief."
+
+
+@row("the body ends, and the server says nothing more of a response")
+async def test_the_body_ends_and_a_response_never_does(autojump_clock, stage):
+    async with open_server(listen=False, misbehaviour=NEVER_DONE) as server, stage.session(server) as session:
+        responses = session.responses()
+        await session.send_text("What is 6 times 7?")
+        await responses.receive()
+        stage.breaks()
+    assert stage.took <= 65  # what is heard of it is beside that
+    assert any("42" in item.heard_text for item in session.conversation)
 
 
 @row("a subscriber is too slow")
