@@ -56,6 +56,7 @@ class Successor:
         self._timeout = timeout
         self._has: list[Seed] = []  # what was created on it, by the names that the items have in the session
         self._refused: dict[str, events.Item] = {}  # what the server did not take, as it was
+        self._before: set[str] = set()  # what the session had before this link carried it
         self._settings: events.RealtimeSession | None = None
         self._told: deque[events.ServerEvent] = deque()
         self._reading = trio.CancelScope()
@@ -222,6 +223,7 @@ class Successor:
         """
         seeds = [seed for seed in want.items if self._refused.get(seed[0]) != seed[1]]
         changes = self._carry(steps(self._has, seeds), seeds)
+        self._before = {name for name, _ in (*want.items, *want.absent)}
         self._note_absent(want)
         return changes
 
@@ -237,7 +239,8 @@ class Successor:
 
     def _note_absent(self, want: Wanted) -> None:
         names = dict(self._has)
-        self.ids.left_out(want.absent_without({name for name in self._refused if name not in names}))
+        absent = want.absent_without({name for name in self._refused if name not in names})
+        self.ids.left_out(one for one in absent if one[0] in self._before)
 
     def replace(self, old_id: str, want: Wanted) -> list[Change]:
         """Make what is to be sent so that one item becomes what it is in `want`; it counts as sent."""

@@ -199,6 +199,25 @@ def test_what_was_deleted_is_not_restored():
     assert want.left_out == want.absent == ()
 
 
+def test_what_a_link_refuses_is_absent():
+    """New items find their place next to what it took."""
+    conversation = mirror(
+        *(added(wire.user_message("x", id=item_id)) for item_id in "ab"),
+        committed("nothing"),
+        added(mcp_call("m", output="found")),
+        added(wire.user_message("x", id="c")),
+    )
+    want = wanted(conversation)
+
+    assert want.absent_without(()) == want.absent
+    assert want.absent_without({"a", "b", output_name("m"), "c"}) == (
+        ("a", None),
+        ("b", None),
+        ("nothing", None),
+        ("c", "m"),
+    )
+
+
 def test_calls_of_mcp_servers_become_function_calls():
     """Under the name that the call had; the output has a name of its own. The rest belongs to the link it was on."""
     conversation = mirror(
