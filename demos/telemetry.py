@@ -15,9 +15,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from realtime_trio import ConfigurationError, open_server, open_session, tool
+from realtime_trio import ConfigurationError, Telemetry, open_server, open_session, tool
 from realtime_trio.config import resolve, shown_url
-from realtime_trio.telemetry import Telemetry
 
 
 @tool

@@ -106,6 +106,7 @@ if TYPE_CHECKING:
     from .session import TranscriptionTotal as TranscriptionTotal
     from .session import Utterance as Utterance
     from .session import VoiceKept as VoiceKept
+    from .telemetry import Telemetry as Telemetry
     from .tools import CallId as CallId
     from .tools import Injected as Injected
     from .tools import Tool as Tool
@@ -188,6 +189,7 @@ __all__ = [
     "StdioServer",
     "Stop",
     "Subscription",
+    "Telemetry",
     "Tokens",
     "Tool",
     "ToolCall",
@@ -307,6 +309,7 @@ _HOMES = {
         "Utterance",
         "VoiceKept",
     ],
+    "telemetry": ["Telemetry"],
     "tools": ["CallId", "Injected", "Tool", "Toolbox", "tool"],
     "server": ["open_server"],
 }

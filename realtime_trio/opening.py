@@ -171,7 +171,7 @@ async def open_session(
         record: A folder to record the session into: both directions of the wire, what was heard, and with a device the
             sound of both sides. It is made, and must not hold anything. Credentials are left out, what people said is
             not; see docs/recording.md.
-        telemetry: Makes OpenTelemetry's spans and metrics of the session: `realtime_trio.telemetry.Telemetry()`. Names,
+        telemetry: Makes OpenTelemetry's spans and metrics of the session: `Telemetry()`. Names,
             counts and times only; see docs/observing.md.
         reconnect: What is done when the connection is lost, or becomes too old: another one is opened, told the
             configuration and the conversation, and carries the session on; `session.events()` tells of it

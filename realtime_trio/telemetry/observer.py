@@ -115,7 +115,7 @@ class Observer:
             outcome = "cancelled"
             raise
         except BaseException as error:
-            outcome, problem = "failed", _kind(error)
+            outcome, problem = "failed", type(error).__name__
             raise
         finally:
             with self._harmless():
@@ -157,7 +157,8 @@ class Observer:
 
     def _make_handlers(self) -> dict[type, Callable[[Any, float], None]]:
         def failed(notice: Any, now: float) -> None:
-            self._end_call(notice.call_id, now, _kind(getattr(notice, "exception", None)) or "failed")
+            exception = getattr(notice, "exception", None)
+            self._end_call(notice.call_id, now, type(exception).__name__ if exception is not None else "failed")
 
         def finished(notice: Any, now: float) -> None:
             self._end_call(notice.call_id, now, "")
@@ -224,6 +225,7 @@ class Observer:
             "gen_ai.response.id": name_of(response_id, ""),
             "realtime_trio.out_of_band": out_of_band,
         }
+        self._end_generation(response_id, asked_at, {}, "lost")  # should the server begin it twice
         where = self._spans.inside(parent)
         name = f"chat {model}" if model else "chat"
         span = self._spans.begin(name, asked_at, attributes, parent=where, kind=trace.SpanKind.CLIENT)
@@ -350,6 +352,7 @@ class Observer:
     # Tool calls
 
     def _begin_call(self, notice: ToolStarted | McpCallStarted, now: float) -> None:
+        self._end_call(notice.call_id, now, "lost")  # should the server make it twice
         name = name_of(notice.name, "unnamed")
         kind = "function" if isinstance(notice, ToolStarted) else "extension"
         turn = self._turns.open[-1] if self._turns.open else None
@@ -395,8 +398,3 @@ class Observer:
             # the model is going to say something to it
             turn.owes = (owes or (turn.owes and bool(turn.tools))) and turn is self._turns.open[-1]
             self._retire(now)
-
-
-def _kind(error: BaseException | None) -> str:
-    """Name an exception by its class, and never by its words."""
-    return "" if error is None else type(error).__name__

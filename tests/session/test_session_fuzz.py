@@ -11,6 +11,7 @@ import msgspec
 import trio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from trio.testing import MockClock
 
 from realtime_trio import (
@@ -26,6 +27,7 @@ from realtime_trio import (
 from realtime_trio.core.item_ids import ItemIds
 from realtime_trio.errors import ConnectionClosed
 from realtime_trio.session import Guard
+from realtime_trio.telemetry import Telemetry
 from realtime_trio.testing import FakeDevice, open_scripted_peer
 
 RESPONSES = st.sampled_from(["resp_1", "resp_2"])
@@ -133,7 +135,32 @@ async def broken(text: GuardedText) -> None:
         raise LookupError
 
 
-async def play(steps: list, interruption: str, guard: Guard | None) -> list[dict]:
+class Balance(SpanProcessor):
+    """Counts spans that are not ended."""
+
+    def __init__(self) -> None:
+        tracers = TracerProvider(shutdown_on_exit=False)
+        tracers.add_span_processor(self)
+        self.telemetry = Telemetry(tracer_provider=tracers)
+        self.open: Counter[str] = Counter()
+        self.ended = 0
+
+    def on_start(self, span, parent_context=None):
+        self.open[span.name] += 1
+
+    def on_end(self, span):
+        self.open[span.name] -= 1
+        self.ended += 1
+
+    def check(self) -> None:
+        """Whatever happened: no span is left open, and nothing went wrong."""
+        assert self.ended >= 1
+        assert +self.open == Counter()
+        told = self.telemetry.statistics()
+        assert (told.failed, told.dropped) == (0, 0)
+
+
+async def play(steps: list, interruption: str, guard: Guard | None, telemetry: Telemetry) -> list[dict]:
     """Let a server and a program do these steps, and check that the session still answers afterwards."""
     device = FakeDevice(output_latency_ms=30, echoes=True)
     async with open_scripted_peer(greet=True) as peer, trio.open_nursery() as background:
@@ -149,6 +176,7 @@ async def play(steps: list, interruption: str, guard: Guard | None) -> list[dict
                 guard=guard,
                 ack_timeout=1,
                 drain=False,
+                telemetry=telemetry,
             ) as session,
             trio.open_nursery() as users,
         ):
@@ -193,8 +221,10 @@ async def play(steps: list, interruption: str, guard: Guard | None) -> list[dict
 @given(STEPS, POLICIES, st.sampled_from([None, None, hesitant, broken]))
 def test_any_order_of_events_leaves_the_session_alive(steps, interruption, guard):
     """No crash, no hang, no growth without end; and every event it sent is one."""
-    received = trio.run(play, steps, interruption, guard, clock=MockClock(autojump_threshold=0))
+    balance = Balance()
+    received = trio.run(play, steps, interruption, guard, balance.telemetry, clock=MockClock(autojump_threshold=0))
 
+    balance.check()
     for event in received:
         assert type(events.decode_client(json.dumps(event))) in events.CLIENT_EVENTS["realtime"]
     # an item may stand in both responses here; for each of them it is truncated once at the most
@@ -277,7 +307,7 @@ class Server:
             await self.peer.send(json.loads(text))
 
 
-async def play_over_links(steps: list) -> tuple[list[str], list[str]]:
+async def play_over_links(steps: list, telemetry: Telemetry) -> tuple[list[str], list[str]]:
     """Let a server with bad links, and a program, do these steps; check that the session still answers afterwards.
 
     Returns:
@@ -290,7 +320,13 @@ async def play_over_links(steps: list) -> tuple[list[str], list[str]]:
         server = Server(peer)
         async with (
             open_session(
-                connect=peer.connect, url=peer.url, audio=device, ack_timeout=1, drain=False, reconnect=policy
+                connect=peer.connect,
+                url=peer.url,
+                audio=device,
+                ack_timeout=1,
+                drain=False,
+                reconnect=policy,
+                telemetry=telemetry,
             ) as session,
             session.events() as notices,
             trio.open_nursery() as users,
@@ -358,7 +394,9 @@ def test_no_name_of_another_link_gets_out(steps):
         note(self, old_id, new_id)
 
     with mock.patch.object(ItemIds, "restored", restored):
-        told, names = trio.run(play_over_links, steps, clock=MockClock(autojump_threshold=0))
+        balance = Balance()
+        told, names = trio.run(play_over_links, steps, balance.telemetry, clock=MockClock(autojump_threshold=0))
+        balance.check()
 
     assert not set(names) & set(given)
     leaked = [words for words in told for name in given if name in words]
