@@ -2,8 +2,8 @@
 
 `hours.py virtual [--hours 2]` is one session with the offline server in memory, in Trio's virtual time.
 `hours.py sockets [--seconds 60] [--sessions 4]` is several sessions over sockets with one server in a process of its
-own, in real time. With `--links` the link is lost at random, and replaced when it is old. What has to hold is checked
-with each turn (`long_life.py`); memory, tasks and files have to stay flat (`flatness.py`). The exit code tells.
+own, in real time. The link is lost at random, and replaced when it is old. What has to hold is checked with each turn
+(`long_life.py`); memory, tasks and files have to stay flat (`flatness.py`). The exit code tells.
 """
 
 import argparse
@@ -12,13 +12,13 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import trio
 import trio.testing
 
-from realtime_trio import Session, open_server, open_session
+from realtime_trio import ReconnectPolicy, Session, open_server, open_session
 from realtime_trio.audio import ClockedDevice
 
 sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
@@ -31,6 +31,8 @@ HELD_A_TURN = 2_000.0
 """Bytes by which what a session holds may grow with each turn: names of what is over, until their tables are full."""
 MEMORY_A_TURN = 20_000.0
 """Bytes by which the process may, with each turn: what a heap loses in holes."""
+TASKS_OF_A_LINK = 8
+"""A session may have so many more than in the beginning: another link that stands by."""
 LEAST_TURNS = 120
 """Fewer do not fill the tables that have a size."""
 
@@ -93,7 +95,7 @@ class Gathering:
 
     def _line(self, sample: Sample, counts: Counts) -> str:
         took = time.monotonic() - self._wall
-        links = f", {counts.notices['Reconnected']} new links" if counts.notices["Reconnected"] else ""
+        links = f", {counts.notices['lost links']} links lost, {counts.notices['old links']} replaced"
         return f"{sample.at / 3600:6.2f} h (after {took:.0f} s): {sample}{links}, {load()}"
 
 
@@ -109,6 +111,7 @@ async def live(
             tools=TOOLS,
             turn_detection="server_vad",
             transcription="gpt-4o-mini-transcribe",
+            reconnect=ReconnectPolicy(max_age=options.max_age),
             **where,
         ) as session:
             take = None if witness is None else witness.take
@@ -127,28 +130,45 @@ async def in_memory(options: argparse.Namespace) -> Gathering:
     """One session in virtual time."""
     witness = Witness()
     gathering = Gathering(1, options.every, trio.current_time() + options.hours * 3600)
-    async with open_server(listen=False, brain=witness, recogniser=Hearing(options.seed)) as server:
+    async with (
+        open_server(listen=False, brain=witness, recogniser=Hearing(options.seed)) as server,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(drop_links, options, server.drop_sessions)
         await live(gathering, options, options.seed, witness, connect=server.connect, url=server.url)
+        nursery.cancel_scope.cancel()
     return gathering
 
 
-async def over_sockets(options: argparse.Namespace, url: str) -> Gathering:
+async def drop_links(options: argparse.Namespace, drop: Callable[[], object]) -> None:
+    """Lose a link now and then, whatever goes on."""
+    drawn = random.Random(options.seed + 1000)
+    while True:
+        await trio.sleep(drawn.uniform(0, 2 * options.drops))
+        drop()
+
+
+async def over_sockets(options: argparse.Namespace, url: str, drop: Callable[[], object]) -> Gathering:
     """Several sessions in real time."""
     gathering = Gathering(options.sessions, options.every, trio.current_time() + options.seconds)
-    async with trio.open_nursery() as nursery:
-        for number in range(options.sessions):
-            nursery.start_soon(lambda seed: live(gathering, options, seed, None, url=url), options.seed + number)
+    async with trio.open_nursery() as dropping:
+        dropping.start_soon(drop_links, options, drop)
+        async with trio.open_nursery() as nursery:
+            for number in range(options.sessions):
+                nursery.start_soon(lambda seed: live(gathering, options, seed, None, url=url), options.seed + number)
+        dropping.cancel_scope.cancel()
     return gathering
 
 
 @contextlib.contextmanager
-def server_process(seed: int) -> Iterator[str]:
-    """Run the server in a process of its own, and give its URL."""
+def server_process(seed: int) -> Iterator[tuple[str, Callable[[], object]]]:
+    """Run the server in a process of its own; give its URL, and what has it lose a link."""
     program = str(Path(__file__).with_name("long_server.py"))
     command = [sys.executable, program, str(seed)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
-            yield process.stdout.readline().decode().strip()
+            url = process.stdout.readline().decode().strip()
+            yield url, lambda: (process.stdin.write(b"drop\n"), process.stdin.flush())
         finally:
             process.stdin.close()
 
@@ -169,7 +189,8 @@ def verdict(gathering: Gathering) -> bool:
         for wrong, words in (
             (enough and held > HELD_A_TURN, f"a session grows by {kilobytes(held)} with each turn"),
             (enough and memory > MEMORY_A_TURN, f"the process grows by {kilobytes(memory)} with each turn"),
-            (flat.most_tasks() > per, f"{flat.most_tasks()} tasks more than in the first half"),
+            (flat.slope("tasks") > 0, "the number of tasks grows"),
+            (flat.most_tasks() > per * TASKS_OF_A_LINK, f"{flat.most_tasks()} tasks more than at the beginning"),
             (flat.slope("files") > 0, "files are left open"),
             (len(flat.samples) < 3, "there are too few samples to tell anything"),
         )
@@ -185,11 +206,17 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--hours", type=float, default=2.0, help="how long, in virtual time")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long, over sockets")
     parser.add_argument("--sessions", type=int, default=4, help="how many, over sockets")
+    parser.add_argument("--max-age", type=float, help="seconds after which a link is replaced")
+    parser.add_argument("--drops", type=float, help="seconds between two lost links, on average")
     parser.add_argument("--every", type=float, help="seconds between two samples")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     virtual = options.kind == "virtual"
     options.silence = 60.0 if virtual else 2.0
+    if options.max_age is None:
+        options.max_age = 600.0 if virtual else max(20.0, options.seconds / 10)
+    if options.drops is None:
+        options.drops = 600.0 if virtual else 60.0 / options.sessions
     if options.every is None:
         options.every = options.hours * 3600 / 24 if virtual else options.seconds / 24
     return options
@@ -202,8 +229,8 @@ def main(arguments: list[str]) -> int:
     if options.kind == "virtual":
         gathering = trio.run(in_memory, options, clock=trio.testing.MockClock(autojump_threshold=0))
     else:
-        with server_process(options.seed) as url:
-            gathering = trio.run(over_sockets, options, url)
+        with server_process(options.seed) as (url, drop):
+            gathering = trio.run(over_sockets, options, url, drop)
     return 0 if verdict(gathering) else 1
 
 

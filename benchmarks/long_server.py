@@ -1,6 +1,7 @@
 """The server of the long runs: it answers what `long_life.py` says, and hears one of its spoken questions at random.
 
-`python benchmarks/long_server.py SEED` serves over a socket until its input ends, and prints its URL first.
+`python benchmarks/long_server.py SEED` serves over a socket until its input ends, and prints its URL first. With each
+line of the input it drops the link of a session.
 """
 
 import random
@@ -57,8 +58,10 @@ class Witness:
 async def serve(seed: int) -> None:
     async with open_server(recogniser=Hearing(seed), voice=babble_source(), max_sessions=64) as server:
         print(server.url, flush=True)
+        drawn = random.Random(seed)
         while await trio.to_thread.run_sync(sys.stdin.readline):
-            pass
+            if server.sessions:
+                server.drop_sessions(drawn.choice(server.sessions))
 
 
 if __name__ == "__main__":
