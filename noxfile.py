@@ -145,6 +145,37 @@ def bench(session: nox.Session) -> None:
         session.run("python", os.fspath(ROOT / "benchmarks" / f"{name}.py"), *options)
 
 
+def live(session: nox.Session, *arguments: str) -> None:
+    """Have sessions live for hours, against the installed wheel; arguments after `--` come last, and count."""
+    install_wheel(session)
+    session.run("python", "-c", WHERE_FROM, env={"PYTHONSAFEPATH": "1"}, log=False)
+    session.run("python", os.fspath(ROOT / "benchmarks" / "hours.py"), *arguments, *session.posargs)
+
+
+@nox.session(default=False)
+def hours(session: nox.Session) -> None:
+    """Have a session live for two hours of virtual time, with lost and replaced links; a minute on a quiet machine."""
+    live(session, "virtual", "--hours", "2")
+
+
+@nox.session(default=False)
+def minute(session: nox.Session) -> None:
+    """Have four sessions over sockets live for a minute, with lost and replaced links."""
+    live(session, "sockets", "--seconds", "60", "--sessions", "4")
+
+
+@nox.session(default=False)
+def day(session: nox.Session) -> None:
+    """Have a session live for 24 hours of virtual time: thousands of turns, in blocks of 400 ms (ten minutes)."""
+    live(session, "virtual", "--hours", "24", "--block-ms", "400", "--silence", "30", "--max-age", "1800")
+
+
+@nox.session(default=False)
+def soak(session: nox.Session) -> None:
+    """Have ten sessions over sockets live for twenty minutes, against one server in a process of its own."""
+    live(session, "sockets", "--seconds", "1200", "--sessions", "10", "--every", "30")
+
+
 def python_files(*folders: str) -> list[str]:
     """List the Python files in these folders of the checkout."""
     return [str(path.relative_to(ROOT)) for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]

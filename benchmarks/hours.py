@@ -103,7 +103,8 @@ async def live(
     gathering: Gathering, options: argparse.Namespace, seed: int, witness: Witness | None, **where: object
 ) -> None:
     """Open a session, and live in it."""
-    device = ClockedDevice(block_ms=100, ring_ms=400, output_latency_ms=30)
+    block = options.block_ms
+    device = ClockedDevice(block_ms=block, ring_ms=max(400, 2 * block), output_latency_ms=30)
     drawn = random.Random(seed)
     try:
         async with open_session(
@@ -206,19 +207,22 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--hours", type=float, default=2.0, help="how long, in virtual time")
     parser.add_argument("--seconds", type=float, default=60.0, help="how long, over sockets")
     parser.add_argument("--sessions", type=int, default=4, help="how many, over sockets")
+    parser.add_argument("--block-ms", type=int, default=100, help="how much sound the device gives at a time")
+    parser.add_argument("--silence", type=float, help="the longest silence between two turns, in seconds")
     parser.add_argument("--max-age", type=float, help="seconds after which a link is replaced")
     parser.add_argument("--drops", type=float, help="seconds between two lost links, on average")
     parser.add_argument("--every", type=float, help="seconds between two samples")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args(arguments)
     virtual = options.kind == "virtual"
-    options.silence = 60.0 if virtual else 2.0
+    if options.silence is None:
+        options.silence = 60.0 if virtual else 2.0
     if options.max_age is None:
         options.max_age = 600.0 if virtual else max(20.0, options.seconds / 10)
     if options.drops is None:
         options.drops = 600.0 if virtual else 60.0 / options.sessions
     if options.every is None:
-        options.every = options.hours * 3600 / 24 if virtual else options.seconds / 24
+        options.every = min(600.0, options.hours * 150) if virtual else options.seconds / 24
     return options
 
 
