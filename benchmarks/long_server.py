@@ -21,7 +21,7 @@ SPOKEN = (
     "what is the weather in Paris",
     "what can you do",
     'please call bake {"seconds": 9} and call look_up {"word": "bread"}',
-    "tell me a story",
+    "count to ten",
 )
 
 
