@@ -129,7 +129,7 @@ def fuzz(session: nox.Session) -> None:
         session.run("python", str(ROOT / "fuzz" / "run.py"), target, what, *([str(corpus)] if what.isdigit() else []))
 
 
-BENCHMARKS = ("decode", "imports", "sessions", "interruptions", "latency", "heard_text", "guard", "echo")
+BENCHMARKS = ("decode", "imports", "sessions", "interruptions", "latency", "heard_text", "guard", "echo", "million")
 
 
 @nox.session(default=False)
@@ -167,7 +167,20 @@ def minute(session: nox.Session) -> None:
 @nox.session(default=False)
 def day(session: nox.Session) -> None:
     """Have a session live for 24 hours of virtual time: thousands of turns, in blocks of 400 ms (ten minutes)."""
-    live(session, "virtual", "--hours", "24", "--block-ms", "400", "--silence", "30", "--max-age", "1800")
+    live(
+        session,
+        "virtual",
+        "--hours",
+        "24",
+        "--block-ms",
+        "400",
+        "--silence",
+        "30",
+        "--max-age",
+        "1800",
+        "--drops",
+        "3000",
+    )
 
 
 @nox.session(default=False)

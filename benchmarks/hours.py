@@ -24,7 +24,7 @@ from realtime_trio.audio import ClockedDevice
 sys.path.insert(0, str(Path(__file__).parent))  # PYTHONSAFEPATH leaves it out
 from flatness import Flatness, Sample, kilobytes, take_sample
 from long_life import TOOLS, Counts, Life
-from long_server import Hearing, Witness
+from long_server import Hearing, Loudness, Witness
 from measuring import load, machine
 
 HELD_A_TURN = 2_000.0
@@ -129,10 +129,10 @@ async def live(
 
 async def in_memory(options: argparse.Namespace) -> Gathering:
     """One session in virtual time."""
-    witness = Witness()
+    witness, hearing = Witness(), Hearing(options.seed)
     gathering = Gathering(1, options.every, trio.current_time() + options.hours * 3600)
     async with (
-        open_server(listen=False, brain=witness, recogniser=Hearing(options.seed)) as server,
+        open_server(listen=False, brain=witness, recogniser=hearing, turn_detector=Loudness) as server,
         trio.open_nursery() as nursery,
     ):
         nursery.start_soon(drop_links, options, server.drop_sessions)

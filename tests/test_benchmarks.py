@@ -76,3 +76,13 @@ def test_a_session_lives_for_a_while_and_what_it_holds_is_told(tmp_path):
     assert " tasks, " in done.stdout
     assert "calls with one output each" in done.stdout
     assert "lost links" in done.stdout
+
+
+@pytest.mark.slow
+def test_floods_of_deltas_are_measured(tmp_path):
+    done = run([BENCHMARKS / "million.py", "--quick"], tmp_path)
+
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert [line.split(":")[0] for line in done.stdout.splitlines()[1:]] == [
+        f"10,000 deltas of {kind}" for kind in ("transcript", "sound", "text")
+    ]
