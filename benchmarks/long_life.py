@@ -277,7 +277,8 @@ class Life:
         items = self.session.conversation.items
         outputs = Counter(item.call_id for item in items if item.type == "function_call_output")
         for item in items:
-            if item.type == "function_call" and item.status == "completed":
+            # a call that is cut off with its response is neither run nor answered
+            if item.type == "function_call" and self._is_made(item.response_id):
                 assert outputs[item.call_id] == 1, f"{item} has {outputs[item.call_id]} outputs"
                 self.counts.calls += item.id not in self._calls_seen
                 self._calls_seen[item.id] = None
@@ -292,6 +293,9 @@ class Life:
             self.counts.compared += 1
         if self.history is not None:
             self._compare(self.history(), items)
+
+    def _is_made(self, response_id: str | None) -> bool:
+        return response_id is not None and self.session.conversation.response_status(response_id) == "completed"
 
     def _compare(self, history: tuple, items: tuple) -> None:
         """Hold the whole conversation against what the server's brain was told of it, which may be a turn behind.
