@@ -56,7 +56,6 @@ class Interruptions:
     words: Callable[[PartKey], tuple[str, str]]
     set_heard: Callable[[PartKey, int], None]
     _interrupter: Interrupter = attrs.field(init=False)
-    _cut_off: set[str] = attrs.field(factory=set, init=False)  # responses, by a lost link; what came of them plays on
     _pending: list[tuple[InterruptionPlan, PendingInterruption]] = attrs.field(factory=list, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -105,7 +104,6 @@ class Interruptions:
             pending.record_of_nothing = Interruption(reason, (), (), why)
             pending.record.keep(pending.record_of_nothing)
             return (), pending
-        self._cut_off.difference_update(plan.response_ids)
         self.sound.cut(plan.response_ids)
         for response_id in plan.response_ids:
             if response := self.live.get(response_id):
@@ -139,13 +137,13 @@ class Interruptions:
                 self.live[response_id].finish_interruption(record)
             self.publish(Interrupted(record))
         self._interrupter.lose_link(lost)
-        self._cut_off.update(cut_off)
+        for response_id in cut_off:
+            self.live[response_id].cut_off = True
         self.settle()
 
     def played(self, response: Response, now: float) -> None:
         """All that was received of a response was heard: it is over, and where the link cut it off, interrupted."""
-        if response.id in self._cut_off:
-            self._cut_off.discard(response.id)
+        if response.cut_off:
             ledger = self.sound.ledger
             heard = {part: ledger.heard_ms(part, now) for part in ledger.parts(response.id)}
             plan = InterruptionPlan("link_lost", (response.id,), (), heard)

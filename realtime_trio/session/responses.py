@@ -101,6 +101,7 @@ class Response:
         policy: What the user's speech does while it is to be heard; None for what it does in the session.
         held: Whether some of it waits for the guard; what is held is in none of its streams yet.
         stopped_by: What the guard said, if it stopped this response.
+        cut_off: Whether the link was lost while it was being generated and heard: what came of it is all there will be.
     """
 
     id: str
@@ -121,6 +122,7 @@ class Response:
     policy: "InterruptionPolicy | None" = None
     held: bool = False
     stopped_by: "Stop | None" = None
+    cut_off: bool = False
     prices: "Prices | None" = attrs.field(default=None, repr=False)
     _now: events.Response = attrs.field(factory=events.Response)
     _interrupt: Callable[["Response"], object] = attrs.field(default=lambda _: None, alias="interrupt")

@@ -779,6 +779,16 @@ def test_what_enough_was_heard_of_is_the_reply_when_the_link_is_lost():
     assert arbiter.idle
 
 
+def test_what_the_user_cut_is_the_reply_if_some_was_heard_when_the_link_is_lost():
+    """Its end would have come next."""
+    arbiter = settled()
+    arbiter.heard("r1")
+    arbiter.interrupted("r1")
+
+    assert lost(arbiter, 1.0) == (False, [])
+    assert arbiter.idle
+
+
 def test_what_was_generated_may_yet_be_interrupted_after_the_link_is_lost():
     arbiter = settled()
     arbiter.handle(done("r1"), 1.0)

@@ -318,6 +318,7 @@ class Schedule:
             for name, fate in self.fate.items()
             if fate in self.server.tags and fate not in over and name not in self.stopped
         }
+        others = {name: fate for name, fate in self.fate.items() if name not in wanted}
         settled = alive in self.fate.values()
         is_turns = alive is not None and self.server.tags[alive] is None and not settled
         unanswered = is_turns and alive not in answered | self.cut | self.stopped_responses
@@ -337,6 +338,7 @@ class Schedule:
         self.act()
 
         assert not wanted & self.fate.keys()
+        assert others.items() <= self.fate.items()
         if unanswered:
             self.owe()
         if asked is not None and asked not in self.fate:

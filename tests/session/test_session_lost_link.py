@@ -13,6 +13,8 @@ from realtime_trio import ConnectionClosed, Interrupted, Paused, Resumed, tool
 from realtime_trio.session.exchanges import Request
 from realtime_trio.session.turns import LostTurns
 
+SPEECH_STARTED = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 0, "item_id": "item_u"}
+
 
 def lose(talk):
     turns = talk.session._engine.turns
@@ -124,9 +126,37 @@ async def test_what_somebody_heard_a_part_of_is_heard_to_the_end_of_what_came(au
         assert (response.interruption.reason, part.heard_ms, part.cut_ms) == ("link_lost", 3000, 3000)
         assert (await interruptions.receive()).interruption is response.interruption
 
+        assert not talk.session.interrupt().record_of_nothing.response_ids  # it is over
+
         regain(talk)
         await talk.peer.expect_nothing(30)
     assert replies[0].status == "cancelled"
+
+
+async def test_what_waited_behind_another_sound_is_asked_for_again(autojump_clock, open_voice, tone, played_ms):
+    """It was received and not begun: nothing of it is heard."""
+    async with open_voice(drain=False) as talk:
+        await talk.created(None, "resp_1")
+        await talk.audio("resp_1", tone(2000), "item_1")
+        await talk.audio_done("resp_1", "item_1")
+        await talk.done("resp_1")
+        await talk.created(None, "resp_2")
+        await item_added(talk, "item_2", "resp_2")
+        await talk.audio("resp_2", tone(2000), "item_2")
+        await trio.sleep(0.5)
+        _, second = talk.session._engine.turns.live.values()
+
+        assert lose(talk).asked_again == ("resp_2",)
+
+        await trio.sleep(5)
+
+        assert played_ms(talk.device) == pytest.approx(2000, abs=1)
+        (part,) = second.interruption.parts
+        assert (part.heard_ms, part.cut_ms, part.received_ms) == (0, 0, 2000)
+        assert not talk.session.interrupt().record_of_nothing.response_ids
+
+        regain(talk)
+        await talk.peer.expect("response.create")
 
 
 def replies_to(talk):
@@ -248,27 +278,58 @@ async def test_an_interruption_without_a_link_changes_the_mirror_alone(autojump_
         await talk.peer.expect_nothing(30)
 
 
-async def test_an_interruption_that_meets_the_loss_is_settled(autojump_clock, open_voice, tone):
-    """The cancel is sent, the server gone before it answers: where the sound ended is known here all the same."""
+@pytest.mark.parametrize("reason", ["requested", "speech_started"])
+async def test_an_interruption_that_meets_the_loss_is_settled(autojump_clock, open_voice, tone, reason):
+    """The server is gone before it says so: where the sound ended is known here all the same."""
     async with open_voice(drain=False) as talk:
         await talk.created(None, "resp_1")
         await item_added(talk, "item_a", "resp_1")
         await talk.audio("resp_1", tone(3000))
         await trio.sleep(1)
         response = replies_to(talk)
-        pending = talk.session.interrupt()
+        if reason == "requested":
+            talk.session.interrupt()
+        else:
+            await talk.peer.send(SPEECH_STARTED)
+            await trio.testing.wait_all_tasks_blocked()
 
         assert lose(talk) == LostTurns()
         assert (await response.done()).status == "cancelled"
 
-        record = await pending
-        await talk.peer.expect("response.cancel")
+        await response.heard()
+        if reason == "requested":
+            await talk.peer.expect("response.cancel")
         await talk.peer.expect_nothing(30)
 
-        assert record.reason == "requested"
-        assert response.interruption is record
+        assert response.interruption.reason == reason
         (item,) = talk.session.conversation
-        assert item.parts[0].truncated_ms == record.cut_ms
+        assert item.parts[0].truncated_ms == response.interruption.cut_ms
+
+
+async def test_the_guard_is_not_asked_on_about_what_is_asked_for_again(autojump_clock, open_talk):
+    began, ended = [], []
+
+    async def guard(text):
+        began.append(text.text)
+        await trio.sleep(3)
+        ended.append(text.text)
+
+    async with open_talk(guard=guard) as talk, asking(talk) as replies:
+        await talk.created(await talk.peer.expect("response.create"), "resp_1")
+        await delta(talk, "resp_1", "Hello to ")
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert began == ["Hello to "]
+        assert lose(talk).asked_again == ("resp_1",)
+
+        await trio.sleep(10)
+
+        assert ended == []
+
+        regain(talk)
+        await talk.created(await talk.peer.expect("response.create"), "resp_2")
+        await talk.text("resp_2", "Hello")
+    assert replies[0].text == "Hello"
 
 
 async def test_a_deletion_that_has_no_answer_yet_counts(autojump_clock, open_voice, tone):
@@ -376,9 +437,6 @@ async def test_a_question_beside_the_conversation_fails_with_the_link(autojump_c
         await trio.testing.wait_all_tasks_blocked()
 
         assert found == [True]
-
-
-SPEECH_STARTED = {"type": "input_audio_buffer.speech_started", "audio_start_ms": 0, "item_id": "item_u"}
 
 
 @pytest.mark.parametrize("committed", [False, True])
@@ -578,3 +636,19 @@ async def test_a_call_that_was_cut_off_with_its_response_is_not_run(
         await talk.text("resp_2", "Here")
     assert ran == []
     assert replies[0].text == "Here"
+
+
+async def test_a_call_behind_what_was_heard_is_not_restored(autojump_clock, open_voice, tone, as_function_call):
+    """It is cut off with its response, as a user's interruption does it: nobody would ever answer it."""
+    async with open_voice() as talk:
+        await talk.created(None, "resp_1")
+        await item_added(talk, "item_a", "resp_1")
+        await talk.audio("resp_1", tone(2000))
+        await trio.sleep(1)
+        call = as_function_call("call_1", "look_up", '{"word": "a"}')
+        await talk.peer.send("conversation.item.added", item=call, previous_item_id="item_a")
+        await talk.peer.send("response.output_item.done", response_id="resp_1", output_index=1, item=call)
+        await trio.testing.wait_all_tasks_blocked()
+
+        assert lose(talk).cut_off == ("resp_1",)
+        assert [item.id for item in talk.session.conversation] == ["item_a"]
