@@ -11,12 +11,15 @@ import pytest
 import trio
 
 import realtime_trio
-from realtime_trio import ResponseNotCompleted, open_session, tool
+from realtime_trio import ConnectError, ResponseNotCompleted, open_session, tool
 from realtime_trio.core.interruption import Interruption
 from realtime_trio.errors import NotAcknowledged, ToolTimeout
 from realtime_trio.log_words import name_of, problem_of
+from realtime_trio.server import open_server
 from realtime_trio.session import AudioDropped, DeviceChanged, Interrupted, ReplyLost, ToolFailed
 from realtime_trio.session.log import SessionLog
+
+from .cuttable import Cuttable
 
 PAGE = (Path(__file__).parents[2] / "docs" / "observing.md").read_text(encoding="utf-8")
 KEY = "Zq7vK2mWx9TbR4nLcJ8s"  # looks like nothing that a pattern could know
@@ -91,6 +94,30 @@ async def test_a_rich_session_shows_no_word_no_sound_and_no_key(autojump_clock, 
     assert [KEY[at : at + 8] for at in range(len(KEY) - 7) if KEY[at : at + 8] in text] == []
     assert [line for line in logged() if len(line) > 300] == []
     assert [SOUND[at : at + 16] for at in range(0, 160, 16) if SOUND[at : at + 16] in text] == []
+
+
+async def test_what_a_new_link_is_told_is_not_shown_either(autojump_clock, logged):
+    """Nor what an attempt that failed was refused with."""
+    async with open_server(listen=False, api_key=KEY) as server:
+        links = Cuttable(server.connect)
+        async with open_session(
+            connect=links.connect, url=server.url, api_key=KEY, instructions="Say quicksilver.", modality="text",
+            tools=[find],
+        ) as session:  # fmt: skip
+            await session.ask("Where are zeppelins in Ouagadougou?")
+            links.refusals = [ConnectError("a marmalade")]
+            links.cut()
+            await trio.sleep(5)
+            await session.ask("How many xylophones are two plus three?")
+            heard = session.conversation.snapshot()
+    text = "\n".join(logged())
+
+    assert "Ouagadougou" in repr(heard.to_data())
+    assert "WARNING session 1: the link is lost" in re.sub(r"session \d+", "session 1", text)
+    assert "another connection carries the session (after the link was lost" in text
+    assert "attempt 1 to reconnect: ConnectError" in text
+    assert [word for word in (*SPOKEN, "two plus three") if word in text] == []
+    assert [KEY[at : at + 8] for at in range(len(KEY) - 7) if KEY[at : at + 8] in text] == []
 
 
 async def test_what_there_is_to_follow(autojump_clock, open_voice, as_function_call, logged):
