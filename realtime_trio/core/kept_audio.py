@@ -32,6 +32,7 @@ _G711 = (8_000, 1)
 _CERTAIN = 1.0  # seconds that turn detection may need to say that it hears somebody
 _DOUBT = 10.0  # seconds of silence that are kept while there is room, should the link have been dead for so long
 _MOST_MARKS = 64
+_MOST_MISSING = 1024
 
 
 @attrs.define
@@ -89,6 +90,7 @@ class KeptAudio:
         self._heard_from: float | None = None
         self._begins = False  # whether nothing was heard on this link yet
         self._dropped = 0
+        self._missing: deque[tuple[int, int]] = deque()  # up to where, and how many samples, in order
 
     def append(self, audio: bytes, samples: int, captured_at: float) -> None:
         """Take a block that is sent, or would be if there were a link.
@@ -124,6 +126,37 @@ class KeptAudio:
         handler = _HANDLERS.get(type(event))
         if handler is not None:
             handler(self, event)
+
+    def give_up(self, samples: int, behind: int) -> None:
+        """Note that a slow link was not sent a piece of the input after all: the server's timeline does not have it.
+
+        Args:
+            samples: How long it was, at 24 kHz.
+            behind: How much was appended after it.
+        """
+        end = max(0, self._end - behind * self._rate // RATE * self._width)
+        begin = max(0, end - samples * self._rate // RATE * self._width)
+        placed, self._placed = self._placed, deque()
+        for one in placed:
+            before = max(0, min(begin, one.end) - one.begin)
+            after = max(0, one.end - max(end, one.begin))
+            if before:
+                self._placed.append(
+                    attrs.evolve(one, block=one.block.split(before)[0] if one.end > begin else one.block)
+                )
+            if after:
+                block = one.block.split(len(one.block.audio) - after)[1] if one.begin < end else one.block
+                self._placed.append(attrs.evolve(one, begin=one.end - after - (end - begin), block=block))
+
+        def shifted(place: int) -> int:
+            return place if place <= begin else max(begin, place - (end - begin))
+
+        self._size = sum(len(one.block.audio) for one in self._placed)
+        self._end, self._released, self._resent = (
+            shifted(place) for place in (self._end, self._released, self._resent)
+        )
+        for mark in self._marks:
+            mark.place = shifted(mark.place)
 
     def of_item(self, item_id: str) -> bytes | None:
         """Give the sound of an item, in the wire's format; None if it is not, or not wholly, kept."""
@@ -167,6 +200,7 @@ class KeptAudio:
 
         What is appended while that is being sent belongs to it, until the first event of the new link is handled.
         """
+        self._lose_missing()
         blocks = self.uncommitted()
         commits = [mark for mark in self._marks if mark.kind is events.InputAudioBufferCommit]
         sent_at = max((placed.sent_at for placed in self._placed), default=0.0)
@@ -194,7 +228,9 @@ class KeptAudio:
             self._resent = self._lost_at = self._end
 
     def take_dropped(self) -> int:
-        """Say how many samples at 24 kHz that were owed to the server were lost to the bound, since last asked."""
+        """Say how many samples at 24 kHz went to the bound that no link has taken for certain, since last asked."""
+        if self._lost_at is not None:
+            self._lose_missing()
         dropped, self._dropped = self._dropped, 0
         return dropped
 
@@ -252,8 +288,17 @@ class KeptAudio:
         end = self._end - self._size + size
         owed_from = end if self._is_quiet else self._owed_from()
         self._cut(min(end, owed_from))
-        self._dropped += self._cut(end)
+        if missing := self._cut(end):
+            self._missing.append((end, missing))  # on a link that lives, it may yet be committed
+            if len(self._missing) > _MOST_MISSING:
+                (_, first), (place, second) = self._missing.popleft(), self._missing.popleft()
+                self._missing.appendleft((place, first + second))
         return size
+
+    def _lose_missing(self) -> None:
+        """What was given up of this link's input, and not committed there, is lost."""
+        self._dropped += sum(samples for _, samples in self._missing)
+        self._missing.clear()
 
     def _cut(self, place: int) -> int:
         """Keep nothing that lies before a position. Returns how many samples that was."""
@@ -274,6 +319,8 @@ class KeptAudio:
         """What lies before a position is of no use any more."""
         self._released = max(self._released, place)
         self._cut(self._released)
+        while self._missing and self._missing[0][0] <= self._released:
+            self._missing.popleft()
 
     def _forget(self, item_id: str) -> int:
         """Give up the sound of an item. Returns how many bytes."""
@@ -315,6 +362,7 @@ class KeptAudio:
         for item_id in tuple(self._sounds):
             self._forget(item_id)
         self._drop(self._size)
+        self._lose_missing()
         ratio = rate * width / (self._rate * self._width)
         self._rate, self._width = rate, width
         self._end, self._released, self._resent = (

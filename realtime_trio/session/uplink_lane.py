@@ -46,7 +46,9 @@ class UplinkLane:
             self._dropped_appends = link.dropped_appends
             missing = round(link.dropped_audio * SAMPLE_RATE) - self._dropped_samples
             self._dropped_samples += missing
-            self.ledger().drop(missing, round(link.waiting_audio * SAMPLE_RATE))
+            waiting = round(link.waiting_audio * SAMPLE_RATE)
+            self.ledger().drop(missing, waiting)
+            self.kept.give_up(missing, waiting)
 
     async def send_audio(self, audio: bytes, samples: int, captured_at: float) -> None:
         """Hand sound to the writer, and wait until it is taken.

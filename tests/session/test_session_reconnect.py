@@ -254,17 +254,20 @@ async def test_an_update_that_was_not_answered_is_in_effect_on_all_later_links(o
 
 
 async def test_an_item_that_the_server_does_not_take_back_is_left_out_and_keeps_its_place(autojump_clock):
-    async with open_scripted_peer(greet=True) as peer:
-        async with open_session(connect=peer.connect, url=peer.url) as session, session.events() as notices:
-            peer.answer("conversation.item.create", take_all_but())
-            items = [await session.send_text(text, when="now_silently") for text in ("one", "two", "three")]
-            peer.answer("conversation.item.create", take_all_but("two"))
-            await peer.drop()
-            report = await reconnected(notices)
-            assert report.restored == 2
-            assert report.left_out == (LeftOut(items[1].id, "refused"),)
-            await session.delete_item(items[1].id)
-            assert [item.text for item in session.conversation] == ["one", "three"]
+    async with (
+        open_scripted_peer(greet=True) as peer,
+        open_session(connect=peer.connect, url=peer.url) as session,
+        session.events() as notices,
+    ):
+        peer.answer("conversation.item.create", take_all_but())
+        items = [await session.send_text(text, when="now_silently") for text in ("one", "two", "three")]
+        peer.answer("conversation.item.create", take_all_but("two"))
+        await peer.drop()
+        report = await reconnected(notices)
+        assert report.restored == 2
+        assert report.left_out == (LeftOut(items[1].id, "refused"),)
+        await session.delete_item(items[1].id)
+        assert [item.text for item in session.conversation] == ["one", "three"]
 
 
 def take_all_but(*refused: str):
