@@ -22,17 +22,23 @@ def seconds_of_an_empty_process() -> float:
     return time.monotonic() - began
 
 
-def died(way: str, *words: str, environment: Mapping[str, str] | None = None) -> tuple[float, str]:
+def died(
+    way: str, *words: str, environment: Mapping[str, str] | None = None, reconnecting: bool = False
+) -> tuple[float, str]:
     """Run the program, end it once its tool runs, and see that it ended so; give the seconds, and what it wrote.
 
     Args:
         way: "ctrl-c" or "error".
         *words: What the program is to be.
         environment: Its environment.
+        reconnecting: Whether its link is lost before, and it tries to get another.
     """
     with _start("peer") as peer, _start(words[0], peer.stdout.readline().strip(), *words[1:], env=environment) as dying:
         try:
             assert dying.stdout.readline() == "the tool runs\n"
+            if reconnecting:
+                peer.kill()
+                assert any("attempt 2" in line for line in dying.stderr)
             began = time.monotonic()
             dying.send_signal(signal.SIGINT if way == "ctrl-c" else signal.SIGUSR1)
             _, errors = dying.communicate(timeout=GUARD)

@@ -18,6 +18,14 @@ def test_it_is_over_within_a_second(way, tool):
     assert took <= LIMIT + allowance
 
 
+@pytest.mark.parametrize("way", ["ctrl-c", "error"])
+def test_while_it_tries_to_reconnect_too(way):
+    allowance = seconds_of_an_empty_process()
+    took, errors = died(way, "sync", reconnecting=True)
+    assert "the device is closed" in errors
+    assert took <= LIMIT + allowance
+
+
 @pytest.mark.parametrize("tool", ["async", "sync"])
 async def test_with_a_sound_card_too(pulse, tool):
     allowance = await trio.to_thread.run_sync(seconds_of_an_empty_process)
