@@ -21,6 +21,7 @@ from realtime_trio import (
     ReconnectPolicy,
     Refused,
     ServerError,
+    SessionExpired,
     open_server,
     open_session,
     tool,
@@ -351,6 +352,24 @@ async def test_the_body_ends(autojump_clock, stage, owed):
     else:
         assert said == []
         assert stage.took <= 0.2
+
+
+@row("the connection grows too old, and no other can be had")
+async def test_the_connection_grows_too_old(autojump_clock, stage):
+    """As long as it lasts, nobody notices that the next one is refused, whatever the reason."""
+    async with open_server(listen=False, session_seconds=100) as server:
+        with pytest.raises(SessionExpired) as caught:
+            async with stage.session(server, **RECONNECTS) as session:
+                notices = session.events(LinkLost)
+                server.refuse(math.inf, status=503)
+                began = trio.current_time()
+                await session.ask("What is 6 times 7?")
+                assert isinstance((await notices.receive()).problem, SessionExpired)
+                assert trio.current_time() - began == pytest.approx(100, abs=2)
+                stage.breaks()
+                await trio.sleep_forever()
+    assert "in vain" in caught.value.__notes__[0]
+    assert stage.took < 32
 
 
 @row("somebody waits for an answer while there is no connection")
