@@ -255,6 +255,11 @@ class Connection:
         return getattr(self._stream, "server_time", None)
 
     @property
+    def answered_at(self) -> float | None:
+        """What had been sent by this time, in Trio's, has arrived: a ping came back; None where that is not known."""
+        return getattr(self._stream, "answered_at", None)
+
+    @property
     def opened_at(self) -> float | None:
         """When the server said so, in Trio's time; None where that is not known."""
         return getattr(self._stream, "opened_at", None)
@@ -315,7 +320,7 @@ class Connection:
         """
         with trio.move_on_after(_LAST_WORDS):
             await self._outgoing.wait_until_idle()
-        if self._end is not None and self._outgoing.lost and not self._told:
+        if self._end is not None and self._outgoing.lost and not (self._told or self._closed):
             raise self._reason()
 
 

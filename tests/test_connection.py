@@ -547,6 +547,11 @@ async def test_an_end_that_lost_nothing_or_was_told_is_not_raised_again(peer, au
         await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(ConnectionClosed):
             await connection.receive()
+    async with open_connection(connect=peer.connect) as connection:
+        await peer.drop()
+        connection.send_nowait(events.ResponseCreate())
+        await trio.testing.wait_all_tasks_blocked()
+        await connection.aclose()
 
 
 @pytest.mark.parametrize("waiting", [False, True])

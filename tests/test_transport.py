@@ -703,9 +703,11 @@ async def test_the_round_trip_is_known_soon_and_is_the_shortest_of_late(autojump
     async with trio.open_nursery() as nursery:
         nursery.start_soon(serve)
         async with websocket_over(client, Target(url="ws://h", ping_interval=10)) as stream:
-            assert stream.round_trip is None
+            opened_at = trio.current_time()
+            assert (stream.round_trip, stream.answered_at) == (None, None)
             await trio.sleep(1)
             assert stream.round_trip == pytest.approx(0.08)
+            assert stream.answered_at == opened_at  # when the ping left, not when its answer came
             delay = 0.5
             await trio.sleep(20)
             assert stream.round_trip == pytest.approx(0.08)

@@ -230,6 +230,10 @@ class _RecordedLink:
         return getattr(self._stream, "server_time", None)
 
     @property
+    def answered_at(self) -> float | None:
+        return getattr(self._stream, "answered_at", None)
+
+    @property
     def opened_at(self) -> float | None:
         return getattr(self._stream, "opened_at", None)
 

@@ -141,7 +141,7 @@ class Recovery:
             raise end
         if self._loss is None:  # else a swap came to nothing
             self._backoff.lived(trio.current_time() - self._since)
-            self.kept.lose_link(self.line.heard_at)
+            self.kept.lose_link(self._arrived_until())
             self._loss = self._let_go()
         self._round.cancel(reason="the link is lost")
         self.publish(LinkLost(end))
@@ -209,6 +209,15 @@ class Recovery:
 
     # From one to the next
 
+    def _arrived_until(self) -> float | None:
+        """Until when what was sent is known to have arrived; None for no doubt about it.
+
+        An event proves it only where the link is too young, or of a kind, to know better: one may come all the same
+        when nothing gets through the other way.
+        """
+        answered_at = self.line.connection.answered_at
+        return self.line.heard_at if answered_at is None else answered_at
+
     def _let_go(self) -> _Loss:
         now = trio.current_time()
         self.line.lose()
@@ -248,7 +257,7 @@ class Recovery:
         self.turns.regain_link(now)
         if left is not None:
             left.release()
-        elif reason == "age":
+        else:  # what it still has to say, also where it lives on, is nobody's business
             self.start_soon(former.aclose)
         self.count += 1
         gap_ms = round((now - loss.at) * 1000) if reason == "lost" else 0
@@ -392,7 +401,7 @@ class Recovery:
         return not changed
 
     async def _swap(self, standby: Successor) -> None:
-        self.kept.lose_link()
+        self.kept.lose_link(self._arrived_until())
         self._loss = self._let_go()
         try:
             await self._take_over(standby, "age", 1)

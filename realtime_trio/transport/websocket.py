@@ -101,6 +101,7 @@ class WebSocket:
         self._redact = redact
         self._closed = False
         self._frames = FrameProtocol(client=True, extensions=[])
+        self._answered_at: float | None = None
         self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
         self.server_time: float | None = None
         """What the server's clock said in its handshake, in Unix seconds."""
@@ -111,6 +112,11 @@ class WebSocket:
     def round_trip(self) -> float | None:
         """Seconds from a ping to its pong, the shortest of late; None until the first one came."""
         return min(self._round_trips, default=None)
+
+    @property
+    def answered_at(self) -> float | None:
+        """When the last ping that was answered left, in Trio's time: what had been sent by then has arrived."""
+        return self._answered_at
 
     async def send_message(self, message: str, /) -> None:
         """Send one message; see `MessageStream`.
@@ -194,6 +200,7 @@ class WebSocket:
         with contextlib.suppress(*ENDS):
             await self._connection.ping()
             self._round_trips.append(trio.current_time() - sent_at)
+            self._answered_at = sent_at
         waiting.cancel(reason="the pong came, or the link ended")
 
     def _end(self, *, lost: bool = False) -> Exception:
