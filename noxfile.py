@@ -129,6 +129,18 @@ def fuzz(session: nox.Session) -> None:
         session.run("python", str(ROOT / "fuzz" / "run.py"), target, what, *([str(corpus)] if what.isdigit() else []))
 
 
+@nox.session(default=False)
+def faults(session: nox.Session) -> None:
+    """Hold conversations over links that fail anywhere, as many as the argument says: `nox -s faults -- 1000`.
+
+    The numbers are the same every time, so what fails once fails again; a failure says how to play it alone.
+    """
+    install_wheel(session, *group("tests"))
+    session.env["PYTHONSAFEPATH"] = "1"
+    session.env["REALTIME_TRIO_FAULTS"] = session.posargs[0] if session.posargs else "1000"
+    session.run("python", "-m", "pytest", "tests/faults", "--no-header")
+
+
 BENCHMARKS = ("decode", "imports", "sessions", "interruptions", "latency", "heard_text", "guard", "echo", "million")
 
 
