@@ -154,7 +154,6 @@ class Stopwatch:
         Args:
             lost: Responses that were being generated.
         """
-        self._asked.clear()
         self._stopped_item = None
         for response in lost:
             if response.first_sound_at is None and response.speech_ended_at is not None and self._ended_at is None:

@@ -92,7 +92,6 @@ class Policies:
     def lose_link(self) -> None:
         """Note that the link is lost: what was told on it is told again on the next one, acknowledged or not."""
         self._is_linked = False
-        self._under_way.clear()
 
     def regain_link(self) -> None:
         """Note that there is a new link, with the configuration of the old one."""

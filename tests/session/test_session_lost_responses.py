@@ -36,6 +36,7 @@ async def test_a_lost_response_is_asked_for_once_more(autojump_clock, open_talk)
         assert (code, at) == ("response_lost", begun + 30)
         notice = await notices.receive()
         assert (notice.response_id, notice.status, notice.reason) == ("resp_1", "failed", "response_lost")
+        assert talk.session.conversation.response_status("resp_1") == "failed"
 
         await talk.peer.expect("response.cancel", response_id="resp_1")
         await talk.created(await talk.peer.expect("response.create"), "resp_2")
