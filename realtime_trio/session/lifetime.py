@@ -5,8 +5,8 @@ scope is shielded and holds the reader, capture, playout, tools and the timer, s
 Ctrl-C) takes the body down first; the services leave only after the goodbyes, which are bounded in time.
 
 An end that is not the user's is one call, `end(reason)`: it cancels the body, wakes whoever waits outside of it, and
-`reason` is raised once, where the session's block ends. The body's own exception always wins and comes out as the same
-object; our reason then becomes a note on it. Services never raise: they end the session.
+`reason` is raised once, where the session's block ends. The body's own exception wins and comes out as the same object;
+our reason then becomes a note on it. Only a Ctrl-C meanwhile wins over both. Services never raise: they end the session.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -137,14 +137,14 @@ class Lifetime:
                 try:
                     with trio.CancelScope(shield=True):
                         await goodbye()
-                except KeyboardInterrupt as error:  # an impatient second Ctrl-C cuts the goodbye short
-                    failure = failure or error
+                except KeyboardInterrupt as error:  # an impatient one cuts the goodbye short
+                    failure = _weightier(failure, error)
                 finally:
                     self._services.cancel(reason="the session is over")
         except BaseExceptionGroup as group:
             # Services do not raise and the body is caught above: this is Ctrl-C while the nursery closed, or our
             # mistake.
-            failure = failure or _single(group)
+            failure = _weightier(failure, _single(group))
         outcome = self._outcome(failure)
         try:
             if outcome is not None:
@@ -166,6 +166,17 @@ class Lifetime:
             if self._late is not None:
                 outcome.add_note(f"something went wrong at the end, too: {self._late!r}")
         return outcome
+
+
+def _weightier(failure: BaseException | None, later: BaseException) -> BaseException:
+    """Tell which of two comes out: the first, but for a Ctrl-C, which is never lost; it says what it met."""
+    if failure is None:
+        return later
+    if isinstance(failure, KeyboardInterrupt | SystemExit) or not isinstance(later, KeyboardInterrupt):
+        return failure
+    if not isinstance(failure, trio.Cancelled):
+        later.add_note(f"the session was ending already: {failure!r}")
+    return later
 
 
 def _single(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -14,6 +14,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator
+from functools import cache
 
 import pytest
 import trio
@@ -81,14 +82,20 @@ def _little_garbage() -> Iterator[None]:
     gc.unfreeze()
 
 
+@cache
+def undisturbed(name: str) -> tuple[int, range]:
+    """Play a script to its end, once; count the steps, and tell which are the body's."""
+    counted = rehearse(SCRIPTS[name], None, "cancelled")
+    return counted.steps, counted.body
+
+
 def sweep(name: str, how: How, peer: Peer, most: int) -> None:
     """Break a script off at so many of its steps, evenly drawn; at all of them if it has no more."""
     script = SCRIPTS[name]
-    undisturbed = rehearse(script, None, how)
-    total = undisturbed.steps
-    steps = undisturbed.body if how == "raises" else range(1, total + 1)
+    total, body = undisturbed(name)
+    steps = body if how == "raises" else range(1, total + 1)
     if most == ALL and name not in ("nothing", "history"):
-        steps = range(undisturbed.body.start, total + 1)  # they open as "nothing" does
+        steps = range(body.start, total + 1)  # they open as "nothing" does
     if len(steps) > most:
         steps = sorted(random.Random(f"{name} {how} {peer}").sample(steps, most))
     for step in steps:
@@ -120,4 +127,4 @@ def test_a_session_is_broken_off_at_any_step_while_its_peer_is_gone(name: str, h
 def test_short_scripts_are_short() -> None:
     """Those that are broken off at each of their steps: else the sweep takes long."""
     for name in SHORT:
-        assert rehearse(SCRIPTS[name], None, "cancelled").steps < 400
+        assert undisturbed(name)[0] < 400

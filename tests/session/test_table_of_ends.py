@@ -1,7 +1,9 @@
 """Every row of the tables in docs/endings.md: what comes out, what is left, and how long it takes."""
 
+import os
 import signal
 import ssl
+import threading
 import time
 from contextlib import asynccontextmanager, nullcontext
 from email.utils import formatdate
@@ -462,3 +464,23 @@ async def test_the_device_is_lost_at_the_end(autojump_clock, stage, error):
         assert caught.value is error
         assert error.__notes__ == ["something went wrong at the end, too: DeviceUnavailable('unplugged')"]
     assert stage.took <= 0.2
+
+
+@row("Ctrl-C while a session ends by an exception")
+def test_a_ctrl_c_at_the_end_of_a_session_that_failed_is_not_lost():
+    """Who catches what the body raised, to try again, is not to go on."""
+
+    async def main():
+        async with open_scripted_peer(greet=True, port=0) as peer:
+            try:
+                async with open_session(url=peer.url):
+                    await peer.connected()
+                    peer.never_answer_close()
+                    threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
+                    raise Boom("mine")  # noqa: TRY301 what this is about
+            except Boom:
+                pytest.fail("the program goes on")
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        trio.run(main)
+    assert caught.value.__notes__ == ["the session was ending already: Boom('mine')"]
