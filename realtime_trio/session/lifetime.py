@@ -6,7 +6,8 @@ Ctrl-C) takes the body down first; the services leave only after the goodbyes, w
 
 An end that is not the user's is one call, `end(reason)`: it cancels the body, wakes whoever waits outside of it, and
 `reason` is raised once, where the session's block ends. The body's own exception wins and comes out as the same object;
-our reason then becomes a note on it. Only a Ctrl-C meanwhile wins over both. Services never raise: they end the session.
+our reason then becomes a note on it. Only a Ctrl-C meanwhile wins over both. Services never raise: they end the
+session.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
