@@ -54,6 +54,7 @@ async def break_off(script: Script, server, before: Counter[object], step: int |
     breaking = await play_and_break_off(script, step, how, None, {"url": server.url}, server=server)
     assert breaking.took < GUARD / 3
     await until_no_more_than(before)
+    server.refuse(0)
     await open_one(server)
     await until_no_more_than(before)
     return breaking.steps
@@ -94,7 +95,7 @@ async def sweep(script: Script, how: How) -> None:
 
 
 @pytest.mark.parametrize("how", ["cancelled", "raises", "interrupted"])
-@pytest.mark.parametrize("name", ["nothing", "streams", "tools", "own sound"])
+@pytest.mark.parametrize("name", ["nothing", "streams", "tools", "own sound", "lost"])
 def test_over_sockets(name: str, how: How) -> None:
     complaints = Complaints()
     with complaints.listening():
