@@ -153,7 +153,7 @@ _CLOSES = {
     1000: "the server ended the session; for more, open a new one",
     1001: "the server goes away, or the session is too old: open a new one",
     1002: "what came is not the protocol: is it a proxy that answers?",
-    1006: "nobody said goodbye: is the network up? A new session can be opened",
+    1006: "nobody said goodbye: is the network up?",
     1008: "the server does not allow this, and will not the next time: its words say what",
     1009: "a message was longer than one of the sides takes (here: open_connection(max_message_size=...))",
     1011: "the server failed, not this program: open a new session, and report it there if it goes on",

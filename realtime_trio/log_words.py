@@ -40,11 +40,13 @@ def name_of(text: object, unnamed: str = "(unnamed)") -> str:
 
 
 def problem_of(error: BaseException) -> str:
-    """Name an exception by its class and its code. Its words, which may quote anything, go to whoever it is raised to.
+    """Name an exception by its class and its code, or HTTP status.
+
+    Its words, which may quote anything, go to whoever it is raised to.
 
     Args:
         error: The exception.
     """
-    code = getattr(error, "code", None)
+    code = getattr(error, "code", getattr(error, "status", None))
     shown = name_of(str(code)) if isinstance(code, str | int) and code != "" else ""
     return f"{type(error).__name__} ({shown})" if shown else type(error).__name__

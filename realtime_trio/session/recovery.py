@@ -25,9 +25,10 @@ from realtime_trio.core.kept_audio import KeptAudio
 from realtime_trio.core.reconnect import Backoff, Fatal, ReconnectPolicy, Retry, verdict
 from realtime_trio.core.restore import Wanted, wanted
 from realtime_trio.core.rotation import Rotation
+from realtime_trio.core.runs import PartKey
 from realtime_trio.device import SAMPLE_RATE
 from realtime_trio.errors import ConnectionClosed
-from realtime_trio.log_words import problem_of
+from realtime_trio.log_words import name_of, problem_of
 
 from .backlog import Backlog
 from .calls import Call, Calls
@@ -88,6 +89,7 @@ class Recovery:
     _backoff: Backoff | None = attrs.field(default=None, init=False)
     _rotation: Rotation | None = attrs.field(default=None, init=False)
     _since: float = attrs.field(default=0.0, init=False)  # when the connection that carries the session began to
+    _name: str = attrs.field(default="(no id)", init=False)
     _loss: _Loss | None = attrs.field(default=None, init=False)
     _carrier: Successor | None = attrs.field(default=None, init=False)  # None as long as it is the first
     _standby: Successor | None = attrs.field(default=None, init=False)
@@ -114,6 +116,7 @@ class Recovery:
         server_time = self.line.connection.server_time
         self._rotation = Rotation(self.policy.max_age, created_at, expires_at, server_time)
         self._since = created_at
+        self._name = name_of(session.id, self._name)
 
     async def say_goodbye(self) -> None:
         """Let what still waits on a link that followed another leave, as it does on the first; bounded as that is."""
@@ -160,6 +163,9 @@ class Recovery:
                     else f"the session had reconnected {self._backoff.attempts} times, and soon lost each link again"
                 )
                 raise end
+            if attempts:
+                words = "session %s: attempt %d to reconnect: %s; the next in %.1f s"
+                _log.warning(words, self._name, attempts, problem_of(problem), wait)
             standby, self._standby = self._standby, None
             if standby is None or standby.problem is not None:
                 standby = None
@@ -168,7 +174,6 @@ class Recovery:
             try:
                 await self._go_over(standby, "lost", attempts)
             except Exception as error:  # noqa: BLE001 what it means is judged above
-                _log.warning("attempt %d to reconnect: %s", attempts, problem_of(error))
                 problem = error
             else:
                 return
@@ -311,7 +316,13 @@ class Recovery:
 
     def _shorten(self, truncate: events.ConversationItemTruncate) -> Sequence[events.ClientEvent]:
         """Make what tells a link that a spoken item ends earlier, of which it has the words: it gets fewer of them."""
-        return [] if self._carrier is None else self._carrier.replace(truncate.item_id, self._wanted())
+        if self._carrier is None:
+            return []
+        part = PartKey("", truncate.item_id, truncate.content_index)
+        self.conversation.set_heard(
+            part, truncate.audio_end_ms
+        )  # the mirror learns it from the answer, which comes next
+        return self._carrier.replace(truncate.item_id, self._wanted())
 
     # A link that becomes too old
 
@@ -371,7 +382,7 @@ class Recovery:
                 raise
             except Exception as error:  # noqa: BLE001 what it means is judged above
                 successor.release()
-                _log.warning("no link to replace the old one yet: %s", problem_of(error))
+                _log.warning("session %s: no link to replace the old one yet: %s", self._name, problem_of(error))
                 problem = error
             else:
                 await self._keep(successor)
@@ -395,7 +406,7 @@ class Recovery:
             raise
         except Exception as error:  # noqa: BLE001 then another one is opened
             self._standby = standby  # it knows its problem
-            _log.warning("the link that stood by is lost: %s", problem_of(error))
+            _log.warning("session %s: the link that stood by is lost: %s", self._name, problem_of(error))
             return False
         await self._keep(standby)
         return not changed
