@@ -118,7 +118,6 @@ class HostedMcp:
             self._reply(reply)
         for response_id in list(self._held):
             self._lose_continued(response_id)
-        self._wake()
 
     def end(self, error: Exception) -> None:
         """The session is over: nobody needs to wait any more."""
