@@ -32,6 +32,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from realtime_trio import (
     ConfigurationError,
     ConnectError,
+    ConnectionClosed,
     Refused,
     ServerError,
     events,
@@ -264,6 +265,22 @@ async def _make_names(peer, key):
     await peer.send(TOKEN, what=key)
     await peer.send(key, what=key)
     await peer.send("error", error={"type": key, "code": key, "message": "", "param": TOKEN})
+
+
+async def test_what_a_crash_report_shows_of_a_session_is_short(autojump_clock):
+    """Its parts refer to each other: shown with all that they refer to, they were more than a million characters."""
+    async with open_scripted_peer(greet=True) as peer:
+        with pytest.raises(ConnectionClosed) as caught:
+            async with open_session(connect=peer.connect, url=peer.url, reconnect=None) as session:
+                shown = {name: repr(value) for name, value in vars(session._engine).items()}
+                await peer.close(1011)
+                await trio.sleep_forever()
+    frames = [frame for frame, _ in traceback.walk_tb(caught.value.__traceback__)]
+    for frame in frames[1:]:
+        shown |= {f"{frame.f_code.co_qualname}.{name}": repr(value) for name, value in frame.f_locals.items()}
+
+    assert {name for name in shown if name.startswith("Reader.")}
+    assert {name: len(text) for name, text in shown.items() if len(text) > 4000} == {}
 
 
 @pytest.mark.parametrize("open_it", [open_session, open_connection])

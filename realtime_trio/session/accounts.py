@@ -20,6 +20,7 @@ from realtime_trio.device import SAMPLE_RATE
 from realtime_trio.errors import AccountRefused, ConfigurationError, QuotaExceeded
 
 from .closing import Closing
+from .inside import Inside
 from .notices import BudgetSpent, BudgetWarning, Notice, ResponseNotCompleted
 from .sound import Sound
 from .turns import Turns
@@ -44,8 +45,8 @@ def check_accounts(prices: object, budget: object) -> None:
         raise ConfigurationError("Budget(money=...) needs your prices to reckon with: prices=Prices(...)")
 
 
-@attrs.define(eq=False)
-class Accounts:
+@attrs.define(eq=False, repr=False)
+class Accounts(Inside):
     """What one session used, and what that costs.
 
     Attributes:

@@ -16,6 +16,7 @@ from realtime_trio.core.recent import Recent
 from realtime_trio.errors import LocalProtocolError
 from realtime_trio.log_words import name_of
 
+from .inside import Inside
 from .notices import ApprovalNeeded, ApprovalRequest, Notice
 from .promise import Promise
 from .tool_words import sendable
@@ -56,8 +57,8 @@ class Decision:
     failure: Exception | None = None
 
 
-@attrs.define(eq=False)
-class Approvals:
+@attrs.define(eq=False, repr=False)
+class Approvals(Inside):
     """The requests for approval in one session, those for functions and those for hosted MCP tools.
 
     Attributes:

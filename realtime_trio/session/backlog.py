@@ -14,12 +14,13 @@ from realtime_trio.core.capture import CaptureLedger
 from realtime_trio.core.kept_audio import KeptAudio, KeptBlock
 
 from .calls import Call
+from .inside import Inside
 
 __all__ = ["Backlog"]
 
 
-@attrs.define(eq=False)
-class Backlog:
+@attrs.define(eq=False, repr=False)
+class Backlog(Inside):
     """The sound for one new link, whose timeline begins with it.
 
     Attributes:

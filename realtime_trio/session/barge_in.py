@@ -16,6 +16,7 @@ from realtime_trio.core.barge_in import Doubt
 from realtime_trio.core.detection import Detection
 from realtime_trio.core.recent import Recent
 
+from .inside import Inside
 from .interruptions import PendingInterruption
 from .notices import Interrupted, Notice, Paused, Resumed
 from .policies import Policies
@@ -29,8 +30,8 @@ _MOST_SPOKEN = 256  # items that a server may have begun and not committed; one 
 _MOST_DOUBTS = 64
 
 
-@attrs.define(eq=False)
-class BargeIns:
+@attrs.define(eq=False, repr=False)
+class BargeIns(Inside):
     """The beginnings of speech in one session.
 
     Attributes:

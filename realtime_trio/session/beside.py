@@ -16,6 +16,7 @@ from realtime_trio.errors import ConnectionClosed, NotAcknowledged
 
 from .calls import server_error
 from .exchanges import Request
+from .inside import Inside
 from .responses import Response
 
 __all__ = ["Beside"]
@@ -29,8 +30,8 @@ class _Asked:
     wanted: bool = True
 
 
-@attrs.define(eq=False)
-class Beside:
+@attrs.define(eq=False, repr=False)
+class Beside(Inside):
     """The out-of-band requests of one session.
 
     Attributes:

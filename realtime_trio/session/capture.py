@@ -18,6 +18,7 @@ from realtime_trio.device import SAMPLE_RATE, AudioBlock, EchoControl, EchoState
 from realtime_trio.errors import AudioError
 
 from .fittings import WireCodec
+from .inside import Inside
 from .notices import EchoNotCancelled, Notice
 
 __all__ = ["Capture"]
@@ -35,8 +36,8 @@ _NOTHING_PLAYED = (
 _SAMPLE_BYTES = 2
 
 
-@attrs.define(eq=False)
-class Capture:
+@attrs.define(eq=False, repr=False)
+class Capture(Inside):
     """What is captured in one session.
 
     Attributes:

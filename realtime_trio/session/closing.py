@@ -19,6 +19,7 @@ from realtime_trio.core.detection import Detection
 from realtime_trio.errors import NotAcknowledged, RealtimeError, ServerError
 
 from .calls import Kind
+from .inside import Inside
 from .lifetime import Lifetime
 from .push_to_talk import PushToTalk
 from .settings import session_settings
@@ -35,8 +36,8 @@ _TOOL_SECONDS = 30.0  # for which the tools of a last turn are waited for
 _GLANCE = 0.25  # seconds between two looks at them
 
 
-@attrs.define(eq=False)
-class Closing:
+@attrs.define(eq=False, repr=False)
+class Closing(Inside):
     """The end of one session that comes soon, if it does.
 
     Attributes:

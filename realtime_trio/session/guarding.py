@@ -30,6 +30,7 @@ from realtime_trio.log_words import name_of
 
 from .exchanges import Request
 from .guard_call import ask_guard
+from .inside import Inside
 from .notices import Guarded, GuardFailed, Notice
 from .responses import Response
 from .sound import Sound
@@ -108,8 +109,8 @@ class _Held:
     chunks: deque[tuple[_Part, bytes]] = attrs.field(factory=deque)  # sound that is held, in the order in which it came
 
 
-@attrs.define(eq=False)
-class Guarding:
+@attrs.define(eq=False, repr=False)
+class Guarding(Inside):
     """The guard of one session.
 
     Attributes:

@@ -16,6 +16,7 @@ from realtime_trio.core.conversation import Conversation
 from realtime_trio.errors import ServerError
 
 from .agent import Agent, Handover
+from .inside import Inside
 from .notices import HandedOver, Notice, VoiceKept
 from .settings import session_settings
 from .tool_calls import ToolCalls
@@ -34,8 +35,8 @@ class _Call(Protocol):
     ) -> Awaitable[Any]: ...
 
 
-@attrs.define(eq=False)
-class Handovers:
+@attrs.define(eq=False, repr=False)
+class Handovers(Inside):
     """Who speaks in a session.
 
     Attributes:

@@ -13,6 +13,7 @@ from realtime_trio.core.item import MAX_CHARACTERS
 from realtime_trio.core.playout import PartKey
 
 from .guarding import Guarding
+from .inside import Inside
 from .latency import Stopwatch
 from .responses import Response
 from .sound import Sound
@@ -27,8 +28,8 @@ MOST_PARTS = 256
 """Content parts that one response may have; it has a few. What is looked through for each word has to be short."""
 
 
-@attrs.define(eq=False)
-class Intake:
+@attrs.define(eq=False, repr=False)
+class Intake(Inside):
     """The way in of one session.
 
     Attributes:

@@ -14,6 +14,7 @@ from realtime_trio.core.interruption import Interruption, InterruptionPlan
 from realtime_trio.core.playout import PartKey
 
 from .edits import Edits
+from .inside import Inside
 from .notices import Interrupted, Notice
 from .promise import Promise
 from .responses import Response
@@ -34,8 +35,8 @@ class PendingInterruption:
         return self.record.wait().__await__()
 
 
-@attrs.define(eq=False)
-class Interruptions:
+@attrs.define(eq=False, repr=False)
+class Interruptions(Inside):
     """The interruptions of one session.
 
     Attributes:

@@ -18,13 +18,15 @@ import trio
 
 from realtime_trio.errors import InternalError, RealtimeError
 
+from .inside import Inside
+
 __all__ = ["Lifetime"]
 
 Service = Callable[..., Awaitable[object]]
 
 
-@attrs.define(eq=False)
-class Lifetime:
+@attrs.define(eq=False, repr=False)
+class Lifetime(Inside):
     """The scopes of one session and the reason why it ended, if that was not the user's doing.
 
     Attributes:

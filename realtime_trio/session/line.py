@@ -22,6 +22,7 @@ from realtime_trio.core.item_ids import ItemIds
 from realtime_trio.errors import ConnectionClosed, RemoteProtocolError
 
 from .exchanges import new_id
+from .inside import Inside
 from .subscription import again
 
 __all__ = ["Line"]
@@ -33,8 +34,8 @@ def _nothing(event: events.ClientEvent) -> Sequence[events.ClientEvent]:  # noqa
     return ()
 
 
-@attrs.define(eq=False)
-class Line:
+@attrs.define(eq=False, repr=False)
+class Line(Inside):
     """One session's line.
 
     Attributes:

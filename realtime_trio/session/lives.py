@@ -16,6 +16,7 @@ from .beside import Beside
 from .cancels import Cancels
 from .edits import Edits
 from .guarding import Guarding
+from .inside import Inside
 from .interruptions import Interruptions
 from .latency import Stopwatch
 from .requests import Requests
@@ -40,8 +41,8 @@ class LostTurns:
     cut_off: tuple[str, ...] = ()
 
 
-@attrs.define(eq=False)
-class Lives:
+@attrs.define(eq=False, repr=False)
+class Lives(Inside):
     """The live responses of one session.
 
     Attributes:

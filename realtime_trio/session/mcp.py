@@ -27,6 +27,7 @@ from realtime_trio.errors import NotAcknowledged, RealtimeError, ServerError
 
 from .approvals import Approvals
 from .exchanges import Exchange, new_id
+from .inside import Inside
 from .notices import ApprovalRequest, Notice, ToolFailed
 from .responses import Response, ToolCall
 from .turns import Turns
@@ -36,8 +37,8 @@ __all__ = ["HostedMcp"]
 _MOST_REMEMBERED = 64
 
 
-@attrs.define(eq=False)
-class HostedMcp:
+@attrs.define(eq=False, repr=False)
+class HostedMcp(Inside):
     """The hosted MCP servers of one session.
 
     Attributes:

@@ -17,14 +17,15 @@ from realtime_trio.core.barge_in import InterruptionPolicy
 
 from .calls import Call, Calls
 from .exchanges import Request
+from .inside import Inside
 from .responses import Response
 from .settings import under_policy
 
 __all__ = ["Policies"]
 
 
-@attrs.define(eq=False)
-class Policies:
+@attrs.define(eq=False, repr=False)
+class Policies(Inside):
     """The policies of one session.
 
     Attributes:

@@ -19,6 +19,7 @@ from realtime_trio.errors import RealtimeError
 from .calls import Call, Calls
 from .capture import Capture
 from .exchanges import Request
+from .inside import Inside
 from .promise import Promise
 from .turns import Turns
 
@@ -51,8 +52,8 @@ class KeyedTurn:
     item_id: Promise[str | None] = attrs.field(factory=Promise)
 
 
-@attrs.define(eq=False)
-class PushToTalk:
+@attrs.define(eq=False, repr=False)
+class PushToTalk(Inside):
     """The key of one session.
 
     Attributes:

@@ -22,6 +22,7 @@ from realtime_trio.errors import ConnectionClosed, NotAcknowledged, RemoteProtoc
 from .accounts import Accounts
 from .calls import Calls, server_error
 from .closing import Closing
+from .inside import Inside
 from .lifetime import Lifetime
 from .line import Line
 from .mcp import HostedMcp
@@ -35,8 +36,8 @@ __all__ = ["Reader"]
 _log = logging.getLogger("realtime_trio.session")
 
 
-@attrs.define(eq=False)
-class Reader:
+@attrs.define(eq=False, repr=False)
+class Reader(Inside):
     """The reader of one session.
 
     Attributes:

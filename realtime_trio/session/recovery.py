@@ -32,6 +32,7 @@ from realtime_trio.log_words import name_of, problem_of
 
 from .backlog import Backlog
 from .calls import Call, Calls
+from .inside import Inside
 from .line import Line
 from .mcp import HostedMcp
 from .notices import LinkLost, Notice, Reconnected
@@ -54,8 +55,8 @@ class _Loss:
     turns: LostTurns
 
 
-@attrs.define(eq=False)
-class Recovery:
+@attrs.define(eq=False, repr=False)
+class Recovery(Inside):
     """The way from one connection to the next, of one session.
 
     Attributes:

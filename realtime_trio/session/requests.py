@@ -17,6 +17,7 @@ from realtime_trio.errors import NotAcknowledged, RealtimeError, ServerError
 from .beside import Beside
 from .calls import server_error
 from .exchanges import Exchange, Request
+from .inside import Inside
 from .notices import Notice, ReplyLost
 from .responses import Response
 
@@ -25,8 +26,8 @@ __all__ = ["Requests"]
 _MOST_UNWANTED = 256
 
 
-@attrs.define(eq=False)
-class Requests:
+@attrs.define(eq=False, repr=False)
+class Requests(Inside):
     """The requests of one session.
 
     Attributes:

@@ -20,6 +20,7 @@ from realtime_trio.nursery import open_services
 
 from .capture import Capture
 from .fittings import Decoder, WireCodec
+from .inside import Inside
 
 __all__ = ["Sound", "SoundState"]
 
@@ -55,8 +56,8 @@ class SoundState:
     echo: EchoState | None
 
 
-@attrs.define(eq=False)
-class Sound:
+@attrs.define(eq=False, repr=False)
+class Sound(Inside):
     """The device of one session, with what is to be played on it.
 
     Attributes:

@@ -18,6 +18,7 @@ from realtime_trio.core.utterance import Difference, differences
 from realtime_trio.errors import ConfigurationError, LocalProtocolError
 
 from .exchanges import Exchange, Request
+from .inside import Inside
 from .responses import Response
 from .tool_words import sendable
 from .turns import Turns
@@ -56,8 +57,8 @@ class Utterance:
         return not self.differences
 
 
-@attrs.define(eq=False)
-class Speaking:
+@attrs.define(eq=False, repr=False)
+class Speaking(Inside):
     """What this session says of its own accord.
 
     Attributes:

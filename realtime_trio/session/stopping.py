@@ -13,6 +13,7 @@ from realtime_trio.core.arbiter import Arbiter
 
 from .beside import Beside
 from .guarding import Guarding
+from .inside import Inside
 from .interruptions import Interruptions, PendingInterruption
 from .responses import Response
 from .tool_calls import INTERRUPTING, ToolCalls
@@ -22,8 +23,8 @@ __all__ = ["Stopping"]
 _USERS = ("speech_started", "pressed")  # reasons by which the user takes the floor
 
 
-@attrs.define(eq=False)
-class Stopping:
+@attrs.define(eq=False, repr=False)
+class Stopping(Inside):
     """Who stops what in one session.
 
     Attributes:

@@ -21,6 +21,7 @@ from realtime_trio.errors import ConnectionClosed, NotAcknowledged, RemoteProtoc
 
 from .calls import Calls, server_error
 from .exchanges import new_id
+from .inside import Inside
 from .promise import Promise
 from .seeding import carry_out
 
@@ -34,7 +35,7 @@ Change: TypeAlias = events.ConversationItemCreate | events.ConversationItemDelet
 _MOST_TOLD: Final = 65_536  # events; a server that says more to a session that has not begun is not a server
 
 
-class Successor:
+class Successor(Inside):
     """One such connection.
 
     Args:

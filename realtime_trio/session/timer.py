@@ -9,14 +9,16 @@ from collections.abc import Callable
 import attrs
 import trio
 
+from .inside import Inside
+
 __all__ = ["Timer"]
 
 _BLOCK_SECONDS = 0.02  # nothing tells when a sound has left the speaker, so look again after a block
 _LOOK_AGAIN_SECONDS = 1.0  # whatever may have been missed: nobody who waits is to wait for ever
 
 
-@attrs.define(eq=False)
-class Timer:
+@attrs.define(eq=False, repr=False)
+class Timer(Inside):
     """The time of one session's turns.
 
     Attributes:

@@ -24,6 +24,7 @@ from realtime_trio.log_words import name_of
 from . import tool_words
 from .approvals import ApprovalRequest, Approvals
 from .exchanges import Exchange, Request
+from .inside import Inside
 from .notices import Notice, ToolCancelled, ToolDetached, ToolFailed, ToolProgress, ToolStarted
 from .tool_context import ToolContext
 from .tool_outputs import Batch, LiveCall, ToolOutputs
@@ -48,8 +49,8 @@ _MOST_REMEMBERED = 64
 _MOST_SEEN = 4096  # calls of which it is remembered that they were answered
 
 
-@attrs.define(eq=False)
-class ToolCalls:
+@attrs.define(eq=False, repr=False)
+class ToolCalls(Inside):
     """The calls of one session.
 
     Attributes:

@@ -15,6 +15,7 @@ from realtime_trio.errors import RealtimeError
 
 from . import tool_words
 from .exchanges import Exchange, Request, new_id
+from .inside import Inside
 from .notices import Notice, ToolFailed, ToolFinished
 from .responses import ToolCall
 from .tool_policy import ToolPolicy
@@ -110,8 +111,8 @@ class LiveCall:
         return self.batch.is_wanted and (owes or (self.batch.owes_reply and self.batch.missing > 0))
 
 
-@attrs.define(eq=False)
-class ToolOutputs:
+@attrs.define(eq=False, repr=False)
+class ToolOutputs(Inside):
     """The outputs of one session.
 
     Attributes:

@@ -29,6 +29,7 @@ from .cancels import Cancels
 from .edits import Edits
 from .exchanges import Exchange, Request
 from .guarding import Guarding
+from .inside import Inside
 from .intake import Intake
 from .interruptions import Interruptions, PendingInterruption
 from .latency import Stopwatch
@@ -46,8 +47,8 @@ from .tool_calls import ToolCalls
 __all__ = ["LostTurns", "Turns"]
 
 
-@attrs.define(eq=False)
-class Turns:
+@attrs.define(eq=False, repr=False)
+class Turns(Inside):
     """The live responses of one session.
 
     Attributes:

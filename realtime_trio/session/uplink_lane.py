@@ -9,14 +9,15 @@ from realtime_trio.core.capture import CaptureLedger
 from realtime_trio.core.kept_audio import KeptAudio
 from realtime_trio.device import SAMPLE_RATE
 
+from .inside import Inside
 from .line import Line
 from .notices import AudioDropped, Notice
 
 __all__ = ["UplinkLane"]
 
 
-@attrs.define(eq=False)
-class UplinkLane:
+@attrs.define(eq=False, repr=False)
+class UplinkLane(Inside):
     """The appends of one session.
 
     Attributes:
