@@ -29,3 +29,11 @@ def _ctrl_c_works() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _exporters_have_time() -> Iterator[None]:
+    """Let what telemetry's thread has to do be done on a busy machine, too, before a test looks at it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("realtime_trio.telemetry.outbox._LAST_WORDS", 60.0)
+        yield
