@@ -5,16 +5,22 @@ How recordings are made and what they hold is in `realtime_trio.recording`.
 
 import math
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
 
 import attrs
 import trio
 
-from realtime_trio import GuardedText, ReconnectPolicy, Session, Tool, open_session
-from realtime_trio.audio import ClockedDevice
-from realtime_trio.errors import ConfigurationError
+from realtime_trio import GuardedText, Reconnected, ReconnectPolicy, Session, Tool, open_session
+from realtime_trio.audio import ClockedDevice, Utterance
+from realtime_trio.errors import ConfigurationError, RealtimeError
+from realtime_trio.events import (
+    InputAudioBufferCleared,
+    InputAudioBufferCommitted,
+    InputAudioBufferSpeechStarted,
+    InputAudioBufferSpeechStopped,
+)
 from realtime_trio.nursery import open_services
 from realtime_trio.recording import AudioReference, Entry, LinkFollower, RecordedSession, read_recording
 
@@ -25,6 +31,8 @@ from .recorded_server import open_recorded_server
 __all__ = ["Replayed", "session_from_recording"]
 
 _REDACTED: Final = "[redacted]"  # stands for many things
+_ON_ITS_WAY: Final = 1.0  # seconds until another server has surely heard what was said
+_LONGEST_SILENCE: Final = 10.0  # seconds of it before a turn ends; the most patient turn detection takes eight
 
 _Step = tuple[float, Callable[[Session], Awaitable[object]]]
 
@@ -54,6 +62,12 @@ class Replayed:
     async def finished(self) -> None:
         """Wait until both sides have said all that they said then, and all of it was heard.
 
+        What is before the device's microphone has been said when the recording's sound has come to its end. Another
+        server is waited for until it has ended the user's last turn and answered it.
+
+        Raises:
+            AssertionError: Another server goes on hearing a turn, ten seconds after the user's last sound.
+
         Cancellation:
             Safe.
         """
@@ -72,7 +86,7 @@ async def session_from_recording(
     async def test_report_17(autojump_clock):
         async with session_from_recording("reports/17") as replayed:
             await replayed.finished()
-            assert "Lima" in replayed.session.conversation[-1].heard_text
+            assert "Lima" in replayed.session.conversation.items[-1].heard_text
     ```
     The user's sound comes from the device's, at the times at which it came; typed turns, and what a program without a
     device appended, likewise. The server's events come at their times, but none before the session has sent what it
@@ -102,7 +116,7 @@ async def session_from_recording(
     recording = read_recording(path)
     entries = list(recording.entries())
     steps = _user_steps(recording, entries)
-    device = _device(recording, entries)
+    device, sound = _device(recording, entries)
     began = next((entry.at for entry in entries if entry.kind == "received"), 0.0)
     options = {"config": _config(entries), "tools": _stand_ins(entries), **_unseen(recording), **options}
     if device is not None:
@@ -122,6 +136,11 @@ async def session_from_recording(
         said = trio.Event()
         over.append(said.wait)
         services.start_soon(_say_all, session, steps, opened - began, said)
+        if sound is not None and options["audio"] is device:
+            turn = None if peers else _OpenTurn(max(patience, _LONGEST_SILENCE))
+            if turn is not None:
+                services.start_soon(turn.follow, turn.subscribe(session))
+            over.append(lambda: _heard_out(sound, turn))
         yield Replayed(session, recording, device, peers, over)
 
 
@@ -132,6 +151,50 @@ async def _say_all(session: Session, steps: list[_Step], base: float, said: trio
             nursery.start_soon(step, session)
             await trio.lowlevel.checkpoint()
     said.set()
+
+
+async def _heard_out(sound: Utterance, turn: "_OpenTurn | None") -> None:
+    """Wait until the user's sound was captured, and another server has heard the end of what was said."""
+    with suppress(trio.ClosedResourceError):  # the session is over, which it says itself
+        await sound.captured()
+        if turn is not None:
+            await trio.sleep(_ON_ITS_WAY)
+            await turn.ended()
+
+
+_TURN_EVENTS = (
+    InputAudioBufferSpeechStarted,
+    InputAudioBufferSpeechStopped,
+    InputAudioBufferCommitted,
+    InputAudioBufferCleared,
+    Reconnected,  # a new link hears what of a turn it is sent again, and says so
+)
+
+
+class _OpenTurn:
+    """Whether a server hears a turn that it has not ended."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._over = trio.Event()
+        self._over.set()
+
+    def subscribe(self, session: Session) -> AsyncIterator[object]:
+        return session.events(*_TURN_EVENTS)
+
+    async def follow(self, events: AsyncIterator[object]) -> None:
+        with suppress(RealtimeError):  # why the session is over is told where its block ends
+            async for event in events:
+                if not isinstance(event, InputAudioBufferSpeechStarted):
+                    self._over.set()
+                elif self._over.is_set():
+                    self._over = trio.Event()
+
+    async def ended(self) -> None:
+        with trio.move_on_after(self._limit):
+            await self._over.wait()
+            return
+        raise AssertionError(f"the server has not ended the user's last turn {self._limit:g} s after their last sound")
 
 
 def _config(entries: list[Entry]) -> Event:
@@ -168,16 +231,16 @@ async def _let_pass(_text: GuardedText) -> None:
     await trio.lowlevel.checkpoint()
 
 
-def _device(recording: RecordedSession, entries: list[Entry]) -> ClockedDevice | None:
-    """A device before whose microphone the user says what they said then."""
+def _device(recording: RecordedSession, entries: list[Entry]) -> tuple[ClockedDevice | None, Utterance | None]:
+    """A device before whose microphone the user says what they said then, and that."""
     sound = recording.device_sound()
     if not (sound or any(entry.kind == "device" for entry in entries)):
-        return None
+        return None, None
     device = ClockedDevice(output_latency_ms=_latency_ms(entries))
-    if sound:
-        pairs = memoryview(sound).cast("h")
-        device.speak(pairs[::2].tobytes())
-    return device
+    if not sound:
+        return device, None
+    pairs = memoryview(sound).cast("h")
+    return device, device.speak(pairs[::2].tobytes())
 
 
 def _latency_ms(entries: list[Entry]) -> float:

@@ -5,9 +5,10 @@ import trio
 
 from realtime_trio import ConfigurationError, ConnectionClosed, open_server, open_session, tool
 from realtime_trio.audio import ClockedDevice
+from realtime_trio.events import InputAudioBufferSpeechStarted
 from realtime_trio.recording import read_recording
 from realtime_trio.replay import check, tell
-from realtime_trio.testing import session_from_recording
+from realtime_trio.testing import open_scripted_peer, session_from_recording
 
 from .talks import Hearing, talk, voice
 
@@ -40,12 +41,63 @@ async def test_it_can_be_played_against_another_server(folder, tmp_path, autojum
         session_from_recording(folder, connect=server.connect, url=server.url, record=tmp_path / "again") as replayed,
     ):
         await replayed.finished()
-        await trio.sleep(tell(read_recording(folder)).length)
+        items = replayed.session.conversation.items
+        assert (items[-1].role, items[-1].status) == ("assistant", "completed")
 
     then, now = (tell(read_recording(path)) for path in (folder, tmp_path / "again"))
     spoken = [[turn.at for turn in story.turns if turn.who == "user"] for story in (then, now)]
     assert len(spoken[0]) == 3
     assert spoken[1] == pytest.approx(spoken[0], abs=0.3)
+
+
+async def test_another_server_is_waited_for_until_the_last_turn_has_ended(folder, autojump_clock):
+    """Also where the recording ends in the middle of a word, and the answer to it is still to come."""
+    device = ClockedDevice()
+    async with (
+        open_server(listen=False) as server,
+        open_session(
+            connect=server.connect, url=server.url, audio=device, record=folder, turn_detection="server_vad"
+        ) as session,
+        session.events(InputAudioBufferSpeechStarted) as started,
+    ):
+        await trio.sleep(3)
+        device.speak(voice(2000))
+        await started.receive()
+        await trio.sleep(0.5)
+
+    async with (
+        open_server(listen=False) as server,
+        session_from_recording(folder, connect=server.connect, url=server.url) as replayed,
+    ):
+        begun = trio.current_time()
+        await replayed.finished()
+        assert trio.current_time() - begun > 4
+        user, answer = replayed.session.conversation.items
+        assert (user.role, answer.role) == ("user", "assistant")
+        assert answer.heard_text.startswith("I heard you for 1.")
+
+
+async def test_a_device_of_ones_own_is_not_waited_for(folder, autojump_clock):
+    await talk(folder)
+
+    async with (
+        open_server(listen=False) as server,
+        session_from_recording(folder, connect=server.connect, url=server.url, audio=ClockedDevice()) as replayed,
+    ):
+        with trio.fail_after(60):
+            await replayed.finished()
+        assert len(replayed.session.conversation) == 0
+
+
+async def test_a_turn_that_another_server_does_not_end_is_said(folder, autojump_clock):
+    await talk(folder)
+
+    async with open_scripted_peer(greet=True) as peer:
+        peer.ignored.add("input_audio_buffer.append")
+        with pytest.raises(AssertionError, match="has not ended the user's last turn"):
+            async with session_from_recording(folder, connect=peer.connect, url=peer.url) as replayed:
+                await peer.send("input_audio_buffer.speech_started", item_id="item_u", audio_start_ms=0)
+                await replayed.finished()
 
 
 async def record_typed(folder) -> str:
