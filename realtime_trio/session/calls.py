@@ -4,7 +4,7 @@ The server echoes no id on success, so answers are matched by what they are abou
 retrieve and truncate; first in, first out, with one of a kind in flight, for update, commit and clear. An `error` is
 matched by `event_id`, else by an item id in its message, else it belongs to the only call in flight.
 How something is sent is the caller's business (`engine.py`); a call that a lost link left without an answer is asked
-again on the next (`recovery.py`).
+again on the next (`succession.py`).
 """
 
 import math

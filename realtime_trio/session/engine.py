@@ -50,6 +50,7 @@ from .speaking import Speaking
 from .statistics import Tally
 from .subscribers import Subscribers
 from .subscription import again
+from .succession import Succession
 from .successor import OpenLink
 from .tool_calls import ToolCalls, ToolErrors
 from .tool_outputs import ToolOutputs, follow_up
@@ -215,8 +216,7 @@ class Engine:
         )
 
     def _make_recovery(self, policy: ReconnectPolicy | None, open_link: OpenLink) -> Recovery:
-        return Recovery(
-            policy,
+        links = Succession(
             open_link,
             self.line,
             self.calls,
@@ -229,6 +229,7 @@ class Engine:
             publish=self.subscribers.publish,
             adopt=self._configured,
         )
+        return Recovery(policy, links)
 
     def _say_later(self, text: str, wanted: Callable[[], bool]) -> Request:
         return self.speaking.say_later(text, wanted=wanted)

@@ -5,7 +5,7 @@ connection carries it and waits in between. Who sends with `send` waits for the 
 `send_nowait` while there is none is dropped where it only makes sense on the old one, or is asked again by who
 remembers it (`calls.py`, `turns.py`). The ids of items stay those under which the session got to know them: what a
 new connection calls them is translated here and known nowhere else (`core.item_ids`). When one connection follows
-another, and what it is told first, is decided in `recovery.py`.
+another, and what it is told first, is decided in `succession.py`.
 """
 
 from collections import deque

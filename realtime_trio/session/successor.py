@@ -1,7 +1,7 @@
 """A connection that is going to carry the session: opened, configured, and told what the conversation is.
 
 It runs beside whatever carries the session meanwhile, and has its own calls and its own names for the items. When one
-is wanted, and how it takes over, is in `recovery.py`; what it has to be told, in `core.restore`.
+is wanted, and how it takes over, is in `succession.py`; what it has to be told, in `core.restore`.
 """
 
 from collections import deque
