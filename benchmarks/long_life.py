@@ -275,6 +275,7 @@ class Life:
     async def check(self) -> None:
         """See that every call has one output, and that both sides have the same conversation."""
         items = self.session.conversation.items
+        history = () if self.history is None else self.history()
         outputs = Counter(item.call_id for item in items if item.type == "function_call_output")
         for item in items:
             # a call that is cut off with its response is neither run nor answered
@@ -291,8 +292,7 @@ class Life:
             cut = item.role == "assistant" and before.startswith(after)  # a new link has what was heard
             assert before == after or cut, (item, there)
             self.counts.compared += 1
-        if self.history is not None:
-            self._compare(self.history(), items)
+        self._compare(history, items)
 
     def _is_made(self, response_id: str | None) -> bool:
         return response_id is not None and self.session.conversation.response_status(response_id) == "completed"
