@@ -7,13 +7,13 @@ and how many tasks it takes is looked at elsewhere (`flatness.py`).
 import itertools
 import math
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator
 
 import attrs
 import trio
 
-from realtime_trio import Reconnected, ReplyLost, ResponseFailed, Session, ToolContext, tool
+from realtime_trio import Reconnected, ReplyLost, ResponseFailed, ServerError, Session, ToolContext, tool
 from realtime_trio.audio import ClockedDevice
 
 PATIENCE = 300.0  # seconds that anything may take before it counts as a hang
@@ -148,6 +148,10 @@ class Life:
     silence: float = 60.0
     history: Callable[[], tuple] | None = None
     counts: Counts = attrs.field(factory=Counts)
+    _latest: deque[object] = attrs.field(
+        factory=lambda: deque(maxlen=20), init=False
+    )  # notices, for the words of a failure
+    _left_out: dict[str, None] = attrs.field(factory=dict, init=False)  # items that a new link was not given
     _calls_seen: dict[str, None] = attrs.field(factory=dict, init=False)
 
     async def run(self, until: float, resting: Callable[[], Awaitable[object]]) -> None:
@@ -188,9 +192,12 @@ class Life:
             async for event in events:
                 if isinstance(event, Reconnected):
                     self.counts.notices["lost links" if event.reason == "lost" else "old links"] += 1
+                    self._left_out.update(dict.fromkeys(one.item_id for one in event.left_out))
                     self.counts.notices["left out"] += len(event.left_out)
                     self.counts.notices["dropped ms"] += event.dropped_audio_ms
+                    self._latest.append(event)
                 elif attrs.has(type(event)):
+                    self._latest.append(event)
                     self.counts.notices[type(event).__name__] += 1
                     assert not isinstance(event, ReplyLost), event
 
@@ -280,14 +287,19 @@ class Life:
         for item in items:
             # a call that is cut off with its response is neither run nor answered
             if item.type == "function_call" and self._is_made(item.response_id):
-                assert outputs[item.call_id] == 1, f"{item} has {outputs[item.call_id]} outputs"
+                assert outputs[item.call_id] == 1, f"{item} has {outputs[item.call_id]} outputs; {self._latest}"
                 self.counts.calls += item.id not in self._calls_seen
                 self._calls_seen[item.id] = None
-        for seen in list(itertools.islice(self._calls_seen, max(0, len(self._calls_seen) - KEPT))):
-            del self._calls_seen[seen]
+        for known in (self._calls_seen, self._left_out):
+            for seen in list(itertools.islice(known, max(0, len(known) - KEPT))):
+                del known[seen]
         for item in items[-LOOKED_AT:]:
             before = _words(item)
-            there = await self.session.retrieve_item(item.id)
+            try:
+                there = await self.session.retrieve_item(item.id)
+            except ServerError:  # what a new link was not given
+                assert item.id in self._left_out or not item.heard_text, (item, self._latest)
+                continue
             after = _wire_words(there)
             cut = item.role == "assistant" and before.startswith(after)  # a new link has what was heard
             assert before == after or cut, (item, there)

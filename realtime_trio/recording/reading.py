@@ -144,18 +144,33 @@ class RecordedSession:
             raise ValueError(f"this line is no message of the wire: {entry.kind}")
         return msgspec.json.encode(self._restored(entry.event)).decode()
 
-    def device_sound(self) -> bytes:
+    def device_sound(self, first: int = 0, last: int | None = None) -> bytes:
         """Read the device's sound.
+
+        Args:
+            first: The sample of both sides to begin with.
+            last: The one to end before; None for all. An hour takes 350 MB.
 
         Returns:
             PCM16 at 24 kHz, two channels, the user's first; empty when there was no device.
         """
         try:
             with wave.open(os.fspath(self.path / DEVICE_WAV), "rb") as wav:
-                data = wav.readframes(wav.getnframes())
+                number = wav.getnframes() if last is None else min(last, wav.getnframes())
+                wav.setpos(min(first, wav.getnframes()))
+                data = wav.readframes(max(0, number - first))
         except (OSError, EOFError, wave.Error):
             return b""
         return data[: len(data) // _FRAME_BYTES * _FRAME_BYTES]
+
+    @property
+    def device_samples(self) -> int:
+        """How many samples of both sides there are of the device's sound; 0 when there was no device."""
+        try:
+            with wave.open(os.fspath(self.path / DEVICE_WAV), "rb") as wav:
+                return wav.getnframes()
+        except (OSError, EOFError, wave.Error):
+            return 0
 
     def _restored(self, value: Any) -> Any:
         if isinstance(value, dict):

@@ -2,6 +2,7 @@
 
 import argparse
 import io
+import math
 import os
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ examples:
   python -m realtime_trio.replay recordings/monday     print it
   python -m realtime_trio.replay --check recordings    check all of them
   python -m realtime_trio.replay --html it.html recordings/monday
+  python -m realtime_trio.replay --html it.html --from 3600 --to 3900 recordings/monday
 """
 
 
@@ -78,9 +80,13 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         help="write one page to look at and listen to, with the sound in it (about 4 MB a minute): what was heard "
         "against what was generated, tool calls, interruptions, latency; click to play from there",
     )
+    parser.add_argument("--from", dest="begin", metavar="S", type=float, help="with --html: begin at this second")
+    parser.add_argument("--to", dest="end", metavar="S", type=float, help="with --html: end at this second")
     options = parser.parse_args(arguments)
     if options.check and options.html:
         parser.error("--check and --html are two questions: ask one at a time")
+    if not options.html and (options.begin, options.end) != (None, None):
+        parser.error("--from and --to choose what --html shows: add --html OUT.html")
     return options
 
 
@@ -93,7 +99,7 @@ def _run(options: argparse.Namespace) -> int:
         # not all(): every one of them is to be checked
         return _WELL if min([_check(session) for session in sessions]) else _FOUND
     if options.html:
-        return _write_page(options.html, sessions)
+        return _write_page(options, sessions)
     if len(sessions) == 1:
         _print(sessions[0])
     else:
@@ -102,14 +108,18 @@ def _run(options: argparse.Namespace) -> int:
     return _WELL
 
 
-def _write_page(path: Path, sessions: list[RecordedSession]) -> int:
+def _write_page(options: argparse.Namespace, sessions: list[RecordedSession]) -> int:
+    path: Path = options.html
     if len(sessions) > 1:
         print(f"error: --html shows one recording: name one of {len(sessions)} that are there", file=sys.stderr)
         return _FAILED
     from realtime_trio.replay.page import render  # loads numpy
 
+    pieces = render(sessions[0], options.begin or 0.0, math.inf if options.end is None else options.end)
+    first = next(pieces)  # what cannot be rendered leaves an older page as it is
     with path.open("w", encoding="utf-8") as file:
-        file.writelines(render(sessions[0]))
+        file.write(first)
+        file.writelines(pieces)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
     return _WELL
 

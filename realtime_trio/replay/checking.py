@@ -121,7 +121,7 @@ class _Checker:
             elif there > end and story.end is not None:
                 self._found.append(Finding("recording", f"{file} has {there - end} bytes that no line refers to"))
         if story.clock:
-            length = len(self._session.device_sound()) // 4 / RATE
+            length = self._session.device_samples / RATE
             sample, captured = story.clock[-1]
             if length < sample / RATE - _SLACK:
                 self._found.append(Finding("recording", f"device.wav ends before {captured:.1f} s", captured))

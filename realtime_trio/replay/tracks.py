@@ -11,17 +11,33 @@ from realtime_trio.recording import RecordedSession
 
 from .story import PCM_BYTES_PER_MS, RATE, Part, Story
 
-__all__ = ["Samples", "Tracks", "generated_sound", "make_tracks"]
+__all__ = ["Samples", "Tracks", "Window", "generated_sound", "make_tracks"]
 
 Samples: TypeAlias = NDArray[np.int16]
 
-_FRAME = 4  # bytes of a sample of both sides
 _LATER = 0.5  # seconds of sound after the last line
 
 
 @attrs.frozen
+class Window:
+    """A stretch of a recording, in its seconds."""
+
+    begin: float
+    end: float
+
+    @property
+    def length(self) -> float:
+        """How long it is."""
+        return self.end - self.begin
+
+    def overlaps(self, begin: float, end: float) -> bool:
+        """Tell whether some of a stretch is in it."""
+        return begin <= self.end and end >= self.begin
+
+
+@attrs.frozen
 class Tracks:
-    """Both sides, from the beginning of the recording on, 24,000 samples a second, equally long.
+    """Both sides, from the beginning of a window on, 24,000 samples a second, equally long.
 
     Attributes:
         user: What the microphone captured; without a device, what the program sent.
@@ -34,12 +50,13 @@ class Tracks:
     heard: bool
 
 
-def make_tracks(session: RecordedSession, story: Story) -> Tracks:
+def make_tracks(session: RecordedSession, story: Story, window: Window) -> Tracks:
     """Put the sound of a session on its time axis.
 
     Args:
         session: The recording.
         story: What happened in it.
+        window: What of it.
 
     Returns:
         Both sides.
@@ -47,17 +64,15 @@ def make_tracks(session: RecordedSession, story: Story) -> Tracks:
     Raises:
         OSError: The recording cannot be read.
     """
-    device = session.device_sound()
-    if device and story.clock:
-        return _device_tracks(device, story)
-    user = _Canvas(story.length)
+    if session.device_samples and story.clock:
+        return _device_tracks(session, story, window)
+    user = _Canvas(window)
     for at, pcm in _sent(session, story):
-        user.put(max(at, user.end / RATE), pcm)  # what is sent faster than it is spoken follows what was before
-    assistant = _Canvas(story.length)
+        user.put(max(at, user.until), pcm)  # what is sent faster than it is spoken follows what was before
+    assistant = _Canvas(window)
     for part in story.parts:
-        assistant.put(max(part.first_at, assistant.end / RATE), generated_sound(session, story, part))
-    length = max(len(user.samples), len(assistant.samples))
-    return Tracks(user.fill(length), assistant.fill(length), heard=False)
+        assistant.put(max(part.first_at, assistant.until), generated_sound(session, story, part))
+    return Tracks(user.samples, assistant.samples, heard=False)
 
 
 def generated_sound(session: RecordedSession, story: Story, part: Part) -> Samples:
@@ -78,36 +93,33 @@ def generated_sound(session: RecordedSession, story: Story, part: Part) -> Sampl
     return _samples(data, story.config, "output", story.output_bytes_per_ms)
 
 
-def _device_tracks(device: bytes, story: Story) -> Tracks:
-    frames = np.frombuffer(device, dtype="<i2").reshape(-1, 2)
-    user, assistant = _Canvas(story.length), _Canvas(story.length)
-    ends = [sample for sample, _ in story.clock[1:]] + [len(frames)]
+def _device_tracks(session: RecordedSession, story: Story, window: Window) -> Tracks:
+    user, assistant = _Canvas(window), _Canvas(window)
+    ends = [sample for sample, _ in story.clock[1:]] + [session.device_samples]
     for (first, captured), last in zip(story.clock, ends, strict=True):
-        user.put(captured, frames[first:last, 0])
-        assistant.put(captured, frames[first:last, 1])
-    length = max(len(user.samples), len(assistant.samples))
-    return Tracks(user.fill(length), assistant.fill(length), heard=True)
+        if window.overlaps(captured, captured + (last - first) / RATE):
+            frames = np.frombuffer(session.device_sound(first, last), dtype="<i2").reshape(-1, 2)
+            user.put(captured, frames[:, 0])
+            assistant.put(captured, frames[:, 1])
+    return Tracks(user.samples, assistant.samples, heard=True)
 
 
 class _Canvas:
-    """Sound with places in time; it grows as needed."""
+    """Sound with places in time; what is not in the window is left out."""
 
-    def __init__(self, seconds: float) -> None:
-        self.samples: Samples = np.zeros(int((seconds + _LATER) * RATE), dtype=np.int16)
-        self.end = 0
+    def __init__(self, window: Window) -> None:
+        self.samples: Samples = np.zeros(int((window.length + _LATER) * RATE), dtype=np.int16)
+        self.until = 0.0
+        self._begin = window.begin
 
     def put(self, at: float, pcm: Samples) -> None:
         """Place sound at a time, over what was there."""
-        start = max(0, round(at * RATE))
-        self.fill(start + len(pcm))
-        self.samples[start : start + len(pcm)] = pcm
-        self.end = start + len(pcm)
-
-    def fill(self, length: int) -> Samples:
-        """Make it at least so many samples long."""
-        if len(self.samples) < length:
-            self.samples = np.concatenate([self.samples, np.zeros(length - len(self.samples), dtype=np.int16)])
-        return self.samples
+        self.until = at + len(pcm) / RATE
+        start = round((at - self._begin) * RATE)
+        pcm = pcm[max(0, -start) :]
+        start = max(0, start)
+        room = max(0, len(self.samples) - start)
+        self.samples[start : start + min(room, len(pcm))] = pcm[:room]
 
 
 def _sent(session: RecordedSession, story: Story) -> list[tuple[float, Samples]]:

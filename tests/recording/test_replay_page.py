@@ -11,7 +11,7 @@ from realtime_trio.recording import read_recording
 from realtime_trio.replay import tell
 from realtime_trio.replay.__main__ import main
 from realtime_trio.replay.page import render
-from realtime_trio.replay.tracks import make_tracks
+from realtime_trio.replay.tracks import Window, make_tracks
 
 from .chromium import needs_chromium, run_in_page
 from .talks import talk, voice
@@ -34,7 +34,7 @@ async def test_the_page_loads_nothing(page):
 async def test_the_tracks_are_what_was_said_and_heard(page, folder):
     session = read_recording(folder)
     story = tell(session)
-    tracks = make_tracks(session, story)
+    tracks = make_tracks(session, story, Window(0, story.length))
 
     assert tracks.heard
     spoken = np.flatnonzero(tracks.user) / 24_000
@@ -92,7 +92,7 @@ async def test_the_page_shows_all_of_the_session(page, folder, tmp_path):
     assert result["heardGrey"] == 0
     assert result["unheardGrey"] > 5
     assert result["user"] > 20
-    tracks = make_tracks(read_recording(folder), story)
+    tracks = make_tracks(read_recording(folder), story, Window(0, story.length))
     (cut,) = [part for part in story.parts if part.cut is not None]
     assert result["lengths"] == [len(tracks.user), len(tracks.assistant), cut.samples]
     for heard, track in zip(result["loudness"], (tracks.user, tracks.assistant), strict=True):
@@ -180,7 +180,7 @@ async def test_without_a_device_the_sound_of_the_wire_is_shown(folder, autojump_
         await session.ask("Say hello.")
 
     recording = read_recording(folder)
-    tracks = make_tracks(recording, tell(recording))
+    tracks = make_tracks(recording, tell(recording), Window(0, tell(recording).length))
     assert not tracks.heard
     spoken = np.flatnonzero(tracks.user) / 24_000
     assert spoken[0] == pytest.approx(0.5, abs=0.1)
@@ -205,3 +205,52 @@ async def test_a_page_shows_one_recording(tmp_path, capsys, autojump_clock):
 
     assert main(["--html", str(tmp_path / "it.html"), str(tmp_path)]) == 2
     assert "name one of 2" in capsys.readouterr().err
+
+
+@needs_chromium
+async def test_a_stretch_of_a_recording_is_a_page_with_the_recordings_times(folder, tmp_path, autojump_clock):
+    await talk(folder)
+    session = read_recording(folder)
+    story = tell(session)
+    counting = next(turn for turn in story.turns if turn.text == "count to twenty")
+    begin, end = counting.at - 0.5, counting.at + 1.0
+
+    out = tmp_path / "it.html"
+    assert main(["--html", str(out), "--from", str(begin), "--to", str(end), str(folder)]) == 0
+    script = """
+      result.rows = rows.map((row) => row.textContent);
+      result.length = LENGTH;
+      rows[0].click();
+      result.position = document.getElementById("position").textContent;
+      result.turns = data.turns.length;
+    """
+    result = run_in_page(out.read_text(encoding="utf-8"), script, tmp_path)
+
+    assert [row.startswith(f"{counting.at:.3f}user") for row in result["rows"]] == [True]
+    assert result["length"] == pytest.approx(2.0)  # with half a second of room
+    assert result["position"].split()[0] == f"{counting.at:.2f}"
+    whole, part = (make_tracks(session, story, window) for window in (Window(0, story.length), Window(begin, end)))
+    first = round(begin * 24_000)
+    for side in ("user", "assistant"):
+        samples = getattr(part, side)
+        np.testing.assert_array_equal(samples, getattr(whole, side)[first : first + len(samples)])
+    assert np.abs(part.user).max() > 1000
+
+
+async def test_a_page_is_not_made_of_hours_nor_of_nothing(folder, tmp_path, capsys, autojump_clock):
+    """A laptop that slept makes a recording of hours with a gap in it: neither takes the memory of hours."""
+    await talk(folder)
+    lines = (folder / "events.jsonl").read_text().splitlines(keepends=True)
+    (folder / "events.jsonl").write_text("".join(lines) + '{"at": 90000.0, "kind": "sent", "link": 1, "text": ""}\n')
+    out = tmp_path / "it.html"
+
+    assert main(["--html", str(out), str(folder)]) == 2
+    assert "25.0 hours are too much for one page" in capsys.readouterr().err
+    assert main(["--html", str(out), "--from", "95000", str(folder)]) == 2
+    assert "there is nothing from 95000" in capsys.readouterr().err
+    assert not out.exists()
+    assert main(["--html", str(out), "--from", "89990", str(folder)]) == 0
+    assert out.stat().st_size < 2e6
+    with pytest.raises(SystemExit):
+        main(["--from", "3", str(folder)])
+    assert "add --html" in capsys.readouterr().err
