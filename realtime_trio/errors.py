@@ -154,12 +154,12 @@ _CLOSES = {
     1001: "the server goes away, or the session is too old: open a new one",
     1002: "what came is not the protocol: is it a proxy that answers?",
     1006: "nobody said goodbye: is the network up?",
-    1008: "the server does not allow this, and will not the next time: its words say what",
+    1008: "the server does not allow this, and will not the next time",
     1009: "a message was longer than one of the sides takes (here: open_connection(max_message_size=...))",
     1011: "the server failed, not this program: open a new session, and report it there if it goes on",
     1012: "the server restarts: open a new session in a moment",
     1013: "the server has too much to do: try again later",
-    4000: "the server refuses what the session asked for: its words say what to change",
+    4000: "the server refuses what the session asked for",
 }
 
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
-from realtime_trio import Session
+from realtime_trio import ConfigurationError, Session
 from realtime_trio.audio import Utterance
 from realtime_trio.device import SAMPLE_RATE
 from realtime_trio.nursery import open_services
@@ -84,6 +84,7 @@ class Talker:
 
         Raises:
             AssertionError: A line was not answered, or what was waited for did not come.
+            ConfigurationError: The talker's device is not that of a session.
             ConnectionClosed: The link was lost.
 
         Cancellation:
@@ -92,6 +93,8 @@ class Talker:
         Tasks:
             One that follows the responses, and one for each of them; all end with the call.
         """
+        if not self.device.is_open:
+            raise ConfigurationError("nobody listens to the talker: open_session(audio=talker.device)")
         steps = [_as_line(step) if isinstance(step, str) else step for step in _as_script(script)]
         sounds = {step: await self._render(step) for step in steps if isinstance(step, Line)}
         async with open_services("the talk") as services:

@@ -362,3 +362,13 @@ def test_a_talk_can_be_read():
     talk = Talk((Turn("user", "count", 0.5, 1.25), Turn("assistant", "One, two,", 11.8, 13, cut=True)))
 
     assert str(talk) == "   0.5 s  user       count\n  11.8 s  assistant  One, two, //"
+
+
+async def test_a_session_with_another_device_is_told_at_once(autojump_clock):
+    async with (
+        open_talker() as talker,
+        open_server(listen=False) as server,
+        open_session(connect=server.connect, url=server.url) as session,
+    ):
+        with pytest.raises(ConfigurationError, match=r"audio=talker\.device"):
+            await talker.talk(session, ["hello"])
