@@ -5,10 +5,11 @@ import io
 import math
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 from realtime_trio.errors import RealtimeError
-from realtime_trio.recording import RecordedSession, find_recordings
+from realtime_trio.recording import RecordedSession, find_recordings, read_recording
 from realtime_trio.replay import check, tell, timeline
 from realtime_trio.replay.timeline import Moment, summary
 
@@ -21,12 +22,16 @@ Without options, one recording is printed as a timeline: when who said what, too
 their outputs, interruptions, how long each answer took, and everything that went wrong. Times are
 seconds since the recording began; a line that begins with ! tells of something that went wrong.
 A folder that holds several recordings is listed.
+
+With --play the user's side is played against the offline server, and what came of that is printed
+in the same way. It needs no key, no network and no device, and no more time than it takes to
+reckon.
 """
 _CODES = """\
 exit codes:
   0  all is well
   1  --check found something
-  2  there is no such recording, or it cannot be read or written
+  2  there is no such recording, or it cannot be read, written or played to its end
 
 examples:
   python -m realtime_trio.replay recordings            list what is there
@@ -34,6 +39,7 @@ examples:
   python -m realtime_trio.replay --check recordings    check all of them
   python -m realtime_trio.replay --html it.html recordings/monday
   python -m realtime_trio.replay --html it.html --from 3600 --to 3900 recordings/monday
+  python -m realtime_trio.replay --play recordings/monday
 """
 
 
@@ -82,9 +88,15 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--from", dest="begin", metavar="S", type=float, help="with --html: begin at this second")
     parser.add_argument("--to", dest="end", metavar="S", type=float, help="with --html: end at this second")
+    parser.add_argument(
+        "--play",
+        action="store_true",
+        help="play what the user said and typed against the offline server, at the times of then, and print the "
+        "timeline of what came of it: the server understands what was understood then, and answers by its own rules",
+    )
     options = parser.parse_args(arguments)
-    if options.check and options.html:
-        parser.error("--check and --html are two questions: ask one at a time")
+    if sum(map(bool, (options.check, options.html, options.play))) > 1:
+        parser.error("--check, --html and --play are different questions: ask one at a time")
     if not options.html and (options.begin, options.end) != (None, None):
         parser.error("--from and --to choose what --html shows: add --html OUT.html")
     return options
@@ -100,6 +112,8 @@ def _run(options: argparse.Namespace) -> int:
         return _WELL if min([_check(session) for session in sessions]) else _FOUND
     if options.html:
         return _write_page(options, sessions)
+    if options.play:
+        return _play(sessions)
     if len(sessions) == 1:
         _print(sessions[0])
     else:
@@ -121,6 +135,34 @@ def _write_page(options: argparse.Namespace, sessions: list[RecordedSession]) ->
         file.write(first)
         file.writelines(pieces)
     print(f"{path}: {path.stat().st_size / 1e6:.1f} MB")
+    return _WELL
+
+
+def _play(sessions: list[RecordedSession]) -> int:
+    if len(sessions) > 1:
+        print(f"error: --play plays one recording: name one of {len(sessions)} that are there", file=sys.stderr)
+        return _FAILED
+    import trio.testing
+
+    from realtime_trio.replay.playing import play  # loads the offline server
+
+    (session,) = sessions
+    problem: Exception | None = None
+    with tempfile.TemporaryDirectory(prefix="realtime_trio-") as folder:
+        again = Path(folder) / "again"
+        try:
+            # in memory nothing is waited for but time, and that is jumped over
+            trio.run(play, session, again, clock=trio.testing.MockClock(autojump_threshold=0))
+        except (RealtimeError, AssertionError) as error:
+            problem = error
+        if again.is_dir():
+            _print(read_recording(again))
+            print()
+    if problem is not None:
+        print(f"error: {session.path} was not played to its end: {problem}", file=sys.stderr)
+        return _FAILED
+    length = tell(session).length
+    print(f"{session.path} ({length:.1f} s) was played to its end against the offline server; nothing of it is kept")
     return _WELL
 
 

@@ -97,3 +97,51 @@ async def talk_over_links(folder) -> None:
         await trio.sleep(3)
         await session.drained()
         await session.ask("What is the weather in Lima?")
+
+
+async def talk_typed(folder) -> str:
+    """Have a talk by keyboard, with a tool call; give the last answer."""
+
+    @tool
+    async def get_weather(city: str) -> str:
+        """Tell the weather.
+
+        Args:
+            city: Where.
+        """
+        return f"rain in {city}"
+
+    async with (
+        open_server(listen=False) as server,
+        open_session(connect=server.connect, url=server.url, record=folder, tools=[get_weather]) as session,
+    ):
+        await session.ask("What is the weather in Paris?")
+        await trio.sleep(2)
+        return (await session.ask("What is twelve times three?")).text
+
+
+async def talk_by_key(folder) -> None:
+    """Have a talk by push-to-talk: a question, and a tap."""
+    device = ClockedDevice()
+    async with (
+        open_server(listen=False, recogniser=Hearing("what is twelve times three")) as server,
+        open_session(
+            connect=server.connect,
+            url=server.url,
+            record=folder,
+            audio=device,
+            turn_detection=None,
+            transcription="gpt-4o-mini-transcribe",
+            interruption="never",
+        ) as session,
+        session.responses() as responses,
+    ):
+        await trio.sleep(2)
+        device.speak(voice(1000))
+        session.press()
+        await trio.sleep(0.8)
+        await session.release()
+        await (await responses.receive()).heard()
+        session.press()
+        await trio.sleep(0.05)  # a tap
+        await session.release()

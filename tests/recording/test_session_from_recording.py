@@ -3,14 +3,14 @@
 import pytest
 import trio
 
-from realtime_trio import ConfigurationError, ConnectionClosed, open_server, open_session, tool
+from realtime_trio import ConfigurationError, ConnectionClosed, open_server, open_session
 from realtime_trio.audio import ClockedDevice
 from realtime_trio.events import InputAudioBufferSpeechStarted
 from realtime_trio.recording import read_recording
 from realtime_trio.replay import check, tell
 from realtime_trio.testing import open_scripted_peer, session_from_recording
 
-from .talks import Hearing, talk, voice
+from .talks import talk, talk_by_key, talk_typed, voice
 
 
 async def test_a_talk_happens_again(folder, tmp_path, autojump_clock):
@@ -100,27 +100,8 @@ async def test_a_turn_that_another_server_does_not_end_is_said(folder, autojump_
                 await replayed.finished()
 
 
-async def record_typed(folder) -> str:
-    @tool
-    async def get_weather(city: str) -> str:
-        """Tell the weather.
-
-        Args:
-            city: Where.
-        """
-        return f"rain in {city}"
-
-    async with (
-        open_server(listen=False) as server,
-        open_session(connect=server.connect, url=server.url, record=folder, tools=[get_weather]) as session,
-    ):
-        await session.ask("What is the weather in Paris?")
-        await trio.sleep(2)
-        return (await session.ask("What is twelve times three?")).text
-
-
 async def test_typed_turns_are_typed_again_and_tools_are_stood_in_for(folder, autojump_clock):
-    last = await record_typed(folder)
+    last = await talk_typed(folder)
 
     async with session_from_recording(folder) as replayed:
         await replayed.finished()
@@ -133,7 +114,7 @@ async def test_typed_turns_are_typed_again_and_tools_are_stood_in_for(folder, au
 
 
 async def test_a_session_that_does_something_else_fails_the_test(folder, autojump_clock):
-    await record_typed(folder)
+    await talk_typed(folder)
 
     with pytest.raises(AssertionError, match=r"expected conversation\.item\.create"):
         async with session_from_recording(folder) as replayed:
@@ -183,32 +164,6 @@ def test_what_is_no_recording_is_said(tmp_path):
 
     with pytest.raises(ConfigurationError, match="no recording"):
         trio.run(play)
-
-
-async def talk_by_key(folder) -> None:
-    device = ClockedDevice()
-    async with (
-        open_server(listen=False, recogniser=Hearing("what is twelve times three")) as server,
-        open_session(
-            connect=server.connect,
-            url=server.url,
-            record=folder,
-            audio=device,
-            turn_detection=None,
-            transcription="gpt-4o-mini-transcribe",
-            interruption="never",
-        ) as session,
-        session.responses() as responses,
-    ):
-        await trio.sleep(2)
-        device.speak(voice(1000))
-        session.press()
-        await trio.sleep(0.8)
-        await session.release()
-        await (await responses.receive()).heard()
-        session.press()
-        await trio.sleep(0.05)  # a tap
-        await session.release()
 
 
 async def test_turns_by_key_are_taken_again(folder, tmp_path, autojump_clock):
