@@ -187,6 +187,11 @@ class Line(Inside):
         if self._receiving is not None:
             self._receiving.cancel(reason="there is something to be told")
 
+    @property
+    def is_over(self) -> bool:
+        """Whether no connection carries the session any more."""
+        return self._end is not None
+
     # Which connection
 
     def lose(self) -> None:

@@ -93,9 +93,9 @@ class Recovery:
             wait = self._backoff.next(judged.after)
             if wait is None:
                 end.add_note(
-                    f"the session tried to reconnect {attempts} times in vain; at last: {self._shown(problem)}"
+                    f"the session tried to reconnect {_times(attempts)} in vain; at last: {self._shown(problem)}"
                     if attempts
-                    else f"the session had reconnected {self._backoff.attempts} times, and soon lost each link again"
+                    else f"it had reconnected {_times(self._backoff.attempts)} in a row, and soon lost each link again"
                 )
                 raise end
             if attempts:
@@ -122,3 +122,7 @@ class Recovery:
 
     def _shown(self, problem: Exception) -> str:
         return self._links.line.connection.redact(repr(problem))
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"

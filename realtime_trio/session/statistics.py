@@ -237,7 +237,7 @@ def statistics_of(engine: "Engine") -> SessionStatistics:
     waiting, running = (sum(states[state] for state in group) for group in (_WAITING, _RUNNING))
     return SessionStatistics(
         link=LinkStatistics(
-            open=engine.line.is_open,
+            open=engine.line.is_open and not engine.line.is_over,
             age=link.age,
             lost=tally["lost"],
             reconnects=tally["reconnects"],

@@ -202,3 +202,9 @@ async def test_it_is_a_value_of_its_moment(autojump_clock, open_talk):
     assert session.statistics().link.received == before.link.received + 1
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         before.link.sent = 5
+
+
+async def test_no_link_is_open_when_the_session_is_over(autojump_clock, open_talk):
+    async with open_talk() as talk:
+        assert talk.session.statistics().link.open
+    assert not talk.session.statistics().link.open
