@@ -21,7 +21,7 @@ Look at sessions that were recorded with open_session(record=FOLDER).
 Without options, one recording is printed as a timeline: when who said what, tool calls and
 their outputs, interruptions, how long each answer took, and everything that went wrong. Times are
 seconds since the recording began; a line that begins with ! tells of something that went wrong.
-A folder that holds several recordings is listed.
+A folder that holds recordings is listed.
 
 With --play the user's side is played against the offline server, and what came of that is printed
 in the same way. It needs no key, no network and no device, and no more time than it takes to
@@ -114,7 +114,7 @@ def _run(options: argparse.Namespace) -> int:
         return _write_page(options, sessions)
     if options.play:
         return _play(sessions)
-    if len(sessions) == 1:
+    if sessions[0].path == options.folder:
         _print(sessions[0])
     else:
         for session in sessions:

@@ -157,6 +157,15 @@ async def test_the_command_lists_a_folder_of_recordings(tmp_path, capsys, autoju
     assert printed.index(str(tmp_path / "one")) < printed.index(str(tmp_path / "two"))
 
 
+async def test_a_folder_with_one_recording_is_listed_too(tmp_path, capsys, autojump_clock):
+    await talk(tmp_path / "one")
+
+    assert main([str(tmp_path)]) == 0
+    first, words = capsys.readouterr().out.splitlines()
+    assert first.startswith(str(tmp_path / "one"))
+    assert words.strip() == '"what is the weather in paris"'
+
+
 async def test_the_check_has_exit_codes(tmp_path, capsys, autojump_clock):
     await talk(tmp_path / "one")
     await talk(tmp_path / "two")
