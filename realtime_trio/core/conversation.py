@@ -9,7 +9,7 @@ Nothing here raises on any sequence of events: what does not fit what is known i
 # ruff: noqa: SLF001 - the table of handlers names private methods of the class above it
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, overload
 
 from realtime_trio.events import (
     UNSET,
@@ -46,7 +46,8 @@ _MAX_REMEMBERED = 4096
 class Conversation:
     """The default conversation as the server has it, to the best of what it said.
 
-    Iterating gives the items in the server's order.
+    Iterating gives the items in the server's order, and so does an index: `conversation[-1]` is the last. What is not
+    there is an `IndexError`.
 
     Args:
         heard_is_known: Whether what is heard is reported here (`set_heard`), as a session with a device does.
@@ -70,6 +71,13 @@ class Conversation:
 
     def __len__(self) -> int:
         return len(self._order)
+
+    @overload
+    def __getitem__(self, index: int) -> ConversationItem: ...
+    @overload
+    def __getitem__(self, index: slice) -> tuple[ConversationItem, ...]: ...
+    def __getitem__(self, index: int | slice) -> ConversationItem | tuple[ConversationItem, ...]:
+        return self.items[index]
 
     @property
     def items(self) -> tuple[ConversationItem, ...]:

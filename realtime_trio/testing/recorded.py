@@ -86,7 +86,7 @@ async def session_from_recording(
     async def test_report_17(autojump_clock):
         async with session_from_recording("reports/17") as replayed:
             await replayed.finished()
-            assert "Lima" in replayed.session.conversation.items[-1].heard_text
+            assert "Lima" in replayed.session.conversation[-1].heard_text
     ```
     The user's sound comes from the device's, at the times at which it came; typed turns, and what a program without a
     device appended, likewise. The server's events come at their times, but none before the session has sent what it

@@ -1,5 +1,6 @@
 """The mirror of the conversation: order, words, calls, and that nothing makes it raise."""
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,6 +96,10 @@ def test_items_stand_where_the_server_put_them():
     )
 
     assert ids(conversation) == ["front", "a", "b", "c", "end"]
+    assert conversation[-1] is conversation.items[-1]
+    assert conversation[:2] == conversation.items[:2]
+    with pytest.raises(IndexError):
+        conversation[5]
     assert len(conversation) == 5
 
 
