@@ -48,7 +48,7 @@ async def link_in_memory(plan, capacity=1000):
     far = Far()
     async with open_faulty_proxy(far, plan, capacity=capacity) as proxy, trio.open_nursery() as nursery:
         near, ours = memory_pipe(capacity)
-        nursery.start_soon(proxy.serve, ours)
+        nursery.start_soon(proxy.serve, ours)  # noqa: ASYNC113  its client is waited for
         yield near, await far.client(), proxy
         nursery.cancel_scope.cancel()
 
@@ -58,7 +58,7 @@ async def link_over_sockets(plan):
     far = Far()
     async with trio.open_nursery() as nursery:
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        nursery.start_soon(trio.serve_listeners, far.serve, [listener])
+        nursery.start_soon(trio.serve_listeners, far.serve, [listener])  # noqa: ASYNC113  it listens already
         port = listener.socket.getsockname()[1]
         async with open_faulty_proxy(f"ws://127.0.0.1:{port}/v1/realtime?model=m", plan) as proxy:
             assert proxy.url.endswith("/v1/realtime?model=m")
