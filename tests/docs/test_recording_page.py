@@ -77,7 +77,7 @@ def test_the_commands_run(tmp_path, monkeypatch, capsys):
         said[command.split("#")[0].strip()] = capsys.readouterr().out
     assert len(said) == 5
     assert said["recordings"].count("\n") == 2  # a line for the only one that is there, and one for its first words
-    assert "weather in Lima" in said["recordings/monday"]
+    assert "the weather in lima" in said["recordings/monday"]
     assert "all is well" in said["--check recordings"]
     assert "was played to its end" in said["--play recordings/monday"]
     assert Path("monday.html").stat().st_size > 100_000
