@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from realtime_trio import LeftOut, LinkLost, Reconnected, ReconnectPolicy, open_server, open_session, tool
-from realtime_trio.errors import ConnectError, ConnectionClosed, Refused
+from realtime_trio.errors import ConnectError, ConnectionClosed, NotAcknowledged, Refused
 from realtime_trio.session.backlog import Backlog
 from realtime_trio.testing import open_scripted_peer
 
@@ -292,11 +292,6 @@ def take_all_but(*refused: str):
 async def test_a_standby_that_does_not_live_is_not_asked_for_again_and_again(open_talk, autojump_clock):
     """For example because the server lets each user in once."""
 
-    async def endless(request):
-        while True:
-            yield "and "
-            await trio.sleep(1)
-
     async with open_talk(brain=endless) as (session, links):
         await trio.sleep(3300)
         await session.send_text("Tell me a story.")
@@ -325,3 +320,37 @@ async def test_a_link_that_is_lost_at_the_very_moment_of_taking_over(open_talk, 
         report = await reconnected(notices)
         assert report.attempts == 2
         assert report.restored == 1
+
+
+async def endless(request):
+    while True:
+        yield "and "
+        await trio.sleep(1)
+
+
+@pytest.mark.parametrize("is_dead", [False, True])
+async def test_what_stands_by_takes_over_at_once_if_it_lives(open_talk, autojump_clock, is_dead):
+    async with open_talk(brain=endless) as (session, links), session.events() as notices:
+        await trio.sleep(3400)
+        await session.send_text("Tell me a story.")
+        await trio.sleep(100)  # what stands by has to wait for the end of the story
+        standby = links.links[1]
+        if is_dead:
+            standby.cut()
+        links.links[0].cut()
+        report = await reconnected(notices)
+        assert (report.reason, report.attempts) == ("lost", 1)
+        assert len(links.links) == (3 if is_dead else 2)
+        assert report.restored == 1
+
+
+async def test_a_link_is_not_replaced_while_a_call_waits_for_its_answer(open_deaf, autojump_clock):
+    """It would have to be made again; and there is time until then."""
+    policy = ReconnectPolicy(max_age=600)
+    async with open_deaf(reconnect=policy, ack_timeout=20) as (session, _), session.events() as notices:
+        await trio.sleep(538)  # another link stands by from 540 on
+        with pytest.raises(NotAcknowledged):
+            await session.send_text("one", when="now_silently")
+        asked_until = trio.current_time()
+        assert (await reconnected(notices)).reason == "age"
+        assert asked_until <= trio.current_time() < 600
