@@ -6,6 +6,7 @@ said, written or heard never gets here: see `log_words`.
 
 import itertools
 import logging
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -25,6 +26,8 @@ __all__ = ["SessionLog"]
 _log = logging.getLogger("realtime_trio.session")
 
 _Line = tuple[int, str]
+
+_TELL_DROPPED_AFTER: Final = 5.0  # seconds between two warnings of the same
 _LONGEST: Final = 200  # characters of a problem: it names the place, and the server makes its names
 
 
@@ -36,6 +39,8 @@ class SessionLog:
     _id: int = attrs.field(factory=itertools.count(1).__next__, init=False)
     _opened_at: float | None = attrs.field(default=None, init=False)
     _misfits: set[type] = attrs.field(factory=set, init=False)
+    _dropped_ms: int = attrs.field(default=0, init=False)  # and not told yet
+    _dropped_told_at: float = attrs.field(default=-math.inf, init=False)
 
     def opened(self, config: events.RealtimeSession, *, device: object) -> None:
         """The block is about to be entered."""
@@ -64,10 +69,21 @@ class SessionLog:
                 self._note_misfit(value, "an event came of a type that this version does not know")
         elif isinstance(value, told.NotAnEvent):
             self._note_misfit(value, "a message came that is no event")
+        elif isinstance(value, told.AudioDropped):
+            self._note_dropped(value.ms)
         elif not isinstance(value, _ELSEWHERE):
             words_of = _WORDS.get(type(value))
             level, text = (logging.DEBUG, type(value).__name__) if words_of is None else words_of(value)
             _log.log(level, "session %d: %s", self._id, text)
+
+    def _note_dropped(self, ms: int) -> None:
+        """Warn of what a slow uplink costs; on one that stands still there is more with each block."""
+        self._dropped_ms += ms
+        now = trio.current_time()
+        if now >= self._dropped_told_at + _TELL_DROPPED_AFTER:
+            words = "session %s: the uplink is too slow: %d ms of audio were dropped"
+            _log.warning(words, self._id, self._dropped_ms)
+            self._dropped_ms, self._dropped_told_at = 0, now
 
     def _note_misfit(self, value: object, words: str) -> None:
         """Warn of the first of its kind; how many there were, `statistics()` counts."""
@@ -112,7 +128,6 @@ _WORDS: Final[dict[type, Callable[[Any], _Line]]] = {
     told.Paused: lambda one: (logging.DEBUG, f"the sound pauses for item {name_of(one.item_id)}"),
     told.Resumed: lambda _: (logging.DEBUG, "the sound goes on"),
     told.DeviceChanged: _device_changed,
-    told.AudioDropped: lambda one: (logging.WARNING, f"the uplink is too slow: {one.ms} ms of audio were dropped"),
     told.LinkLost: lambda one: (logging.WARNING, f"the link is lost: {problem_of(one.problem)}"),
     told.Reconnected: _reconnected,
     told.ReplyLost: lambda one: (logging.WARNING, f"a reply cannot be had: {problem_of(one.problem)}"),

@@ -170,7 +170,6 @@ async def test_a_session_that_does_not_come_about(autojump_clock, logged):
 @pytest.mark.parametrize(
     ("notice", "level", "words"),
     [
-        (AudioDropped(120), "WARNING", "120 ms of audio were dropped"),
         (DeviceChanged(False, "the device is gone"), "WARNING", "the device is gone"),
         (DeviceChanged(True, "the device is back"), "INFO", "the device is back"),
         (ReplyLost(NotAcknowledged("a zeppelin")), "WARNING", "a reply cannot be had: NotAcknowledged"),
@@ -219,3 +218,13 @@ def test_every_logger_is_on_the_page():
     table = PAGE.partition("## Statistics")[0]
 
     assert made == set(re.findall(r"^\| `(realtime_trio\.\w+)` \|", table, flags=re.MULTILINE))
+
+
+async def test_a_stalled_uplink_is_warned_of_now_and_then(autojump_clock, open_talk, logged):
+    async with open_talk() as talk:
+        for _ in range(100):
+            talk.session._engine.subscribers.publish(AudioDropped(20))
+            await trio.sleep(0.099)
+    lines = [line for line in logged() if "uplink is too slow" in line]
+    assert ["WARNING" in line for line in lines] == [True, True]
+    assert [re.search(r"(\d+) ms of audio", line)[1] for line in lines] == ["20", "1020"]
