@@ -3,6 +3,7 @@
 They are the same with and without faults: who speaks does so when the last answer was heard, whenever that is.
 """
 
+import functools
 import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -11,7 +12,7 @@ import attrs
 import numpy as np
 import trio
 
-from realtime_trio import Injected, Session, ToolContext, events, tool
+from realtime_trio import Agent, GuardedText, Injected, Session, ToolContext, events, tool
 from realtime_trio.errors import RealtimeError
 from realtime_trio.server import Transcript
 from realtime_trio.testing import FakeDevice
@@ -276,6 +277,77 @@ async def read_aloud(talk: Talk) -> None:
     await talk.ask("Count to eight.")
 
 
+async def own_sound(talk: Talk) -> None:
+    """Without a device: the program appends and commits, and asks for the answer."""
+    session = talk.session
+    for words in ("what is six times seven", 'please call look_up {"word": "trio"}', "what is six times eight"):
+        sound = spoken(words)
+        for start in range(0, len(sound), 4800):
+            await talk.do(f"append {start} of {words!r}", functools.partial(session.append_audio, sound[start:][:4800]))
+        await talk.do(f"commit {words!r}", session.commit_audio)
+        await talk.do(f"respond to {words!r}", functools.partial(_respond, session))
+        talk.said += 1
+        await talk.answered(words)
+
+
+async def _respond(session: Session) -> None:
+    await (await session.respond()).done()
+
+
+async def streamed(talk: Talk) -> None:
+    """Somebody reads every response as it comes, and each ends."""
+    read: list[str] = []
+
+    async def read_all() -> None:
+        async with talk.session.responses() as responses:
+            async for response in responses:
+                words = [piece async for piece in response.text_deltas]
+                read.append("".join(words))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(read_all)
+        for number in range(4):
+            await talk.ask(f"What is {number} times 9?")
+        with trio.move_on_after(PATIENCE):
+            while not read or "27" not in read[-1]:  # noqa: ASYNC110
+                await trio.sleep(0.1)
+        talk.asked["read"] = read[-1]
+        nursery.cancel_scope.cancel()
+
+
+async def handed_over(talk: Talk) -> None:
+    session = talk.session
+    await talk.ask("What is 2 times 3?")
+    await talk.do("Ann", lambda: session.become(Agent("Ann", instructions="You are Ann.", tools=[add])))
+    await talk.ask('Please call add {"one": 2, "other": 3}')
+    await talk.do("more", lambda: session.add_tools(look_up))
+    await talk.ask('Please call look_up {"word": "trio"}')
+    await talk.do("fewer", lambda: session.remove_tools("add"))
+    await talk.ask("What is 2 times 7?")
+    talk.asked["tools"] = " ".join(sorted(str(tool.name) for tool in session.config.tools or []))  # type: ignore[union-attr]
+    talk.asked["instructions"] = str(session.config.instructions)
+
+
+async def let_pass(text: GuardedText) -> None:
+    """Think about what is going to be said."""
+    await trio.sleep(0.05)
+
+
+async def hosted(talk: Talk) -> None:
+    """Tools that the server calls."""
+    await talk.do("ready", lambda: talk.session.mcp_ready("docs"))
+    await talk.ask('Please call find {"word": "trio"}')
+    await talk.ask("What is 2 times 3?")
+
+
+async def find(word: str) -> str:
+    """Find a word."""
+    return f"{word} is three"
+
+
+DOCS = events.McpTool(server_label="docs", server_url="https://docs.example/mcp", require_approval="never")
+
+
 @attrs.frozen
 class Conversation:
     """How one is held.
@@ -284,11 +356,13 @@ class Conversation:
         body: What the user does.
         voice: Whether there is a device.
         options: The keywords of `open_session`.
+        server: Those of `open_server`.
     """
 
     body: Callable[[Talk], Awaitable[None]]
     voice: bool = False
     options: Mapping[str, Any] = attrs.Factory(dict)
+    server: Mapping[str, Any] = attrs.Factory(dict)
 
 
 VOICE = {"turn_detection": "server_vad", "transcription": "gpt-4o-mini-transcribe"}
@@ -305,4 +379,10 @@ CONVERSATIONS: Mapping[str, Conversation] = {
     "in_doubt": Conversation(barging_in, voice=True, options={**VOICE, "interruption": "confirm"}),
     "never_interrupted": Conversation(barging_in, voice=True, options={**VOICE, "interruption": "never"}),
     "read_aloud": Conversation(read_aloud, voice=True, options={**VOICE, "greeting": "Say hello."}),
+    "own_sound": Conversation(own_sound, options={"turn_detection": None, "transcription": "gpt-4o-mini-transcribe"}),
+    "streamed": Conversation(streamed),
+    "handed_over": Conversation(handed_over),
+    "guarded": Conversation(typed, options={"guard": let_pass}),
+    "guarded_voice": Conversation(by_voice, voice=True, options={**VOICE, "guard": let_pass}),
+    "hosted": Conversation(hosted, options={"tools": [DOCS]}, server={"mcp": {"docs": [find]}}),
 }

@@ -48,10 +48,11 @@ def _about_asked(outcome: Outcome, undisturbed: Outcome) -> Iterator[str]:
 
 
 def _about_lines(outcome: Outcome, expected: list[Line]) -> Iterator[str]:
-    """The mirror is the same, but for responses that were cut."""
+    """The mirror is the same, but for responses that were cut; and each link lists the tools of MCP servers anew."""
+    expected = [line for line in expected if line.kind != "mcp_list_tools"]
     place = 0
     answered_again: str | None = None  # what was cut off before a word of it was heard, the model may say again
-    for line in outcome.lines:
+    for line in (line for line in outcome.lines if line.kind != "mcp_list_tools"):
         wanted = expected[place] if place < len(expected) else None
         was_cut = line.response_id in outcome.cut
         if wanted is not None and _fits(line, wanted, was_cut=was_cut):
@@ -71,7 +72,7 @@ def _fits(line: Line, wanted: Line, *, was_cut: bool) -> bool:
     if (line.kind, line.role, line.call, line.output) != (wanted.kind, wanted.role, wanted.call, wanted.output):
         return False
     if line.role == "user":  # whose transcription was on its way when the link was lost
-        return not line.words and bool(wanted.words)
+        return not line.words_known and wanted.words.startswith(line.words)
     if line.interrupted and wanted.interrupted:  # a word earlier or later
         return line.words.startswith(wanted.words) or wanted.words.startswith(line.words)
     return was_cut and wanted.words.startswith(line.words)

@@ -91,20 +91,28 @@ def play(conversation: Conversation, trouble: Trouble = NO_TROUBLE, *, seed: obj
 
 async def play_in_memory(conversation: Conversation, trouble: Trouble = NO_TROUBLE) -> Outcome:
     """Play one in memory."""
-    async with _open_server(trouble, listen=False) as server, open_faulty_proxy(server, trouble.plan) as proxy:
+    async with (
+        _open_server(conversation, trouble, listen=False) as server,
+        open_faulty_proxy(server, trouble.plan) as proxy,
+    ):
         return await _play(conversation, proxy, trouble.policy, connect=_impatient(proxy.connect))
 
 
 async def play_over_sockets(conversation: Conversation, trouble: Trouble = NO_TROUBLE) -> Outcome:
     """Play one over sockets, in real time."""
-    async with _open_server(trouble, listen=True) as server, open_faulty_proxy(server.url, trouble.plan) as proxy:
+    async with (
+        _open_server(conversation, trouble, listen=True) as server,
+        open_faulty_proxy(server.url, trouble.plan) as proxy,
+    ):
         return await _play(conversation, proxy, trouble.policy, connect=_impatient(open_websocket, pong_timeout=6.0))
 
 
-def _open_server(trouble: Trouble, *, listen: bool) -> AbstractAsyncContextManager[Server]:
+def _open_server(conversation: Conversation, trouble: Trouble, *, listen: bool) -> AbstractAsyncContextManager[Server]:
     brain = RulesBrain(now=lambda: datetime(2026, 1, 2, 3, 4, 5))  # noqa: DTZ001 nobody's zone
-    lasts = {} if trouble.session_seconds is None else {"session_seconds": trouble.session_seconds}
-    return open_server(listen=listen, brain=brain, voice=babble_source(), recogniser=Understanding(), **lasts)
+    more = dict(conversation.server)
+    if trouble.session_seconds is not None:
+        more["session_seconds"] = trouble.session_seconds
+    return open_server(listen=listen, brain=brain, voice=babble_source(), recogniser=Understanding(), **more)
 
 
 def _impatient(connect: Any, *, pong_timeout: float = 3.0) -> Any:
@@ -122,7 +130,7 @@ async def _play(
     outcome = Outcome()
     device = FakeDevice(block_ms=80, output_latency_ms=20)
     gate = Gate()
-    options = {**conversation.options, "reconnect": policy or ReconnectPolicy()}
+    options = {"tools": TOOLS, **conversation.options, "reconnect": policy or ReconnectPolicy()}
     try:
         with trio.fail_after(WITHIN):
             async with trio.open_nursery() as nursery:
@@ -131,7 +139,6 @@ async def _play(
                 async with open_session(
                     url=proxy.url,
                     audio=device if conversation.voice else None,
-                    tools=TOOLS,
                     dependencies=[gate],
                     **options,
                     **where,
@@ -175,6 +182,7 @@ async def _noting(session: Session, outcome: Outcome) -> AsyncGenerator[None]:
         notices = session.events(LinkLost, Reconnected, ReplyLost, size=100_000)
         nursery.start_soon(note)
         yield
+        await trio.testing.wait_all_tasks_blocked(0.01)
         with trio.move_on_after(WITHIN):  # what became of a link that was lost at last, is told yet
             while len(outcome.lost) > sum(one.reason == "lost" for one in outcome.reconnected):  # noqa: ASYNC110
                 await trio.sleep(0.1)
@@ -199,7 +207,7 @@ async def _watch(session: Session, outcome: Outcome) -> None:
 
 def _line(item: ConversationItem) -> Line:
     words = re.sub(r"call_\w+", "call", " ".join(item.generated_text.split()))
-    known = item.role != "user" or item.transcription != "pending"
+    known = item.transcription not in ("pending", "failed")
     call = f"{item.name}({item.arguments})" if item.type == "function_call" else ""
     interrupted = item.role == "assistant" and (item.truncated_ms is not None or item.status == "incomplete")
     return Line(item.type, item.role, words, call, item.output, item.response_id, known, interrupted)
