@@ -259,6 +259,12 @@ class Connection:
         """What had been sent by this time, in Trio's, has arrived: a ping came back; None where that is not known."""
         return getattr(self._stream, "answered_at", None)
 
+    def ping_soon(self) -> None:
+        """Have `answered_at` be of this moment as soon as the peer answers, where the stream can ping."""
+        ping_soon: Callable[[], None] | None = getattr(self._stream, "ping_soon", None)
+        if ping_soon is not None:
+            ping_soon()
+
     @property
     def opened_at(self) -> float | None:
         """When the server said so, in Trio's time; None where that is not known."""

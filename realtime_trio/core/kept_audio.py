@@ -88,6 +88,7 @@ class KeptAudio:
         self._resent = 0  # how much of the input was sent on an earlier link before
         self._lost_at: int | None = None  # where the input was when the link was lost
         self._heard_from: float | None = None
+        self._begun_at = 0.0
         self._begins = False  # whether nothing was heard on this link yet
         self._dropped = 0
         self._missing: deque[tuple[int, int]] = deque()  # up to where, and how many samples, in order
@@ -169,6 +170,8 @@ class KeptAudio:
             heard_from: When the server was heard from last, on the clock of `captured_at`. What was sent after that may
                 never have reached it; None if there is no reason to think so.
         """
+        if self._begins and heard_from is not None and heard_from >= self._begun_at + _CERTAIN:
+            self._begins, self._lost_at = False, None  # it said nothing, since there was nothing to say
         if self._begins:  # and so all of it is owed
             self._begins = False
         elif self._lost_at is None:
@@ -216,7 +219,7 @@ class KeptAudio:
             again.event_id = mark.event_id
         self._size = self._resent = self._end
         self._turn = self._heard_from = None
-        self._lost_at, self._begins = 0, True
+        self._lost_at, self._begins, self._begun_at = 0, True, sent_at
 
     def _heard(self) -> None:
         """The new link is there indeed."""

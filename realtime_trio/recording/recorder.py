@@ -229,6 +229,11 @@ class _RecordedLink:
     def server_time(self) -> float | None:
         return getattr(self._stream, "server_time", None)
 
+    def ping_soon(self) -> None:
+        ping_soon: Callable[[], None] | None = getattr(self._stream, "ping_soon", None)
+        if ping_soon is not None:
+            ping_soon()
+
     @property
     def answered_at(self) -> float | None:
         return getattr(self._stream, "answered_at", None)

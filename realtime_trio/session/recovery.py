@@ -80,7 +80,7 @@ class Recovery:
             raise end
         if not self._links.has_let_go:  # else a swap came to nothing
             self._backoff.lived(trio.current_time() - self._links.since)
-            self._links.let_go()
+            self._links.let_go("lost")
         standby = self._renewal.give_up()
         self._links.publish(LinkLost(end))
         attempts = 0

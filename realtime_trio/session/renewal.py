@@ -22,6 +22,7 @@ __all__ = ["Renewal"]
 
 _log = logging.getLogger("realtime_trio.session")
 
+_PROOF: Final = 0.5  # seconds that may lie between the last proof that sound has arrived, and a swap
 _LOOK_AGAIN: Final = 0.05  # seconds: nothing tells when a call has its answer or the last word was heard
 
 
@@ -74,6 +75,8 @@ class Renewal(Inside):
             standby = self._standby
             ready = standby is not None and standby.problem is None
             quiet, generating = self._is_quiet(now), self._is_generating()
+            if ready and (self.links.line.connection.answered_at or 0) < now - _PROOF:
+                self.links.line.connection.ping_soon()
             match rotation.step(now, quiet=quiet, generating=generating, ready=ready):
                 case "open":
                     await self._stand_by(backoff)
@@ -86,6 +89,7 @@ class Renewal(Inside):
 
     async def _stand_by(self, backoff: Backoff) -> None:
         """Have a link beside the one that carries the session; if it cannot be had, that one is used to its end."""
+        self.links.line.connection.ping_soon()
         dead, self._standby = self._standby, None
         problem: Exception | None = None
         if dead is not None:
@@ -137,7 +141,7 @@ class Renewal(Inside):
         return not changed
 
     async def _swap(self, standby: Successor) -> None:
-        self.links.let_go()
+        self.links.let_go("age")
         try:
             await self.links.take_over(standby, "age", 1)
         except trio.Cancelled:

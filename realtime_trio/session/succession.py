@@ -136,24 +136,24 @@ class Succession(Inside):
             if not ledger.blocked(part.response_id) and not ledger.played(part.response_id, now)
         }
 
-    def let_go(self) -> None:
+    def let_go(self, reason: Literal["lost", "age"]) -> None:
         """Have nothing carry the session, until another connection takes over."""
         now = trio.current_time()
-        self.kept.lose_link(self._arrived_until())
+        self.kept.lose_link(self._arrived_until(reason))
         self.line.lose()
         self.calls.hold()
         lost = self.turns.lose_link(now)
         self.mcp.lose_link()
         self._loss = _Loss(now, lost)
 
-    def _arrived_until(self) -> float | None:
+    def _arrived_until(self, reason: Literal["lost", "age"]) -> float | None:
         """Until when what was sent is known to have arrived; None for no doubt about it.
 
-        An event proves it only where the link is too young, or of a kind, to know better: one may come all the same
+        An event proves it only where a lost link is too young, or of a kind, to know better: one may come all the same
         when nothing gets through the other way.
         """
         answered_at = self.line.connection.answered_at
-        return self.line.heard_at if answered_at is None else answered_at
+        return self.line.heard_at if answered_at is None and reason == "lost" else answered_at
 
     async def take_over(self, successor: Successor, reason: Literal["lost", "age"], attempts: int) -> None:
         """Give it what waits, and let it carry the session; what was let go is asked for again.

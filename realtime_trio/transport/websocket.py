@@ -102,6 +102,7 @@ class WebSocket:
         self._closed = False
         self._frames = FrameProtocol(client=True, extensions=[])
         self._answered_at: float | None = None
+        self._pause = trio.CancelScope()
         self._round_trips: deque[float] = deque(maxlen=_ROUND_TRIPS)
         self.server_time: float | None = None
         """What the server's clock said in its handshake, in Unix seconds."""
@@ -117,6 +118,10 @@ class WebSocket:
     def answered_at(self) -> float | None:
         """When the last ping that was answered left, in Trio's time: what had been sent by then has arrived."""
         return self._answered_at
+
+    def ping_soon(self) -> None:
+        """Ping at once, if no pong is awaited: for who wants to know what has arrived (`answered_at`)."""
+        self._pause.cancel(reason="somebody wants to know whether the link lives")
 
     async def send_message(self, message: str, /) -> None:
         """Send one message; see `MessageStream`.
@@ -192,7 +197,8 @@ class WebSocket:
                     await self._link.silent_for(patience)
                     await self._link.give_up("keepalive")
                     nursery.cancel_scope.cancel(reason="no pong came")
-                await trio.sleep(interval)
+                with trio.move_on_after(interval) as self._pause:
+                    await trio.sleep_forever()
 
     @trio.lowlevel.enable_ki_protection
     async def _ping(self, waiting: trio.CancelScope) -> None:

@@ -334,6 +334,19 @@ def test_a_link_that_comes_to_nothing_costs_no_sound():
     assert told(kept) == owed + sound(*range(200, 300), 1000)
 
 
+@pytest.mark.parametrize("proved", [True, False])
+def test_a_link_on_which_nobody_speaks_may_be_known_to_live(proved):
+    """Else a quiet session would send all that is kept to each new link."""
+    kept = KeptAudio(60)
+    kept.handle(configured(turn_detection=wire.ServerVad()))
+    fed(*range(1, 101), kept=kept)
+    kept.lose_link()
+    kept.begin_link()
+    fed(*range(200, 500), kept=kept, at=2.0)
+    kept.lose_link(7.0 if proved else None)
+    assert told(kept) == (sound(*range(399, 500)) if proved else sound(*range(51, 101), *range(200, 500)))
+
+
 def test_silence_before_a_turn_is_not_kept():
     """It makes room for what may be needed."""
     kept = fed(*range(100))

@@ -1,11 +1,13 @@
 """Links that are replaced because of their age, while one of the two fails: nothing is lost with either."""
 
+import attrs
 import pytest
+import trio
 
 from realtime_trio import ReconnectPolicy
 from realtime_trio.testing import Cut, Fault, Reset, Stall
 
-from .conversations import CONVERSATIONS
+from .conversations import CONVERSATIONS, Talk
 from .faults import Trouble
 from .judging import complaints
 from .playing import Outcome, play
@@ -46,3 +48,17 @@ def test_the_server_ends_each_session_itself() -> None:
     outcome = play_against("by_voice", Trouble({}, session_seconds=5))
     assert {one.reason for one in outcome.reconnected} == {"age"}
     assert outcome.lost == []
+
+
+def test_a_quiet_session_takes_little_along_from_link_to_link() -> None:
+    """Nobody speaks for a minute, and each link is told a second or two of that, not all that is kept."""
+
+    async def wait(talk: Talk) -> None:
+        await talk.say("what is six times seven")
+        await trio.sleep(60)
+
+    outcome = play(attrs.evolve(CONVERSATIONS["by_voice"], body=wait), Trouble({}, SOON), seed="quiet")
+    assert len(outcome.reconnected) > 10
+    assert {one.dropped_audio_ms for one in outcome.reconnected} == {0}
+    second = 64_000 + 2000  # bytes on the wire, and what is around them
+    assert max(up for up, _ in outcome.totals[1:]) < 8 * second
