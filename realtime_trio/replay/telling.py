@@ -79,6 +79,7 @@ class _Teller:
         self._parts: dict[tuple[str, str, int], Part] = {}
         self._tools: dict[str, ToolRun] = {}
         self._links = LinkFollower()
+        self._opened: set[int] = set()  # links
         self._inputs: dict[int, _Input] = {}  # by the link: each counts the user's sound anew
         self._turn_over_at: float | None = None
 
@@ -87,6 +88,8 @@ class _Teller:
         story.length = max(story.length, entry.at)
         lives = self._links.follow(entry)
         link = _number(data.get("link"))
+        if entry.kind in {"connected", "sent", "received"}:  # an older recording may lack the first
+            self._opened.add(link)
         match entry.kind:
             case "sent":
                 self._sent_event(entry.at, entry.event, self._inputs.setdefault(link, _Input()), lives=lives)
@@ -326,11 +329,17 @@ class _Teller:
     def _link(self, entry: Entry) -> None:
         data = entry.data
         code, reason = data.get("code"), str(data.get("reason") or "")
-        words = {
-            "connecting": f"connecting to {data.get('url')}",
-            "connected": "connected",
-            "disconnected": "closed by this side" if reason == "closed here" else f"closed: {code} {reason}".rstrip(),
-        }[entry.kind]
+        match entry.kind:
+            case "connecting":
+                words = f"connecting to {data.get('url')}"
+            case "connected":
+                words = "connected"
+            case _ if _number(data.get("link")) not in self._opened:
+                words = f"not opened: {reason}"
+            case _ if reason == "closed here":
+                words = "closed by this side"
+            case _:
+                words = "closed: " + " ".join(str(word) for word in (code, reason) if word)
         wrong = entry.kind == "disconnected" and reason != "closed here" and code not in {None, 1000}
         self.story.troubles.append(Trouble(entry.at, f"link {data.get('link')}", words, wrong))
 

@@ -1,7 +1,10 @@
 """Recordings of sessions that went over several links: one was lost, one was replaced in time."""
 
+from contextlib import asynccontextmanager
+
 import pytest
 
+from realtime_trio import ConnectError, Reconnected, open_server, open_session
 from realtime_trio.recording import read_recording
 from realtime_trio.replay import check, tell, timeline
 from realtime_trio.testing import session_from_recording
@@ -42,6 +45,37 @@ async def test_the_links_are_told_of(folder, autojump_clock):
     assert [who for who, _, wrong in words if wrong] == ["link 1"]
     connected = [words.index((f"link {number}", "connected", False)) for number in (1, 2, 3)]
     assert connected[1] < new[0][0] < connected[2] < new[1][0] < words.index(("link 2", "closed by this side", False))
+
+
+async def test_an_attempt_that_failed_is_told_of(folder, autojump_clock):
+    """In words of its own: there was no link that could have been closed."""
+    failures = []
+
+    @asynccontextmanager
+    async def connect(target):
+        if len(failures) < 2 and server_dropped:
+            failures.append(ConnectError("no connection to anywhere"))
+            raise failures[-1]
+        async with server.connect(target) as stream:
+            yield stream
+
+    server_dropped = False
+    async with (
+        open_server(listen=False) as server,
+        open_session(connect=connect, url=server.url, record=folder) as session,
+        session.events(Reconnected) as reconnected,
+    ):
+        server_dropped = True
+        server.drop_sessions()
+        await reconnected.receive()
+
+    words = [f"{one.what} {one.words}" for one in tell(read_recording(folder)).troubles]
+    assert [line for line in words if "opened" in line] == [
+        "link 2 not opened: no connection to anywhere",
+        "link 3 not opened: no connection to anywhere",
+    ]
+    assert "link 1 closed: 1006 the link was lost" in words
+    assert "link 4 closed by this side" in words
 
 
 async def test_a_check_finds_the_loss_and_nothing_else(folder, autojump_clock):
