@@ -186,7 +186,7 @@ class _RecordedDevice:
     """A device that is recorded; see `AudioDevice`."""
 
     def __init__(self, device: AudioDevice, recorder: Recorder) -> None:
-        self._device = device
+        self._device = self.__wrapped__ = device  # the log names that one
         self._recorder = recorder
 
     def open(self) -> AbstractAsyncContextManager[AudioStream]:

@@ -45,7 +45,8 @@ class SessionLog:
     def opened(self, config: events.RealtimeSession, *, device: object) -> None:
         """The block is about to be entered."""
         self._opened_at = trio.current_time()
-        kind = "without a device" if device is None else f"with a {type(device).__name__}"
+        given = getattr(device, "__wrapped__", device)  # what records it is none of the user's
+        kind = "without a device" if device is None else f"with a {type(given).__name__}"
         _log.info("session %d is open: %s, %s", self._id, name_of(config.model), kind)
 
     def closed(self, reason: Exception | None) -> None:

@@ -204,6 +204,15 @@ async def test_tool_calls_are_recorded(open_recorded, lines, autojump_clock):
     assert notices["ToolFinished"]["output"] == "3"
 
 
+async def test_the_log_names_the_device_that_was_given(open_recorded, caplog, autojump_clock):
+    """And not what records it."""
+    caplog.set_level("INFO", "realtime_trio.session")
+    async with open_recorded(audio=ClockedDevice()):
+        pass
+
+    assert [record.getMessage() for record in caplog.records if "with a ClockedDevice" in record.getMessage()]
+
+
 async def test_the_end_says_why(open_recorded, lines, autojump_clock):
     with pytest.raises(ConnectionClosed):
         async with open_recorded(reconnect=None) as (_, answers):
