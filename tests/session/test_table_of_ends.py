@@ -61,7 +61,7 @@ CLOSES = [
     (1011, ConnectionClosed, "not this program"),
     (1012, ConnectionClosed, "the server restarts"),
     (1013, ConnectionClosed, "too much to do"),
-    (4000, ConnectionClosed, "what to change"),
+    (4000, ConnectionClosed, "refuses what the session asked for"),
 ]
 
 
