@@ -184,7 +184,7 @@ async def survey(of: str, gate: Injected[Gate]) -> str:
     return f"all {of} are fine"
 
 
-@tool(on_interrupt="detach", filler="One moment.", filler_after=0.2)
+@tool(on_interrupt="detach")
 async def wander() -> str:
     """Take a moment."""
     await trio.sleep(1)

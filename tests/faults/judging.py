@@ -25,7 +25,7 @@ def _complaints(outcome: Outcome, undisturbed: Outcome) -> Iterator[str]:
     if len(outcome.lost) > len([one for one in outcome.reconnected if one.reason == "lost"]):
         yield f"{len(outcome.lost)} links were lost, {len(outcome.reconnected)} followed"
     yield from (f"the call {call} has {count} outputs" for call, count in outcome.calls.items() if count != 1)
-    dropped = sum(one.dropped_audio_ms for one in outcome.reconnected)
+    dropped = outcome.dropped_ms + sum(one.dropped_audio_ms for one in outcome.reconnected)
     if not dropped:
         yield from (f"never answered: {words}" for words in outcome.missed)
     yield from _about_asked(outcome, undisturbed)
@@ -60,6 +60,8 @@ def _about_lines(outcome: Outcome, expected: list[Line]) -> Iterator[str]:
             place += 1
         elif answered_again and wanted and line == attrs.evolve(wanted, words=f"{answered_again} {wanted.words}"):
             place += 1
+        elif line.role == "user" and answered_again and line in expected[place:]:
+            place = expected.index(line, place) + 1  # a call is cut off with its response
         elif not was_cut and not (answered_again and line.words == answered_again):
             yield f"there is {line}, undisturbed {wanted}"
             return

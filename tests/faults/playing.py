@@ -12,7 +12,16 @@ import attrs
 import trio
 from trio.testing import MockClock
 
-from realtime_trio import LinkLost, Reconnected, ReconnectPolicy, ReplyLost, Session, open_server, open_session
+from realtime_trio import (
+    AudioDropped,
+    LinkLost,
+    Reconnected,
+    ReconnectPolicy,
+    ReplyLost,
+    Session,
+    open_server,
+    open_session,
+)
 from realtime_trio.core.conversation import ConversationItem
 from realtime_trio.server import Server
 from realtime_trio.server.babble import babble_source
@@ -60,6 +69,7 @@ class Outcome:
         missed: See `Talk`.
         lost: The links that were lost.
         reconnected: The links that followed.
+        dropped_ms: Sound that a slow uplink cost, as was reported.
         replies_lost: Replies that were given up, and said so.
         cut: Responses that the session itself says were cut off by the loss of a link.
         error: What the session ended with.
@@ -75,6 +85,7 @@ class Outcome:
     lost: list[LinkLost] = attrs.Factory(list)
     reconnected: list[Reconnected] = attrs.Factory(list)
     replies_lost: list[ReplyLost] = attrs.Factory(list)
+    dropped_ms: int = 0
     cut: set[str] = attrs.Factory(set)
     error: BaseException | None = None
     totals: list[tuple[int, int]] = attrs.Factory(list)
@@ -175,11 +186,13 @@ async def _noting(session: Session, outcome: Outcome) -> AsyncGenerator[None]:
                 case Reconnected():
                     outcome.reconnected.append(notice)
                     outcome.cut |= set(notice.asked_again) | set(notice.cut_off)
+                case AudioDropped():
+                    outcome.dropped_ms += notice.ms
                 case ReplyLost():
                     outcome.replies_lost.append(notice)
 
     async with trio.open_nursery() as nursery:
-        notices = session.events(LinkLost, Reconnected, ReplyLost, size=100_000)
+        notices = session.events(LinkLost, Reconnected, ReplyLost, AudioDropped, size=100_000)
         nursery.start_soon(note)
         yield
         await trio.testing.wait_all_tasks_blocked(0.01)
