@@ -20,6 +20,9 @@ _NOT_TROUBLE: Final = frozenset(
     }
 )
 
+_PADDING_MS: Final = 300  # of a server that does not say
+_SILENCE_MS: Final = 500
+
 _NO_TROUBLE: Final = frozenset(  # of a lost link the line about the link itself says it
     {"Paused", "Resumed", "HandedOver", "McpListed", "McpCallStarted", "McpCallFinished", "LinkLost"}
 )
@@ -51,6 +54,7 @@ class _Input:
         self._times: list[float] = []
         self._length = 0
         self.begun = ""  # the turn that began last
+        self.ended_ms = 0  # where the last one ended
         self._kept = 0  # bytes at its beginning that were said before there was this link
 
     def append(self, at: float, length: int, *, lives: bool) -> None:
@@ -161,12 +165,12 @@ class _Teller:
             case {"type": "session.created" | "session.updated", "session": dict(config)}:
                 self._configure(config)
             case {"type": "input_audio_buffer.speech_started", "item_id": str(item_id)}:
-                rate = self.story.input_bytes_per_ms
-                begins = sound.time_of(_number(event.get("audio_start_ms")) * rate, at, rate)
+                begins = self._words_begin(at, _number(event.get("audio_start_ms")), sound)
                 self._add_user(begins, item_id, spoken=True)
                 sound.begun = item_id
             case {"type": "input_audio_buffer.speech_stopped", "item_id": str(item_id)}:
-                self._add_user(at, item_id, spoken=True).until = at
+                turn = self._add_user(at, item_id, spoken=True)
+                turn.until = max(turn.at, self._words_end(at, event.get("audio_end_ms"), sound))
                 self._turn_over_at = at
             case {"type": "input_audio_buffer.committed", "item_id": str(item_id)}:
                 turn = self._add_user(at, item_id, spoken=True)
@@ -183,6 +187,29 @@ class _Teller:
                 self._response(at, kind, event)
             case _:
                 pass
+
+    def _words_begin(self, at: float, start_ms: int, sound: "_Input") -> float:
+        """Tell when the first word of a turn was sent: some sound before it belongs to the turn, where there is any."""
+        rate = self.story.input_bytes_per_ms
+        padding_ms = self._silence_of_turns("prefix_padding_ms", _PADDING_MS) if start_ms > sound.ended_ms else 0
+        return sound.time_of((start_ms + padding_ms) * rate, at, rate)
+
+    def _words_end(self, at: float, end_ms: object, sound: "_Input") -> float:
+        """Tell when the last word of a turn was sent: the silence that ended it was waited for."""
+        if not isinstance(end_ms, int):
+            return at
+        sound.ended_ms = end_ms
+        rate = self.story.input_bytes_per_ms
+        silence_ms = self._silence_of_turns("silence_duration_ms", _SILENCE_MS)
+        return sound.time_of(max(0, end_ms - silence_ms) * rate, at, rate)
+
+    def _silence_of_turns(self, key: str, usual: int) -> int:
+        """Tell how much silence turn detection wants, in milliseconds; 0 where that is nobody's knowledge."""
+        match self.story.config:
+            case {"audio": {"input": {"turn_detection": {"type": "server_vad"} as detection}}}:
+                return int(value) if isinstance(value := detection.get(key), int | float) else usual
+            case _:
+                return 0
 
     def _configure(self, config: dict[str, Any]) -> None:
         self.story.config = config

@@ -60,7 +60,10 @@ async def test_the_story_knows_what_was_heard_and_when(folder, autojump_clock):
             sum(ms for stage, ms in turn.latency.items() if stage != "total_ms"), abs=1
         )
     users = [turn for turn in story.turns if turn.who == "user"]
-    assert users[0].at == pytest.approx(0.0, abs=0.4)  # padding included
+    assert users[0].at == pytest.approx(0.0, abs=0.4)
+    # the words, and neither the sound before them nor the silence that ends a turn
+    assert [user.until - user.at for user in users] == pytest.approx([1.0] * 3, abs=0.15)
+    assert (answers[1].at - users[1].until) * 1000 == pytest.approx(answers[1].latency["total_ms"], abs=60)
     assert answers[1].until == pytest.approx(users[2].at, abs=0.5)
 
 

@@ -28,7 +28,7 @@ async def test_the_story_is_one(folder, autojump_clock):
     ]
     assert [(run.name, run.output is not None) for run in story.tools] == [("get_weather", True)] * 2
     spoken = [turn for turn in story.turns if turn.who == "user" and turn.spoken and turn.text]
-    assert [turn.until - turn.at for turn in spoken] == pytest.approx([1.7, 1.7], abs=0.4)  # silence before and behind
+    assert [turn.until - turn.at for turn in spoken] == pytest.approx([1.0, 1.0], abs=0.15)
 
 
 async def test_the_links_are_told_of(folder, autojump_clock):
