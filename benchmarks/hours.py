@@ -192,6 +192,7 @@ def verdict(gathering: Gathering) -> bool:
             (enough and memory > MEMORY_A_TURN, f"the process grows by {kilobytes(memory)} with each turn"),
             (flat.slope("tasks") > 0, "the number of tasks grows"),
             (flat.most_tasks() > per * TASKS_OF_A_LINK, f"{flat.most_tasks()} tasks more than at the beginning"),
+            (bool(counts.wrong), f"{len(counts.wrong)} times something was not as it should be: see WRONG above"),
             (flat.slope("files") > 0, "files are left open"),
             (len(flat.samples) < 3, "there are too few samples to tell anything"),
         )
