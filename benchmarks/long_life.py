@@ -199,6 +199,8 @@ class Life:
                     self.counts.notices["left out"] += len(event.left_out)
                     self.counts.notices["dropped ms"] += event.dropped_audio_ms
                     self._latest.append(event)
+                    if self.history is not None:
+                        self.history()  # what the link before was asked: some of it may not have come about
                 elif attrs.has(type(event)):
                     self._latest.append(event)
                     self.counts.notices[type(event).__name__] += 1
