@@ -299,6 +299,10 @@ class Life:
 
     async def check(self) -> None:
         """See that every call has one output, and that both sides have the same conversation."""
+        while (
+            self.session.statistics().tools.open
+        ):  # a turn that a link lost may be taken by the next, when all is quiet
+            await self.rest()
         items = self.session.conversation.items
         history = () if self.history is None else self.history()
         outputs = Counter(item.call_id for item in items if item.type == "function_call_output")
@@ -359,6 +363,8 @@ class Life:
         items = self.session.conversation.items
         for item in items[: max(0, len(items) - KEPT)]:
             await self.session.delete_item(item.id)
+        if self.history is not None:
+            self.history()  # what was asked meanwhile has items that are deleted now
 
 
 def _words(item) -> str:
