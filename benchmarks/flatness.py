@@ -45,6 +45,11 @@ class Sample:
     tasks: int
     files: int
 
+    @property
+    def beside(self) -> int:
+        """What the process takes beside what the sessions hold, in bytes."""
+        return self.memory - self.held
+
     def __str__(self) -> str:
         return (
             f"{self.turns:6} turns, sessions hold {kilobytes(self.held)}, the process {self.memory / 1e6:.1f} MB, "

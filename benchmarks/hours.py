@@ -30,7 +30,7 @@ from measuring import load, machine
 HELD_A_TURN = 2_000.0
 """Bytes by which what a session holds may grow with each turn: names of what is over, until their tables are full."""
 MEMORY_A_TURN = 20_000.0
-"""Bytes by which the process may, with each turn: what a heap loses in holes."""
+"""Bytes by which the process may beside that: what a heap loses in holes."""
 TASKS_OF_A_LINK = 8
 """A session may have so many more than in the beginning: another link that stands by."""
 LEAST_TURNS = 120
@@ -181,15 +181,18 @@ def verdict(gathering: Gathering) -> bool:
     print("answers:", ", ".join(f"{number} {name}" for name, number in counts.answers.most_common()))
     print("notices:", ", ".join(f"{number} {name}" for name, number in counts.notices.most_common()))
     print(f"{counts.calls} calls with one output each, {counts.compared} items compared with the server's")
-    enough = counts.turns.total() >= LEAST_TURNS
-    held, memory = flat.slope("held"), flat.slope("memory")
     per = len(gathering.lives)
-    print(f"with each turn, in the second half: sessions hold {held:+.0f} bytes, the process {memory:+.0f}")
+    enough = counts.turns.total() >= LEAST_TURNS * per
+    held, beside = flat.slope("held"), flat.slope("beside")
+    print(f"with each turn, in the second half: sessions hold {held:+.0f} bytes, the rest {beside:+.0f}")
     found = [
         words
         for wrong, words in (
             (enough and held > HELD_A_TURN, f"a session grows by {kilobytes(held)} with each turn"),
-            (enough and memory > MEMORY_A_TURN, f"the process grows by {kilobytes(memory)} with each turn"),
+            (
+                counts.turns.total() >= LEAST_TURNS and beside > MEMORY_A_TURN,
+                f"the process grows by {kilobytes(beside)} with each turn",
+            ),
             (flat.slope("tasks") > 0, "the number of tasks grows"),
             (flat.most_tasks() > per * TASKS_OF_A_LINK, f"{flat.most_tasks()} tasks more than at the beginning"),
             (bool(counts.wrong), f"{len(counts.wrong)} times something was not as it should be: see WRONG above"),
@@ -198,7 +201,10 @@ def verdict(gathering: Gathering) -> bool:
         )
         if wrong
     ]
-    print("\n".join(found) or ("flat" if enough else f"well; {LEAST_TURNS} turns are needed to judge the memory"))
+    print(
+        "\n".join(found)
+        or ("flat" if enough else f"well; {LEAST_TURNS} turns of each are needed to judge what it holds")
+    )
     return not found
 
 
