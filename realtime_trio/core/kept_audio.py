@@ -89,6 +89,7 @@ class KeptAudio:
         self._lost_at: int | None = None  # where the input was when the link was lost
         self._heard_from: float | None = None
         self._begun_at = 0.0
+        self._given_up: deque[_Placed] = deque()  # what this link was not sent, each where it would have been
         self._begins = False  # whether nothing was heard on this link yet
         self._dropped = 0
         self._missing: deque[tuple[int, int]] = deque()  # up to where, and how many samples, in order
@@ -139,6 +140,10 @@ class KeptAudio:
         begin = max(0, end - samples * self._rate // RATE * self._width)
         placed, self._placed = self._placed, deque()
         for one in placed:
+            if one.begin < end and one.end > begin:
+                piece = one.block.split(max(0, begin - one.begin))[1] if one.begin < begin else one.block
+                piece = piece.split(min(end, one.end) - max(begin, one.begin))[0] if one.end > end else piece
+                self._given_up.append(_Placed(begin, piece, one.sent_at))
             before = max(0, min(begin, one.end) - one.begin)
             after = max(0, one.end - max(end, one.begin))
             if before:
@@ -196,6 +201,9 @@ class KeptAudio:
             if block.ends_turn != (placed.end in marks):
                 block = attrs.evolve(block, ends_turn=not block.ends_turn)
             result.append(block)
+        if self._lost_at is not None and not self._begins:
+            result += [placed.block for placed in self._given_up if placed.begin >= owed_from]
+            result.sort(key=lambda block: block.captured_at)
         return result
 
     def begin_link(self) -> None:
@@ -208,6 +216,7 @@ class KeptAudio:
         commits = [mark for mark in self._marks if mark.kind is events.InputAudioBufferCommit]
         sent_at = max((placed.sent_at for placed in self._placed), default=0.0)
         self._placed.clear()
+        self._given_up.clear()
         self._marks.clear()
         self._end = self._released = 0
         for block in blocks:
@@ -240,7 +249,7 @@ class KeptAudio:
     @property
     def seconds(self) -> float:
         """How much is kept now."""
-        return (self._size + self._sounds_size) / (self._rate * self._width)
+        return (self._size + self._sounds_size + self._given_up_size) / (self._rate * self._width)
 
     # inside
 
@@ -285,6 +294,12 @@ class KeptAudio:
             too_much -= self._forget(next(iter(self._sounds)))
         if too_much > 0:
             self._drop(too_much)
+        while self._given_up and self._size + self._sounds_size + self._given_up_size > most:
+            self._given_up.popleft()
+
+    @property
+    def _given_up_size(self) -> int:
+        return sum(len(placed.block.audio) for placed in self._given_up)
 
     def _drop(self, size: int) -> int:
         """Give up the oldest of what is not committed. Returns how many bytes."""
@@ -322,6 +337,8 @@ class KeptAudio:
         """What lies before a position is of no use any more."""
         self._released = max(self._released, place)
         self._cut(self._released)
+        while self._given_up and self._given_up[0].begin < self._released:
+            self._given_up.popleft()
         while self._missing and self._missing[0][0] <= self._released:
             self._missing.popleft()
 

@@ -347,6 +347,34 @@ def test_a_link_on_which_nobody_speaks_may_be_known_to_live(proved):
     assert told(kept) == (sound(*range(399, 500)) if proved else sound(*range(51, 101), *range(200, 500)))
 
 
+def test_what_a_dying_link_was_not_sent_after_all_is_sent_to_the_next():
+    """A link that stands still is given up after seconds; its queue holds two of them, and the rest is still known."""
+    kept = KeptAudio(60)
+    kept.handle(configured(turn_detection=wire.ServerVad()))
+    fed(*range(1, 301), kept=kept)
+    kept.give_up(BLOCK * 50, BLOCK * 100)
+    kept.give_up(BLOCK * 25, BLOCK * 75)
+    kept.lose_link(2.0)
+    assert told(kept) == sound(*range(50, 301))
+    kept.begin_link()
+    assert told(kept) == sound(*range(50, 301))
+
+
+def test_what_a_slow_link_was_not_sent_after_all_is_forgotten_with_the_turn():
+    kept = KeptAudio(2.0)
+    manual(kept)
+    fed(*range(1, 51), kept=kept)
+    kept.give_up(BLOCK * 10, BLOCK * 20)
+    fed(*range(51, 101), kept=kept, at=1.0)
+    assert kept.seconds == 2.0
+    fed(101, kept=kept, at=2.0)
+    assert kept.seconds <= 2.0
+    kept.sent(wire.InputAudioBufferCommit(event_id="e"))
+    kept.handle(committed("a"))
+    kept.lose_link()
+    assert told(kept) == b""
+
+
 def test_silence_before_a_turn_is_not_kept():
     """It makes room for what may be needed."""
     kept = fed(*range(100))
