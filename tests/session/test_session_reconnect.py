@@ -337,6 +337,7 @@ async def test_what_stands_by_takes_over_at_once_if_it_lives(open_talk, autojump
         standby = links.links[1]
         if is_dead:
             standby.cut()
+            await trio.testing.wait_all_tasks_blocked()  # until that is known
         links.links[0].cut()
         report = await reconnected(notices)
         assert (report.reason, report.attempts) == ("lost", 1)
