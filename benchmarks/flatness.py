@@ -134,10 +134,14 @@ class Flatness:
     """The samples of a run, and what they say."""
 
     samples: list[Sample] = attrs.field(factory=list)
+    from_turn: int = 0
+    """Up to this one tables fill that have a size."""
 
     def late(self) -> list[Sample]:
-        """The samples of the second half: before that tables fill that have a size."""
-        return self.samples[len(self.samples) // 2 :]
+        """The samples of the second half, and of no turn before `from_turn` where there are enough behind it."""
+        half = self.samples[len(self.samples) // 2 :]
+        behind = [sample for sample in half if sample.turns >= self.from_turn]
+        return behind if len(behind) > 2 else half
 
     def slope(self, field: str) -> float:
         """How much of something comes with each turn, after Theil and Sen: the median of the slopes of all pairs."""
