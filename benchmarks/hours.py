@@ -27,7 +27,7 @@ from long_life import TOOLS, Counts, Life
 from long_server import Hearing, Loudness, Witness
 from measuring import load, machine
 
-HELD_A_TURN = 2_000.0
+HELD_A_TURN = 5_000
 """Bytes by which what a session holds may grow with each turn: names of what is over, until their tables are full."""
 MEMORY_A_TURN = 20_000.0
 """Bytes by which the process may beside that: what a heap loses in holes."""
